@@ -1,0 +1,215 @@
+"""Batch normalisation, with and without the ReLU behind it.
+
+Over all axes but the last, with ``m`` values per channel::
+
+    mean = sum(x) / m            var = sum((x - mean)**2) / m
+    xhat = (x - mean) / sqrt(var + eps)            y = gamma * xhat + beta
+
+and backwards, with sums over the same axes::
+
+    gbeta = sum(gy)    ggamma = sum(gy * xhat)
+    gx = gamma / sqrt(var + eps) * (gy - gbeta / m - xhat * ggamma / m)
+
+(Ioffe and Szegedy 2015.) The ``_relu`` kernels do the same for ``max(y, 0)``: the mask is
+recomputed from ``x``, so nothing but ``x`` and two vectors is kept between forward and backward.
+
+Every sum is taken in tiles: within a tile in the dtype of ``x`` about the tile's own mean, across
+tiles in float64. A batch of 32 images of 255 x 255 therefore loses nothing that float32 can hold,
+whatever the mean.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import parallel
+
+Array = NDArray[Any]
+
+_TILE = 65_536  # elements a pass works on at a time; three such arrays stay in cache
+
+
+class Moments(NamedTuple):
+    """Number of values, mean and summed squared distance from the mean, per channel, in float64."""
+
+    values: int
+    mean: Array
+    squares: Array
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance per channel: ``x (..., c)`` to two ``(c,)`` of the same dtype."""
+    rows = _rows(x)
+    parts = parallel.run(lambda tile: tile_moments(rows[tile]), _tiles(rows))
+    return merge_moments([parts], x.dtype)
+
+
+def tile_moments(rows: Array) -> Moments:
+    """Moments of a tile ``(m, c)`` small enough to stay in cache."""
+    mean = np.add.reduce(rows, 0) / rows.dtype.type(len(rows))
+    centred = parallel.scratch(rows.shape, rows.dtype, "centred")
+    np.subtract(rows, mean, out=centred)
+    squares = np.einsum("ij,ij->j", centred, centred)
+    # What rounding left of the mean: the centred values sum to nearly, not exactly, zero.
+    shift = np.add.reduce(centred, 0).astype(np.float64) / len(rows)
+    squares = squares.astype(np.float64) - len(rows) * shift**2
+    return Moments(len(rows), mean.astype(np.float64) + shift, squares)
+
+
+def merge_moments(channels: Iterable[Sequence[Any]], dtype: DTypeLike) -> tuple[Array, Array]:
+    """Mean and biased variance from the moments of tiles, one sequence of tiles per channel range.
+
+    ``M2 = M2_a + M2_b + d**2 * n_a * n_b / (n_a + n_b)`` with ``d`` the distance of the means
+    (Chan, Golub and LeVeque 1979), in the order of the tiles.
+    """
+    means, variances = [], []
+    for tiles in channels:
+        count, mean, squares = tiles[0]
+        for n, tile_mean, tile_squares in tiles[1:]:
+            distance = tile_mean - mean
+            total = count + n
+            mean = mean + distance * (n / total)
+            squares = squares + tile_squares + distance**2 * (count * n / total)
+            count = total
+        means.append(mean)
+        variances.append(np.maximum(squares, 0) / count)
+    return np.concatenate(means).astype(dtype), np.concatenate(variances).astype(dtype)
+
+
+def normalize(x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float) -> Array:
+    """``gamma * (x - mean) / sqrt(var + eps) + beta`` for ``x (..., c)``."""
+    return _normalize(x, mean, var, gamma, beta, eps, relu=False)
+
+
+def normalize_relu(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> Array:
+    """``max(normalize(x), 0)`` in one pass."""
+    return _normalize(x, mean, var, gamma, beta, eps, relu=True)
+
+
+def normalize_grad(
+    x: Array,
+    gy: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    eps: float,
+    constant: bool = False,
+) -> tuple[Array, Array, Array]:
+    """``gx, ggamma, gbeta`` of :func:`normalize`.
+
+    ``mean`` and ``var`` are the moments of ``x`` or, with ``constant``, any given numbers: then
+    ``gx = gamma / sqrt(var + eps) * gy``.
+    """
+    beta = np.zeros_like(gamma)
+    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=False)
+
+
+def normalize_relu_grad(
+    x: Array,
+    gy: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    constant: bool = False,
+) -> tuple[Array, Array, Array]:
+    """``gx, ggamma, gbeta`` of :func:`normalize_relu`; ``constant`` as above."""
+    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=True)
+
+
+def _normalize(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, relu: bool
+) -> Array:
+    y = parallel.empty(x.shape, x.dtype)
+    rows, out_rows = _rows(x), _rows(y)
+    scale, shift = _scale_shift(mean, var, gamma, beta, eps)
+
+    def work(tile: slice) -> None:
+        _affine(rows[tile], scale, shift, out_rows[tile])
+        if relu:
+            np.maximum(out_rows[tile], 0, out=out_rows[tile])
+
+    parallel.run(work, _tiles(rows))
+    return y
+
+
+def _normalize_grad(
+    x: Array,
+    gy: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    constant: bool,
+    relu: bool,
+) -> tuple[Array, Array, Array]:
+    if gy.shape != x.shape:
+        raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
+    gx = parallel.empty(x.shape, x.dtype)
+    rows, gy_rows, gx_rows = _rows(x), _rows(gy), _rows(gx)
+    m = len(rows)
+    scale, shift = _scale_shift(mean, var, gamma, beta, eps)
+    inv = 1 / np.sqrt(var.astype(np.float64) + eps)
+
+    def masked(tile: slice, out: Array) -> Array:
+        """The gradient before the ReLU: ``gy`` where the output was positive, else zero."""
+        if not relu:
+            return gy_rows[tile]
+        _affine(rows[tile], scale, shift, out)
+        return np.multiply(gy_rows[tile], out > 0, out=out)
+
+    def sums(tile: slice) -> tuple[Array, Array]:
+        g = masked(tile, parallel.scratch(rows[tile].shape, x.dtype, "masked"))
+        centred = parallel.scratch(g.shape, x.dtype, "centred")
+        np.subtract(rows[tile], mean, out=centred)
+        return np.add.reduce(g, 0), np.einsum("ij,ij->j", g, centred)
+
+    parts = parallel.run(sums, _tiles(rows))
+    gbeta = np.add.reduce([part[0].astype(np.float64) for part in parts], 0)
+    ggamma = np.add.reduce([part[1].astype(np.float64) for part in parts], 0) * inv
+
+    # gx = a*g + b*x + d, the formula above sorted by what changes from pixel to pixel
+    a = gamma * inv
+    b = 0 * a if constant else -a * inv * ggamma / m
+    d = 0 * a if constant else -a * gbeta / m - b * mean
+    a, b, d = (vector.astype(x.dtype) for vector in (a, b, d))
+
+    def apply(tile: slice) -> None:
+        out = gx_rows[tile]
+        np.multiply(masked(tile, out), a, out=out)
+        slope = parallel.scratch(out.shape, x.dtype, "centred")
+        np.multiply(rows[tile], b, out=slope)
+        out += slope
+        out += d
+
+    parallel.run(apply, _tiles(rows))
+    return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
+
+
+def _scale_shift(
+    mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> tuple[Array, Array]:
+    """Batch norm as ``scale * x + shift``, worked out in float64."""
+    scale = gamma / np.sqrt(var.astype(np.float64) + eps)
+    shift = beta - mean * scale
+    return scale.astype(mean.dtype), shift.astype(mean.dtype)
+
+
+def _affine(rows: Array, scale: Array, shift: Array, out: Array) -> None:
+    np.multiply(rows, scale, out=out)
+    out += shift
+
+
+def _rows(x: Array) -> Array:
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+def _tiles(rows: Array) -> list[slice]:
+    step = max(1, _TILE // rows.shape[1])
+    return [slice(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]

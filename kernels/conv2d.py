@@ -1,0 +1,326 @@
+"""Two-dimensional convolution: three kernels for six needs.
+
+Images are ``(n, h, w, c)``, weights ``(kh, kw, big, small)``, where ``big`` counts the channels
+of the larger image ``x`` and ``small`` those of the smaller image ``y``. With stride ``s`` and
+zero padding ``p``::
+
+    conv2d              y[n,a,b,k]  = sum_ijc  x[n, s*a+i-p, s*b+j-p, c] * w[i,j,c,k]
+    conv2d_input_grad   gx[n,u,v,c] = sum_ijk  gy[n,a,b,k] * w[i,j,c,k],  u = s*a+i-p, v = s*b+j-p
+    conv2d_weight_grad  gw[i,j,c,k] = sum_nab  x[n, s*a+i-p, s*b+j-p, c] * gy[n,a,b,k]
+
+A convolution goes forward by the first and back by the other two. A transposed convolution goes
+forward by the second, back by the first, and shares the third with the roles of image and
+gradient swapped.
+
+Each kernel is a matrix product. The windows of ``x`` under the kernel, written out as rows,
+make ``(pixels, kh*kw*big)``; with the weights as ``(kh*kw*big, small)``::
+
+    y = windows @ w            gw = windows.T @ gy            gx = fold(gy @ w.T)
+
+The windows of a whole batch would be as large as ``kh*kw`` batches. Where the weights fit a
+core's cache, threads share the *pixels*: the windows of a few image rows are gathered into a
+buffer that stays in cache and multiplied at once. Where the weights are larger than the images,
+as in a network's inner layers, threads share the *channels*, so that the large matrix is read
+once for the whole batch.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from . import parallel
+from .batchnorm import Moments, merge_moments, tile_moments
+
+Array = NDArray[Any]
+
+_TILE = 400_000  # elements of a tile: about a core's second-level cache
+_CACHED_WEIGHTS = 400_000  # elements of the weights up to which threads share the pixels
+_SHARED_WINDOWS = 6_000_000  # elements of the windows gathered at once where they do not
+_PARTIAL_SUMS = 8  # partial weight gradients where threads share the pixels
+
+
+class _Tile(NamedTuple):
+    """Some rows of some images; more than one image only with all their rows."""
+
+    images: slice
+    rows: slice
+
+
+def conv2d(x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = False) -> Any:
+    """Slide the kernel over the image: ``x (n, h, w, big)`` to ``y (n, oh, ow, small)``.
+
+    ``oh = (h + 2*pad - kh) // stride + 1``, likewise ``ow``. With ``moments`` the result is
+    ``(y, mean, var)``: mean and biased variance of each output channel, ``(small,)``, summed
+    while each tile is still in cache. ValueError for shapes that do not fit.
+    """
+    kh, kw, big, small = _check_weights(w)
+    windows = _windows(x, (kh, kw), big, stride, pad)
+    n, oh, ow = windows.shape[:3]
+    y = parallel.empty((n, oh, ow, small), x.dtype)
+    weights = w.reshape(-1, small)  # (kh*kw*big, small)
+
+    def multiply_tile(tile: _Tile) -> Moments | None:
+        out = y[tile].reshape(-1, small)
+        np.matmul(_gather(windows, tile), weights, out=out)
+        return tile_moments(out) if moments else None
+
+    def multiply_channels(rows: Array, out: Array, k: slice) -> Moments | None:
+        np.matmul(rows, weights[:, k], out=out[:, k])
+        return tile_moments(out[:, k]) if moments else None
+
+    if weights.size <= _CACHED_WEIGHTS:
+        channels = [slice(0, small)]
+        parts = [[part] for part in parallel.run(multiply_tile, _tiles(windows.shape, _TILE))]
+    else:
+        channels = _slices(small, 256)
+        parts = []
+        for images, rows in _gathered_groups(windows):
+            multiply = partial(multiply_channels, rows, y[images].reshape(-1, small))
+            parts.append(parallel.run(multiply, channels))
+    if not moments:
+        return y
+    return y, *merge_moments(zip(*parts, strict=True), x.dtype)
+
+
+def conv2d_weight_grad(
+    x: Array, gy: Array, kernel_hw: tuple[int, int], stride: int = 1, pad: int = 0
+) -> Array:
+    """Gradient of the weights, ``(kh, kw, big, small)``.
+
+    ``x`` is the larger image ``(n, h, w, big)``, ``gy`` belongs to the smaller one,
+    ``(n, oh, ow, small)``. ValueError for shapes that do not fit.
+    """
+    big, small = x.shape[-1], gy.shape[-1]
+    windows = _windows(x, kernel_hw, big, stride, pad)
+    _check_output(gy, windows.shape[:3])
+    gy = np.ascontiguousarray(gy)
+    gw = parallel.empty((*kernel_hw, big, small), x.dtype)
+    weights = gw.reshape(-1, small)  # (kh*kw*big, small)
+
+    def sum_tiles(tiles: list[_Tile]) -> Array:
+        total = parallel.empty(weights.shape, x.dtype)
+        product = parallel.scratch(weights.shape, x.dtype, "product")
+        for i, tile in enumerate(tiles):
+            rows = _gather(windows, tile)
+            np.matmul(rows.T, gy[tile].reshape(-1, small), out=product if i else total)
+            if i:
+                total += product
+        return total
+
+    def multiply_channels(rows: Array, g: Array, first: bool, k: slice) -> None:
+        if first:
+            np.matmul(rows[:, k].T, g, out=weights[k])
+        else:
+            weights[k] += np.matmul(rows[:, k].T, g)
+
+    if weights.size <= _CACHED_WEIGHTS:
+        tiles = _tiles(windows.shape, 2 * _TILE)
+        shares = _slices(len(tiles), -(-len(tiles) // _PARTIAL_SUMS))
+        totals = parallel.run(sum_tiles, [tiles[share] for share in shares])
+        np.copyto(weights, totals[0])
+        for total in totals[1:]:
+            weights += total
+    else:
+        for images, rows in _gathered_groups(windows):
+            g = gy[images].reshape(-1, small)
+            multiply = partial(multiply_channels, rows, g, images.start == 0)
+            parallel.run(multiply, _slices(len(weights), 768))
+    return gw
+
+
+def conv2d_input_grad(
+    gy: Array,
+    w: Array,
+    out_hw: tuple[int, int],
+    stride: int = 1,
+    pad: int = 0,
+    moments: bool = False,
+) -> Any:
+    """The adjoint of :func:`conv2d`: ``gy (n, oh, ow, small)`` to ``gx (n, *out_hw, big)``.
+
+    Images of several sizes have the same ``(oh, ow)``, so ``out_hw`` says which is meant. With
+    ``moments`` the result is ``(gx, mean, var)`` as for :func:`conv2d`. ValueError for shapes
+    that do not fit.
+    """
+    kh, kw, big, small = _check_weights(w)
+    n, (h, v) = gy.shape[0], out_hw
+    oh, ow = _output_hw((h, v), (kh, kw), stride, pad)
+    _check_output(gy, (n, oh, ow))
+    if gy.shape[-1] != small:
+        raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
+    gy = np.ascontiguousarray(gy)
+    gx = parallel.empty((n, h, v, big), gy.dtype)
+    channels = _slices(big, 64)
+    # Row u of gx is row q = (u + pad) // stride among the rows of its phase, and meets the
+    # products of the rows q - reach ... q of gy.
+    first, last = pad // stride, (h - 1 + pad) // stride
+    reach = (kh - 1) // stride
+
+    def transpose(c: slice) -> Array:
+        return np.ascontiguousarray(w[:, :, c].transpose(3, 0, 1, 2)).reshape(small, -1)
+
+    def scatter(task: tuple[int, slice, range]) -> Moments | None:
+        k, images, band = task
+        c = channels[k]
+        start, stop = max(band.start - reach, 0), max(min(band.stop, oh), 0)
+        g = gy[images, start:stop]
+        products = parallel.scratch((*g.shape[:3], kh, kw, c.stop - c.start), gy.dtype)
+        columns = transposed[k].shape[1]
+        np.matmul(g.reshape(-1, small), transposed[k], out=products.reshape(-1, columns))
+        top = max(band.start * stride - pad, 0)
+        bottom = min(band.stop * stride - pad, h)
+        out = gx[images, top:bottom, :, c]
+        _fold(products, out, stride, pad + top - start * stride, pad)
+        return tile_moments(out.reshape(-1, c.stop - c.start)) if moments else None
+
+    transposed = parallel.run(transpose, channels)  # each (small, kh*kw*channels)
+    row = ow * kh * kw * min(big, 64)  # elements of the products of one row
+    bands = [
+        (k, tile.images, range(first + tile.rows.start, first + tile.rows.stop))
+        for k in range(len(channels))
+        for tile in _tiles((n, last + 1 - first, 1, 1, row), _TILE)
+    ]
+    parts = parallel.run(scatter, bands)
+    if not moments:
+        return gx
+    per_image_rows = len(bands) // len(channels)
+    by_channels = [parts[k : k + per_image_rows] for k in range(0, len(parts), per_image_rows)]
+    return gx, *merge_moments(by_channels, gy.dtype)
+
+
+def _fold(products: Array, out: Array, stride: int, down: int, right: int) -> None:
+    """Add each product where its tap of the kernel puts it.
+
+    ``products (n, a, b, kh, kw, c)`` at ``(a, b, i, j)`` belongs to the pixel
+    ``(stride*a + i - down, stride*b + j - right)`` of ``out (n, h, w, c)``.
+
+    Pixels whose row and column leave the same remainder by the stride, a phase, meet the same
+    taps: for a 3x3 kernel at stride 2 one phase of four meets four taps, two meet two, one meets
+    one. The first tap of a phase writes and the others add, so that nothing but the rim which it
+    does not reach is filled with zeros first.
+    """
+    kh, kw = products.shape[3:5]
+    for y0 in range(min(stride, out.shape[1])):
+        for x0 in range(min(stride, out.shape[2])):
+            phase = out[:, y0::stride, x0::stride]
+            written = False
+            for i in range((y0 + down) % stride, kh, stride):
+                for j in range((x0 + right) % stride, kw, stride):
+                    tap = products[:, :, :, i, j]
+                    rows, tap_rows = _overlap(
+                        phase.shape[1], tap.shape[1], (i - down - y0) // stride
+                    )
+                    columns, tap_columns = _overlap(
+                        phase.shape[2], tap.shape[2], (j - right - x0) // stride
+                    )
+                    part = tap[:, tap_rows, tap_columns]
+                    if written:
+                        phase[:, rows, columns] += part
+                    else:
+                        phase[:, : rows.start] = 0
+                        phase[:, rows.stop :] = 0
+                        phase[:, rows, : columns.start] = 0
+                        phase[:, rows, columns.stop :] = 0
+                        phase[:, rows, columns] = part
+                        written = True
+            if not written:
+                phase[...] = 0
+
+
+def _overlap(size: int, length: int, offset: int) -> tuple[slice, slice]:
+    """Where ``length`` places moved by ``offset`` fall on ``size``: in target and in source."""
+    start = min(max(offset, 0), size)
+    stop = max(min(offset + length, size), start)
+    return slice(start, stop), slice(start - offset, stop - offset)
+
+
+def _windows(x: Array, kernel_hw: tuple[int, int], big: int, stride: int, pad: int) -> Array:
+    """A view of the windows under the kernel, ``(n, oh, ow, kh, kw*big)``."""
+    if x.ndim != 4 or x.shape[-1] != big:
+        raise ValueError(f"expected an image (n, h, w, {big}), got shape {x.shape}")
+    n, h, v, _ = x.shape
+    oh, ow = _output_hw((h, v), kernel_hw, stride, pad)
+    if pad:
+        padded = parallel.empty((n, h + 2 * pad, v + 2 * pad, big), x.dtype)
+        padded[:, :pad] = padded[:, -pad:] = 0
+        padded[:, pad:-pad, :pad] = padded[:, pad:-pad, -pad:] = 0
+        padded[:, pad:-pad, pad:-pad] = x
+        x = padded
+    x = np.ascontiguousarray(x)
+    sn, sh, sw, _ = x.strides
+    shape = (n, oh, ow, kernel_hw[0], kernel_hw[1] * big)
+    strides = (sn, stride * sh, stride * sw, sh, x.itemsize)
+    return as_strided(x, shape, strides, writeable=False)
+
+
+def _gather(windows: Array, tile: _Tile) -> Array:
+    """The windows of a tile as rows ``(pixels, kh*kw*big)`` in this thread's buffer."""
+    view = windows[tile]
+    rows = parallel.scratch(view.shape, view.dtype)
+    np.copyto(rows, view)
+    return rows.reshape(-1, view.shape[3] * view.shape[4])
+
+
+def _gathered_groups(windows: Array) -> Iterator[tuple[slice, Array]]:
+    """The windows of a group of images at a time, gathered by all threads together."""
+    n, oh, ow, kh, row = windows.shape
+    for images in _slices(n, max(1, _SHARED_WINDOWS // (oh * ow * kh * row))):
+        view = windows[images]
+        rows = parallel.empty(view.shape, view.dtype)
+        parallel.run(partial(_copy_tile, view, rows), _tiles(view.shape, _TILE))
+        yield images, rows.reshape(-1, kh * row)
+
+
+def _copy_tile(source: Array, target: Array, tile: _Tile) -> None:
+    np.copyto(target[tile], source[tile])
+
+
+def _tiles(windows_shape: tuple[int, ...], size: int) -> list[_Tile]:
+    """Cut ``(n, oh, ow, kh, kw*c)`` into tiles of about ``size`` elements."""
+    n, oh, ow, kh, row = windows_shape
+    rows = size // (ow * kh * row)
+    if rows >= oh:
+        # Halving a batch that fits one tile gives a second thread something to do.
+        images = min(rows // oh, -(-n // 2))
+        return [_Tile(group, slice(0, oh)) for group in _slices(n, images)]
+    parts = _slices(oh, max(1, rows))
+    return [_Tile(slice(i, i + 1), part) for i in range(n) for part in parts]
+
+
+def _slices(size: int, step: int) -> list[slice]:
+    return [slice(i, min(i + step, size)) for i in range(0, size, step)]
+
+
+def _output_hw(
+    image_hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
+) -> tuple[int, int]:
+    if stride < 1 or pad < 0:
+        raise ValueError(f"expected stride >= 1 and pad >= 0, got stride {stride}, pad {pad}")
+    (h, w), (kh, kw) = image_hw, kernel_hw
+    oh, ow = (h + 2 * pad - kh) // stride + 1, (w + 2 * pad - kw) // stride + 1
+    if oh < 1 or ow < 1:
+        raise ValueError(
+            f"a kernel of height {kh} and width {kw} does not fit an image of height {h} "
+            f"and width {w} with padding {pad}"
+        )
+    return oh, ow
+
+
+def _check_weights(w: Array) -> tuple[int, int, int, int]:
+    if w.ndim != 4:
+        raise ValueError(f"expected weights (kh, kw, big, small), got shape {w.shape}")
+    kh, kw, big, small = w.shape
+    return kh, kw, big, small
+
+
+def _check_output(gy: Array, expected: tuple[int, ...]) -> None:
+    if gy.ndim != 4 or gy.shape[:3] != expected:
+        n, oh, ow = expected
+        raise ValueError(
+            f"gy of shape {gy.shape} does not belong to this convolution, whose output "
+            f"is (n={n}, oh={oh}, ow={ow}, small)"
+        )

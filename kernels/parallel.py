@@ -1,0 +1,168 @@
+"""Threads and scratch memory on the CPU: the one place that knows of either.
+
+**Threads.** A kernel cuts its work into tasks whose number and borders depend on the shapes
+alone, and :func:`run` shares them among a few threads. NumPy releases the interpreter lock in
+copies, arithmetic and matrix products, so plain Python threads are enough. BLAS is held to one
+thread meanwhile, and is the caller's again afterwards. Results come back in the order of the
+tasks, so a sum over them has the same bits for any number of threads.
+
+**Memory.** A fresh large array is slow: the system hands out its pages one fault at a time.
+:func:`empty` therefore lends memory that goes back to a shelf when the last array that uses it
+is gone, and is lent again. :func:`scratch` is a buffer of the calling thread for one tile.
+"""
+
+import math
+import os
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+Array = NDArray[Any]
+T = TypeVar("T")
+R = TypeVar("R")
+
+_ALIGNMENT = 64  # bytes, a cache line
+_MIN_POOLED = 1 << 16  # bytes; below this the system's allocator is quick enough
+
+_lock = threading.RLock()
+_local = threading.local()
+_pool: ThreadPoolExecutor | None = None
+_threads: int | None = None
+_controller: ThreadpoolController | None = None
+_callers = 0  # calls that currently hold BLAS to one thread
+_restore_blas: Any = None
+
+
+def threads() -> int:
+    """The number of threads kernels use: as set, else ``MINISPIRAL_THREADS``, else all cores."""
+    if _threads is not None:
+        return _threads
+    return int(os.environ.get("MINISPIRAL_THREADS", 0)) or _available_cores()
+
+
+def set_threads(n: int | None) -> None:
+    """Use ``n`` threads from now on; ``None`` goes back to the default. ValueError if n < 1."""
+    global _threads, _pool
+    if n is not None and n < 1:
+        raise ValueError(f"the number of threads is at least 1, not {n}")
+    with _lock:
+        _threads = n
+        if _pool is not None:
+            _pool.shutdown()
+            _pool = None
+
+
+def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
+    """``[work(task) for task in tasks]``, shared among the threads, with BLAS single-threaded."""
+    tasks = list(tasks)
+    with _single_threaded_blas():
+        if threads() == 1 or len(tasks) == 1:
+            return [work(task) for task in tasks]
+        return list(_executor().map(work, tasks))
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """An uninitialised array in recycled memory, aligned to a cache line."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _MIN_POOLED:
+        return np.empty(shape, dtype)
+    return np.asarray(_Loan(size)).view(dtype).reshape(shape)
+
+
+def scratch(shape: tuple[int, ...], dtype: DTypeLike, name: str = "tile") -> Array:
+    """This thread's own uninitialised buffer called ``name``; valid until asked for again."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    buffers = _local.__dict__.setdefault("buffers", {})
+    if name not in buffers or buffers[name].size < size:
+        buffers[name] = _aligned(size)
+    view: Array = buffers[name][:size].view(dtype).reshape(shape)
+    return view
+
+
+def trim() -> None:
+    """Give the memory that lies idle on the shelf back to the system."""
+    _shelf.clear()
+
+
+class _Loan:
+    """Memory lent to arrays; NumPy keeps this object alive as their ``base``."""
+
+    def __init__(self, size: int) -> None:
+        self.memory = _shelf.take(size)
+        self.__array_interface__ = {**self.memory.__array_interface__, "shape": (size,)}
+
+    def __del__(self) -> None:
+        _shelf.put(self.memory)
+
+
+class _Shelf:
+    """Idle memory, smallest first."""
+
+    def __init__(self) -> None:
+        self.idle: list[tuple[int, int, Array]] = []  # size, id (breaks ties), memory
+
+    def take(self, size: int) -> Array:
+        with _lock:
+            at = bisect_left(self.idle, (size, 0))
+            # Wasting at most a quarter: a buffer much too large had better wait for its own kind.
+            if at < len(self.idle) and self.idle[at][0] <= size * 5 // 4:
+                return self.idle.pop(at)[2]
+        return _aligned(size)
+
+    def put(self, memory: Array) -> None:
+        with _lock:
+            insort(self.idle, (memory.size, id(memory), memory))
+
+    def clear(self) -> None:
+        with _lock:
+            self.idle.clear()
+
+
+_shelf = _Shelf()
+
+
+def _aligned(size: int) -> Array:
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size]
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="minispiral")
+        return _pool
+
+
+@contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread; the last of several concurrent callers gives it back."""
+    global _controller, _callers, _restore_blas
+    with _lock:
+        if _callers == 0:
+            _controller = _controller or ThreadpoolController()
+            _restore_blas = _controller.limit(limits=1, user_api="blas")
+        _callers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _callers -= 1
+            if _callers == 0:
+                _restore_blas.restore_original_limits()

@@ -1,0 +1,62 @@
+"""Max pooling without padding: the largest value under a square window, and where it was."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import parallel
+
+Array = NDArray[Any]
+
+
+def max_pool2d(x: Array, size: int, stride: int) -> tuple[Array, Array]:
+    """``y[n,a,b,c] = max_ij x[n, stride*a+i, stride*b+j, c]`` with ``i, j < size``.
+
+    ``x`` is ``(n, h, w, c)``; ``y`` and ``argmax`` are ``(n, oh, ow, c)`` with
+    ``oh = (h - size) // stride + 1``. ``argmax`` (int32) is ``i*size + j`` of the first maximum.
+    ValueError where the window does not fit.
+    """
+    n, h, w, c = x.shape
+    oh, ow = (h - size) // stride + 1, (w - size) // stride + 1
+    if oh < 1 or ow < 1:
+        raise ValueError(f"a window of side {size} does not fit an image of height {h}, width {w}")
+    y = parallel.empty((n, oh, ow, c), x.dtype)
+    argmax = parallel.empty((n, oh, ow, c), np.int32)
+
+    def work(image: int) -> None:
+        best, where = y[image], argmax[image]
+        best[...] = _tap(x, image, 0, 0, stride, oh, ow)
+        where[...] = 0
+        for k in range(1, size * size):
+            tap = _tap(x, image, *divmod(k, size), stride, oh, ow)
+            larger = tap > best
+            np.copyto(best, tap, where=larger)
+            np.copyto(where, np.int32(k), where=larger)
+
+    parallel.run(work, range(n))
+    return y, argmax
+
+
+def max_pool2d_grad(
+    gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
+) -> Array:
+    """Send each ``gy (n, oh, ow, c)`` to the pixel of ``(n, *in_hw, c)`` its maximum came from."""
+    n, oh, ow, c = gy.shape
+    if argmax.shape != gy.shape:
+        raise ValueError(f"argmax has shape {argmax.shape}, gy has shape {gy.shape}")
+    gx = parallel.empty((n, *in_hw, c), gy.dtype)
+
+    def work(image: int) -> None:
+        gx[image] = 0
+        for k in range(size * size):
+            tap = _tap(gx, image, *divmod(k, size), stride, oh, ow)
+            tap += np.where(argmax[image] == k, gy[image], 0)
+
+    parallel.run(work, range(n))
+    return gx
+
+
+def _tap(x: Array, image: int, i: int, j: int, stride: int, oh: int, ow: int) -> Array:
+    """The pixel ``(i, j)`` of every window of one image, ``(oh, ow, c)``."""
+    return x[image, i : i + stride * oh : stride, j : j + stride * ow : stride][:oh, :ow]
