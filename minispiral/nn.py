@@ -1,0 +1,233 @@
+"""Layers: modules that own parameters, and how parameters start."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minispiral import ops
+from minispiral.errors import UserError
+from minispiral.tensor import Tensor
+
+Array = NDArray[Any]
+
+
+class Parameter(Tensor):
+    """A tensor that training changes."""
+
+    def __init__(self, data: Array) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Module:
+    """A piece of a network: attributes that are parameters, modules or lists of modules.
+
+    Arrays named in ``buffers`` (the running statistics of batch norm) belong to the state but
+    are not trained.
+    """
+
+    buffers: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.training = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.forward(x)
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules directly inside this one, with their attribute names."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list):
+                for i, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}.{i}", item
+
+    def modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module and all inside it, with their dotted names."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.modules(f"{prefix}{name}.")
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, in order of definition."""
+        for prefix, module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield prefix + name, value
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, in order of definition."""
+        return [p for _, p in self.named_parameters()]
+
+    def train(self) -> Self:
+        """Normalise by the batch's moments and update the running ones."""
+        return self._set_training(True)
+
+    def eval(self) -> Self:
+        """Normalise by the running statistics."""
+        return self._set_training(False)
+
+    def _set_training(self, training: bool) -> Self:
+        for _, module in self.modules():
+            module.training = training
+        return self
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Convert parameters and buffers, e.g. to float64 for gradient checks. In place."""
+        for _, p in self.named_parameters():
+            p.data = p.data.astype(dtype)
+        for _, module in self.modules():
+            for name in module.buffers:
+                setattr(module, name, getattr(module, name).astype(dtype))
+        return self
+
+    def state(self) -> dict[str, Array]:
+        """Parameters and buffers by dotted name: the arrays themselves, not copies."""
+        arrays = {name: p.data for name, p in self.named_parameters()}
+        for prefix, module in self.modules():
+            arrays |= {prefix + name: getattr(module, name) for name in module.buffers}
+        return arrays
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Copy in what :meth:`state` gave.
+
+        UserError, with nothing changed, where a tensor is missing, unexpected or misshapen.
+        """
+        own = self.state()
+        for name, array in own.items():
+            if name not in state:
+                raise UserError(f"the weights lack {name}: they belong to another architecture")
+            if state[name].shape != array.shape:
+                raise UserError(
+                    f"the weights give {name} the shape {state[name].shape}, this network has "
+                    f"{array.shape}: they belong to another architecture"
+                )
+        if surplus := sorted(set(state) - set(own)):
+            raise UserError(
+                f"the weights hold {surplus[0]}, which this network has not: "
+                f"they belong to another architecture"
+            )
+        for name, array in own.items():
+            np.copyto(array, state[name])
+
+
+def he_normal(
+    shape: tuple[int, ...], fan_in: float, rng: np.random.Generator, dtype: DTypeLike = np.float32
+) -> Array:
+    """Normal numbers of variance ``2 / fan_in``, which a ReLU halves again (He et al. 2015)."""
+    return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(dtype)
+
+
+class Conv2d(Module):
+    """Convolution ``(n, h, w, ci)`` to ``(n, oh, ow, co)``, with or without a bias per channel.
+
+    With ``transpose`` it is the transposed convolution, which enlarges instead:
+    ``n -> stride * (n - 1) + size - 2 * pad``. Its weights are ``(size, size, co, ci)`` then, for
+    the larger image's channels always come first.
+    """
+
+    def __init__(
+        self,
+        ci: int,
+        co: int,
+        size: int,
+        rng: np.random.Generator,
+        stride: int = 1,
+        pad: int = 0,
+        transpose: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.stride, self.pad, self.transpose = stride, pad, transpose
+        # Each output of a transposed convolution meets one tap in stride**2, on average.
+        fan_in = ci * size * size / (stride * stride if transpose else 1)
+        shape = (size, size, *((co, ci) if transpose else (ci, co)))
+        self.w = Parameter(he_normal(shape, fan_in, rng))
+        self.b = Parameter(np.zeros(co, np.float32)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = ops.conv_transpose2d if self.transpose else ops.conv2d
+        y = conv(x, self.w, self.stride, self.pad)
+        return y if self.b is None else y + self.b
+
+
+class BatchNorm(Module):
+    """Batch norm over all axes but the last, of ``c`` channels (Ioffe and Szegedy 2015).
+
+    In training it normalises by the batch's mean and biased variance and keeps running ones::
+
+        running = (1 - momentum) * running + momentum * batch
+
+    with the unbiased variance. In evaluation it normalises by the running ones. UserError where
+    a channel has a single value to train on.
+    """
+
+    buffers = ("running_mean", "running_var")
+    momentum = 0.1
+    eps = 1e-5
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.gamma = Parameter(np.ones(c, np.float32))
+        self.beta = Parameter(np.zeros(c, np.float32))
+        self.running_mean: Array = np.zeros(c, np.float32)
+        self.running_var: Array = np.ones(c, np.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        function = ops.BatchNorm(self.eps, self.constant_moments())
+        y = function(x, self.gamma, self.beta)
+        self.update(function, x.data.size // x.shape[-1])
+        return y
+
+    def constant_moments(self) -> tuple[Array, Array] | None:
+        """The running moments in evaluation; None in training, where the batch's own are used."""
+        return None if self.training else (self.running_mean, self.running_var)
+
+    def update(self, function: ops.BatchNorm | ops.ConvNormReLU, count: int) -> None:
+        """In training, move the running moments towards those the function used."""
+        if not self.training:
+            return
+        if count == 1:
+            raise UserError(
+                "batch norm cannot train on a single value per channel: "
+                "use a larger batch, larger patches or a shallower network"
+            )
+        dtype = self.running_mean.dtype.type
+        keep, take = dtype(1 - self.momentum), dtype(self.momentum)
+        self.running_mean *= keep
+        self.running_mean += take * function.mean
+        self.running_var *= keep
+        self.running_var += take * dtype(count / (count - 1)) * function.var
+
+
+class ConvNormReLU(Module):
+    """The paper's building block: 3 x 3 convolution at stride 2, batch norm, ReLU (Table 1).
+
+    ``transpose`` makes it a decoder's block, which doubles the image. It runs as one fused
+    operation; ``fused = False`` runs the three plain ones instead, with the same result.
+    """
+
+    fused = True
+
+    def __init__(self, ci: int, co: int, rng: np.random.Generator, transpose: bool = False) -> None:
+        super().__init__()
+        self.conv = Conv2d(ci, co, 3, rng, stride=2, transpose=transpose, bias=False)
+        self.norm = BatchNorm(co)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fused:
+            return ops.relu(self.norm(self.conv(x)))
+        conv, norm = self.conv, self.norm
+        function = ops.ConvNormReLU(
+            norm.eps, conv.stride, conv.pad, conv.transpose, norm.constant_moments()
+        )
+        y = function(x, conv.w, norm.gamma, norm.beta)
+        norm.update(function, y.data.size // y.shape[-1])
+        return y

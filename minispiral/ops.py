@@ -1,0 +1,271 @@
+"""The differentiable operations: each a forward and a backward, wiring only.
+
+What takes one line of NumPy is written out here, the rest is a kernel. The arithmetic of tensors
+(``+ - * /``) is in :mod:`minispiral.tensor`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.kernels import batchnorm, losses, pooling
+from minispiral.kernels import conv2d as convolution
+from minispiral.tensor import Function, Tensor
+
+Array = NDArray[Any]
+Axes = int | tuple[int, ...] | None
+
+
+# Sums and shapes
+
+
+class Sum(Function):
+    def __init__(self, axis: Axes = None, keepdims: bool = False) -> None:
+        self.axis, self.keepdims = axis, keepdims
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        total: Array = x.sum(self.axis, keepdims=self.keepdims)
+        return total
+
+    def backward(self, gy: Array) -> Array:
+        if self.axis is not None and not self.keepdims:
+            gy = np.expand_dims(gy, self.axis)
+        return np.array(np.broadcast_to(gy, self.shape))
+
+
+class Reshape(Function):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.to = shape
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return x.reshape(self.to)
+
+    def backward(self, gy: Array) -> Array:
+        return gy.reshape(self.shape)
+
+
+class Concatenate(Function):
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        self.borders = np.cumsum([x.shape[self.axis] for x in xs[:-1]])
+        return np.concatenate(xs, self.axis)
+
+    def backward(self, gy: Array) -> tuple[Array, ...]:
+        return tuple(part.copy() for part in np.split(gy, self.borders, self.axis))
+
+
+# Elementwise functions
+
+
+class ReLU(Function):
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.maximum(x, 0)
+
+    def backward(self, gy: Array) -> Array:
+        return np.multiply(gy, self.x > 0)
+
+
+class Sigmoid(Function):
+    def forward(self, x: Array) -> Array:
+        self.y = losses.sigmoid(x)
+        return self.y
+
+    def backward(self, gy: Array) -> Array:
+        return np.multiply(gy, self.y * (1 - self.y))
+
+
+class Log(Function):
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.log(x)
+
+    def backward(self, gy: Array) -> Array:
+        return gy / self.x
+
+
+# Convolution and what goes with it
+
+
+class Conv2d(Function):
+    """``y = conv2d(x, w)``; see :mod:`minispiral.kernels.conv2d` for the three kernels."""
+
+    def __init__(self, stride: int = 1, pad: int = 0) -> None:
+        self.stride, self.pad = stride, pad
+
+    def forward(self, x: Array, w: Array, moments: bool = False) -> Any:
+        self.x, self.w = x, w
+        return convolution.conv2d(x, w, self.stride, self.pad, moments)
+
+    def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
+        x, w = self.x, self.w
+        gx = gw = None
+        if self.needs_grad[0]:
+            gx = convolution.conv2d_input_grad(gy, w, x.shape[1:3], self.stride, self.pad)
+        if self.needs_grad[1]:
+            gw = convolution.conv2d_weight_grad(x, gy, w.shape[:2], self.stride, self.pad)
+        return gx, gw
+
+
+class ConvTranspose2d(Function):
+    """The adjoint of convolution, used forwards: ``(n, h, w, small)`` to ``(n, oh, ow, big)``."""
+
+    def __init__(self, stride: int = 1, pad: int = 0) -> None:
+        self.stride, self.pad = stride, pad
+
+    def forward(self, x: Array, w: Array, moments: bool = False) -> Any:
+        self.x, self.w = x, w
+        (h, v), (kh, kw) = x.shape[1:3], w.shape[:2]
+        s, p = self.stride, self.pad
+        out_hw = s * (h - 1) + kh - 2 * p, s * (v - 1) + kw - 2 * p
+        return convolution.conv2d_input_grad(x, w, out_hw, s, p, moments)
+
+    def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
+        x, w = self.x, self.w
+        gx = gw = None
+        if self.needs_grad[0]:
+            gx = convolution.conv2d(gy, w, self.stride, self.pad)
+        if self.needs_grad[1]:
+            gw = convolution.conv2d_weight_grad(gy, x, w.shape[:2], self.stride, self.pad)
+        return gx, gw
+
+
+class BatchNorm(Function):
+    """Normalise by the batch's own moments or, where given, by constant ones.
+
+    ``mean`` and ``var`` hold the moments that were used.
+    """
+
+    def __init__(self, eps: float, moments: tuple[Array, Array] | None = None) -> None:
+        self.eps, self.constant = eps, moments is not None
+        if moments is not None:
+            self.mean, self.var = moments
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        self.x, self.gamma = x, gamma
+        if not self.constant:
+            self.mean, self.var = batchnorm.moments(x)
+        return batchnorm.normalize(x, self.mean, self.var, gamma, beta, self.eps)
+
+    def backward(self, gy: Array) -> tuple[Array, Array, Array]:
+        return batchnorm.normalize_grad(
+            self.x, gy, self.mean, self.var, self.gamma, self.eps, self.constant
+        )
+
+
+class ConvNormReLU(Function):
+    """Convolution (or its transpose), batch norm and ReLU as one node, the paper's building block.
+
+    Equal to the three operations one after the other. It keeps the input, the convolution's
+    output and two vectors per channel; the moments are summed while the convolution's output is
+    still in cache, and normalisation and ReLU are one pass. ``moments`` as for batch norm.
+    """
+
+    def __init__(
+        self,
+        eps: float,
+        stride: int = 1,
+        pad: int = 0,
+        transpose: bool = False,
+        moments: tuple[Array, Array] | None = None,
+    ) -> None:
+        self.conv = (ConvTranspose2d if transpose else Conv2d)(stride, pad)
+        self.eps, self.constant = eps, moments is not None
+        if moments is not None:
+            self.mean, self.var = moments
+
+    def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
+        self.conv.needs_grad = self.needs_grad[:2]
+        self.gamma, self.beta = gamma, beta
+        if self.constant:
+            self.y = self.conv.forward(x, w)
+        else:
+            self.y, self.mean, self.var = self.conv.forward(x, w, moments=True)
+        return batchnorm.normalize_relu(self.y, self.mean, self.var, gamma, beta, self.eps)
+
+    def backward(self, gy: Array) -> tuple[Array | None, ...]:
+        gconv, ggamma, gbeta = batchnorm.normalize_relu_grad(
+            self.y, gy, self.mean, self.var, self.gamma, self.beta, self.eps, self.constant
+        )
+        return *self.conv.backward(gconv), ggamma, gbeta
+
+
+class MaxPool2d(Function):
+    def __init__(self, size: int, stride: int) -> None:
+        self.size, self.stride = size, stride
+
+    def forward(self, x: Array) -> Array:
+        self.in_hw = x.shape[1:3]
+        y, self.argmax = pooling.max_pool2d(x, self.size, self.stride)
+        return y
+
+    def backward(self, gy: Array) -> Array:
+        return pooling.max_pool2d_grad(gy, self.argmax, self.in_hw, self.size, self.stride)
+
+
+# What users call
+
+
+def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Sum over all elements or over the given axes."""
+    return Sum(axis, keepdims)(x)
+
+
+def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Mean over all elements or over the given axes."""
+    total = sum(x, axis, keepdims)
+    return total * (total.data.size / x.data.size)
+
+
+def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The same elements in another shape."""
+    return Reshape(shape)(x)
+
+
+def concatenate(xs: Sequence[Tensor], axis: int = -1) -> Tensor:
+    """Tensors side by side along an axis, the channels by default."""
+    return Concatenate(axis)(*xs)
+
+
+def relu(x: Tensor) -> Tensor:
+    """``max(x, 0)``; the gradient at 0 is 0."""
+    return ReLU()(x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """``1 / (1 + exp(-x))``, without overflow."""
+    return Sigmoid()(x)
+
+
+def log(x: Tensor) -> Tensor:
+    """Natural logarithm."""
+    return Log()(x)
+
+
+def conv2d(x: Tensor, w: Tensor, stride: int = 1, pad: int = 0) -> Tensor:
+    """Convolution of ``x (n, h, w, ci)`` with ``w (kh, kw, ci, co)`` to ``(n, oh, ow, co)``."""
+    return Conv2d(stride, pad)(x, w)
+
+
+def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, pad: int = 0) -> Tensor:
+    """Transposed convolution of ``x (n, h, w, ci)`` with ``w (kh, kw, co, ci)``.
+
+    The result is ``(n, stride*(h-1) + kh - 2*pad, stride*(w-1) + kw - 2*pad, co)``.
+    """
+    return ConvTranspose2d(stride, pad)(x, w)
+
+
+def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    """Batch norm of ``x (..., c)`` by its own moments, scaled and shifted per channel ``(c,)``."""
+    return BatchNorm(eps)(x, gamma, beta)
+
+
+def max_pool2d(x: Tensor, size: int, stride: int | None = None) -> Tensor:
+    """Largest value under each ``size x size`` window, ``stride`` apart (``size`` by default)."""
+    return MaxPool2d(size, size if stride is None else stride)(x)
