@@ -37,6 +37,10 @@ def adam(
         raise ValueError(
             f"shapes differ: parameter {p.shape}, gradient {g.shape}, moments {m.shape}, {v.shape}"
         )
+    if not (p.dtype == g.dtype == m.dtype == v.dtype):
+        raise ValueError(
+            f"dtypes differ: parameter {p.dtype}, gradient {g.dtype}, moments {m.dtype}, {v.dtype}"
+        )
     if not (p.flags.c_contiguous and m.flags.c_contiguous and v.flags.c_contiguous):
         raise ValueError("parameter and moments must be contiguous: they are updated in place")
     if step < 1:

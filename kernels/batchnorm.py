@@ -13,9 +13,9 @@ and backwards, with sums over the same axes::
 (Ioffe and Szegedy 2015.) The ``_relu`` kernels do the same for ``max(y, 0)``: the mask is
 recomputed from ``x``, so nothing but ``x`` and two vectors is kept between forward and backward.
 
-Every sum is taken in tiles: within a tile in the dtype of ``x`` about the tile's own mean, across
-tiles in float64. A batch of 32 images of 255 x 255 therefore loses nothing that float32 can hold,
-whatever the mean.
+Every sum is taken in the dtype of ``x`` over a few dozen values and in float64 from there on, the
+moments about the mean of the tile they are in. A batch of 32 images of 255 x 255 therefore loses
+nothing that float32 can hold, whatever the mean.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,14 +48,14 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 def tile_moments(rows: Array) -> Moments:
     """Moments of a tile ``(m, c)`` small enough to stay in cache."""
-    mean = np.add.reduce(rows, 0) / rows.dtype.type(len(rows))
+    mean = (_column_sums(rows) / len(rows)).astype(rows.dtype)
     centred = parallel.scratch(rows.shape, rows.dtype, "centred")
     np.subtract(rows, mean, out=centred)
-    squares = np.einsum("ij,ij->j", centred, centred)
     # What rounding left of the mean: the centred values sum to nearly, not exactly, zero.
-    shift = np.add.reduce(centred, 0).astype(np.float64) / len(rows)
-    squares = squares.astype(np.float64) - len(rows) * shift**2
-    return Moments(len(rows), mean.astype(np.float64) + shift, squares)
+    shift = _column_sums(centred) / len(rows)
+    np.multiply(centred, centred, out=centred)
+    squares = _column_sums(centred) - len(rows) * shift**2
+    return Moments(len(rows), mean + shift, squares)
 
 
 def merge_moments(channels: Iterable[Sequence[Any]], dtype: DTypeLike) -> tuple[Array, Array]:
@@ -125,14 +125,17 @@ def normalize_relu_grad(
 def _normalize(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, relu: bool
 ) -> Array:
+    _check_vectors(x, mean, var, gamma, beta)
     y = parallel.empty(x.shape, x.dtype)
     rows, out_rows = _rows(x), _rows(y)
     scale, shift = _scale_shift(mean, var, gamma, beta, eps)
 
     def work(tile: slice) -> None:
-        _affine(rows[tile], scale, shift, out_rows[tile])
+        out = out_rows[tile]
+        np.multiply(rows[tile], scale, out=out)
+        out += shift
         if relu:
-            np.maximum(out_rows[tile], 0, out=out_rows[tile])
+            np.maximum(out, 0, out=out)
 
     parallel.run(work, _tiles(rows))
     return y
@@ -149,6 +152,7 @@ def _normalize_grad(
     constant: bool,
     relu: bool,
 ) -> tuple[Array, Array, Array]:
+    _check_vectors(x, mean, var, gamma, beta)
     if gy.shape != x.shape:
         raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
     gx = parallel.empty(x.shape, x.dtype)
@@ -161,18 +165,19 @@ def _normalize_grad(
         """The gradient before the ReLU: ``gy`` where the output was positive, else zero."""
         if not relu:
             return gy_rows[tile]
-        _affine(rows[tile], scale, shift, out)
-        return np.multiply(gy_rows[tile], out > 0, out=out)
+        np.multiply(rows[tile], scale, out=out)
+        return np.multiply(gy_rows[tile], out > -shift, out=out)
 
     def sums(tile: slice) -> tuple[Array, Array]:
         g = masked(tile, parallel.scratch(rows[tile].shape, x.dtype, "masked"))
         centred = parallel.scratch(g.shape, x.dtype, "centred")
         np.subtract(rows[tile], mean, out=centred)
-        return np.add.reduce(g, 0), np.einsum("ij,ij->j", g, centred)
+        np.multiply(centred, g, out=centred)
+        return _column_sums(g), _column_sums(centred)
 
     parts = parallel.run(sums, _tiles(rows))
-    gbeta = np.add.reduce([part[0].astype(np.float64) for part in parts], 0)
-    ggamma = np.add.reduce([part[1].astype(np.float64) for part in parts], 0) * inv
+    gbeta = np.add.reduce([part[0] for part in parts], 0)
+    ggamma = np.add.reduce([part[1] for part in parts], 0) * inv
 
     # gx = a*g + b*x + d, the formula above sorted by what changes from pixel to pixel
     a = gamma * inv
@@ -201,13 +206,32 @@ def _scale_shift(
     return scale.astype(mean.dtype), shift.astype(mean.dtype)
 
 
-def _affine(rows: Array, scale: Array, shift: Array, out: Array) -> None:
-    np.multiply(rows, scale, out=out)
-    out += shift
+def _column_sums(rows: Array) -> Array:
+    """Sums over the rows, float64: of blocks that are summed by a product with ones.
+
+    Such a product is several times as fast as ``rows.sum(0)``. Long sums of equal numbers would
+    drift in float32, for each addition rounds the same way.
+    """
+    block = max(32, len(rows) // 64)
+    whole = len(rows) // block * block
+    ones = np.ones(block, rows.dtype)
+    blocks = ones @ rows[:whole].reshape(-1, block, rows.shape[1])
+    rest = ones[: len(rows) - whole] @ rows[whole:]
+    sums: Array = np.add.reduce(blocks, 0, dtype=np.float64) + rest
+    return sums
 
 
 def _rows(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+def _check_vectors(x: Array, *vectors: Array) -> None:
+    for vector in vectors:
+        if vector.shape != x.shape[-1:]:
+            raise ValueError(
+                f"expected vectors of {x.shape[-1]} channels for x of shape {x.shape}, "
+                f"got shape {vector.shape}"
+            )
 
 
 def _tiles(rows: Array) -> list[slice]:

@@ -58,6 +58,7 @@ def conv2d(x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = Fa
     while each tile is still in cache. ValueError for shapes that do not fit.
     """
     kh, kw, big, small = _check_weights(w)
+    _check_dtypes(x, w)
     windows = _windows(x, (kh, kw), big, stride, pad)
     n, oh, ow = windows.shape[:3]
     y = parallel.empty((n, oh, ow, small), x.dtype)
@@ -95,6 +96,7 @@ def conv2d_weight_grad(
     ``(n, oh, ow, small)``. ValueError for shapes that do not fit.
     """
     big, small = x.shape[-1], gy.shape[-1]
+    _check_dtypes(x, gy)
     windows = _windows(x, kernel_hw, big, stride, pad)
     _check_output(gy, windows.shape[:3])
     gy = np.ascontiguousarray(gy)
@@ -147,6 +149,7 @@ def conv2d_input_grad(
     that do not fit.
     """
     kh, kw, big, small = _check_weights(w)
+    _check_dtypes(gy, w)
     n, (h, v) = gy.shape[0], out_hw
     oh, ow = _output_hw((h, v), (kh, kw), stride, pad)
     _check_output(gy, (n, oh, ow))
@@ -154,14 +157,14 @@ def conv2d_input_grad(
         raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
     gy = np.ascontiguousarray(gy)
     gx = parallel.empty((n, h, v, big), gy.dtype)
-    channels = _slices(big, 64)
+    # Few channels at a time make a tile of many rows, of which fewer border on another tile.
+    cached = w.size <= _CACHED_WEIGHTS
+    channels = _slices(big, 64 if cached else big)
+    size = _TILE if cached else 2 * _TILE
     # Row u of gx is row q = (u + pad) // stride among the rows of its phase, and meets the
     # products of the rows q - reach ... q of gy.
     first, last = pad // stride, (h - 1 + pad) // stride
     reach = (kh - 1) // stride
-
-    def transpose(c: slice) -> Array:
-        return np.ascontiguousarray(w[:, :, c].transpose(3, 0, 1, 2)).reshape(small, -1)
 
     def scatter(task: tuple[int, slice, range]) -> Moments | None:
         k, images, band = task
@@ -177,12 +180,13 @@ def conv2d_input_grad(
         _fold(products, out, stride, pad + top - start * stride, pad)
         return tile_moments(out.reshape(-1, c.stop - c.start)) if moments else None
 
-    transposed = parallel.run(transpose, channels)  # each (small, kh*kw*channels)
-    row = ow * kh * kw * min(big, 64)  # elements of the products of one row
+    # each (small, kh*kw*channels); no copy where it is the whole of a contiguous w
+    transposed = [w[:, :, c].reshape(-1, small).T for c in channels]
+    row = ow * transposed[0].shape[1]  # elements of the products of one row
     bands = [
         (k, tile.images, range(first + tile.rows.start, first + tile.rows.stop))
         for k in range(len(channels))
-        for tile in _tiles((n, last + 1 - first, 1, 1, row), _TILE)
+        for tile in _tiles((n, last + 1 - first, 1, 1, row), size)
     ]
     parts = parallel.run(scatter, bands)
     if not moments:
@@ -315,6 +319,14 @@ def _check_weights(w: Array) -> tuple[int, int, int, int]:
         raise ValueError(f"expected weights (kh, kw, big, small), got shape {w.shape}")
     kh, kw, big, small = w.shape
     return kh, kw, big, small
+
+
+def _check_dtypes(*arrays: Array) -> None:
+    dtypes = [array.dtype for array in arrays]
+    if len(set(dtypes)) > 1 or dtypes[0].kind != "f":
+        raise ValueError(
+            f"expected one floating dtype throughout, got {' and '.join(map(str, dtypes))}"
+        )
 
 
 def _check_output(gy: Array, expected: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ import math
 import os
 import threading
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,13 +32,13 @@ R = TypeVar("R")
 _ALIGNMENT = 64  # bytes, a cache line
 _MIN_POOLED = 1 << 16  # bytes; below this the system's allocator is quick enough
 
-_lock = threading.RLock()
+_lock = threading.Lock()
 _local = threading.local()
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
-_controller: ThreadpoolController | None = None
+_blas: list[Any] | None = None  # the BLAS libraries in this process
 _callers = 0  # calls that currently hold BLAS to one thread
-_restore_blas: Any = None
+_blas_threads: list[int] = []  # what each had before
 
 
 def threads() -> int:
@@ -60,10 +61,13 @@ def set_threads(n: int | None) -> None:
 
 
 def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
-    """``[work(task) for task in tasks]``, shared among the threads, with BLAS single-threaded."""
+    """``[work(task) for task in tasks]``, shared among the threads, with BLAS single-threaded.
+
+    A task that calls ``run`` itself does all of that work in its own thread.
+    """
     tasks = list(tasks)
     with _single_threaded_blas():
-        if threads() == 1 or len(tasks) == 1:
+        if threads() == 1 or len(tasks) == 1 or hasattr(_local, "is_worker"):
             return [work(task) for task in tasks]
         return list(_executor().map(work, tasks))
 
@@ -94,36 +98,41 @@ def trim() -> None:
 
 
 class _Loan:
-    """Memory lent to arrays; NumPy keeps this object alive as their ``base``."""
+    """Memory lent to arrays; NumPy keeps this object alive as their ``base``.
+
+    The garbage collector may end a loan at any point, even amidst :meth:`_Shelf.take`: it leaves
+    the memory at the shelf's door, which takes no lock.
+    """
 
     def __init__(self, size: int) -> None:
         self.memory = _shelf.take(size)
         self.__array_interface__ = {**self.memory.__array_interface__, "shape": (size,)}
 
     def __del__(self) -> None:
-        _shelf.put(self.memory)
+        _shelf.returned.append(self.memory)
 
 
 class _Shelf:
     """Idle memory, smallest first."""
 
     def __init__(self) -> None:
+        self.returned: deque[Array] = deque()
         self.idle: list[tuple[int, int, Array]] = []  # size, id (breaks ties), memory
 
     def take(self, size: int) -> Array:
         with _lock:
+            while self.returned:
+                memory = self.returned.popleft()
+                insort(self.idle, (memory.size, id(memory), memory))
             at = bisect_left(self.idle, (size, 0))
             # Wasting at most a quarter: a buffer much too large had better wait for its own kind.
             if at < len(self.idle) and self.idle[at][0] <= size * 5 // 4:
                 return self.idle.pop(at)[2]
         return _aligned(size)
 
-    def put(self, memory: Array) -> None:
-        with _lock:
-            insort(self.idle, (memory.size, id(memory), memory))
-
     def clear(self) -> None:
         with _lock:
+            self.returned.clear()
             self.idle.clear()
 
 
@@ -146,18 +155,24 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="minispiral")
+            _pool = ThreadPoolExecutor(threads(), "minispiral", _mark_worker)
         return _pool
+
+
+def _mark_worker() -> None:
+    _local.is_worker = True
 
 
 @contextmanager
 def _single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread; the last of several concurrent callers gives it back."""
-    global _controller, _callers, _restore_blas
+    global _blas, _callers, _blas_threads
     with _lock:
         if _callers == 0:
-            _controller = _controller or ThreadpoolController()
-            _restore_blas = _controller.limit(limits=1, user_api="blas")
+            if _blas is None:
+                _blas = ThreadpoolController().select(user_api="blas").lib_controllers
+            _blas_threads = [library.num_threads for library in _blas]
+            _set_blas_threads([1] * len(_blas))
         _callers += 1
     try:
         yield
@@ -165,4 +180,12 @@ def _single_threaded_blas() -> Iterator[None]:
         with _lock:
             _callers -= 1
             if _callers == 0:
-                _restore_blas.restore_original_limits()
+                _set_blas_threads(_blas_threads)
+
+
+def _set_blas_threads(counts: list[int]) -> None:
+    for library, count in zip(_blas or [], counts, strict=True):
+        # Newer versions of threadpoolctl let a single thread set limits and ignore the others;
+        # here the callers keep count themselves, and any of them may be the first or the last.
+        set_threads = getattr(library, "_real_set_num_threads", library.set_num_threads)
+        set_threads(count)

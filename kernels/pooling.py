@@ -17,10 +17,10 @@ def max_pool2d(x: Array, size: int, stride: int) -> tuple[Array, Array]:
     ``oh = (h - size) // stride + 1``. ``argmax`` (int32) is ``i*size + j`` of the first maximum.
     ValueError where the window does not fit.
     """
+    if x.ndim != 4:
+        raise ValueError(f"expected an image (n, h, w, c), got shape {x.shape}")
     n, h, w, c = x.shape
-    oh, ow = (h - size) // stride + 1, (w - size) // stride + 1
-    if oh < 1 or ow < 1:
-        raise ValueError(f"a window of side {size} does not fit an image of height {h}, width {w}")
+    oh, ow = _output_hw((h, w), size, stride)
     y = parallel.empty((n, oh, ow, c), x.dtype)
     argmax = parallel.empty((n, oh, ow, c), np.int32)
 
@@ -42,9 +42,16 @@ def max_pool2d_grad(
     gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
 ) -> Array:
     """Send each ``gy (n, oh, ow, c)`` to the pixel of ``(n, *in_hw, c)`` its maximum came from."""
+    if gy.ndim != 4 or argmax.shape != gy.shape:
+        raise ValueError(
+            f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
+        )
     n, oh, ow, c = gy.shape
-    if argmax.shape != gy.shape:
-        raise ValueError(f"argmax has shape {argmax.shape}, gy has shape {gy.shape}")
+    if (oh, ow) != _output_hw(in_hw, size, stride):
+        raise ValueError(
+            f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
+            f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
+        )
     gx = parallel.empty((n, *in_hw, c), gy.dtype)
 
     def work(image: int) -> None:
@@ -55,6 +62,15 @@ def max_pool2d_grad(
 
     parallel.run(work, range(n))
     return gx
+
+
+def _output_hw(in_hw: tuple[int, int], size: int, stride: int) -> tuple[int, int]:
+    if size < 1 or stride < 1:
+        raise ValueError(f"expected size >= 1 and stride >= 1, got size {size}, stride {stride}")
+    h, w = in_hw
+    if size > h or size > w:
+        raise ValueError(f"a window of side {size} does not fit an image of height {h}, width {w}")
+    return (h - size) // stride + 1, (w - size) // stride + 1
 
 
 def _tap(x: Array, image: int, i: int, j: int, stride: int, oh: int, ow: int) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
+from minispiral.kernels import parallel
 from minispiral.networks import Network
 from minispiral.ops import sigmoid
 from minispiral.tensor import Tensor, no_grad
@@ -144,6 +145,7 @@ def predict(
             if progress is not None:
                 progress(done + len(chosen), len(tiles))
     finally:
+        parallel.trim()  # the next photograph's tiles, or training's patches, have other sizes
         if training:
             network.train()
     return probability

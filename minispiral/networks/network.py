@@ -22,22 +22,23 @@ class Network(Module):
     """Pictures ``(n, h, w, 3)`` in [-1, 1] to logits ``(n, h, w, 1)``.
 
     A network that halves its picture ``d`` times by 3 x 3 convolutions at stride 2 without
-    padding, and doubles it again, gives back the size it got only for sides ``2**d * k - 1``.
-    ``unit`` is that ``2**d``.
+    padding, and doubles it again, gives back the size it got only for sides ``2**d * k - 1`` with
+    ``k >= 2``. ``unit`` is that ``2**d``.
     """
 
     unit: int
 
     def check_side(self, side: int) -> None:
-        """UserError, naming the nearest sides that fit, unless ``side = unit * k - 1``."""
-        if side < 1 or (side + 1) % self.unit:
-            below = side // self.unit * self.unit + self.unit - 1
-            below -= self.unit * (below > side)
-            near = [s for s in (below, below + self.unit) if s > 0]
-            raise UserError(
-                f"this network takes pictures whose side is {self.unit} * k - 1, not {side}: "
-                f"the nearest are {' and '.join(map(str, near))}"
-            )
+        """UserError, naming the nearest sides that fit, unless ``side = unit * k - 1, k >= 2``."""
+        below = (side + 1) // self.unit * self.unit - 1
+        smallest = 2 * self.unit - 1
+        if below == side >= smallest:
+            return
+        nearest = [s for s in (below, below + self.unit) if s >= smallest] or [smallest]
+        raise UserError(
+            f"this network takes pictures whose side is {self.unit} * k - 1, at least {smallest}, "
+            f"not {side}: the nearest are {' and '.join(map(str, nearest))}"
+        )
 
     def layers(self, side: int) -> list[LayerInfo]:
         """Every layer in order, for a square picture of this side."""

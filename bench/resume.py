@@ -1,0 +1,154 @@
+"""Kill training at random moments, resume it, and compare the bits with an undisturbed run.
+
+``python -m bench resume`` trains a small network on synthetic photographs through the command
+line, once undisturbed and then once for each kill: SIGKILL at a moment drawn evenly over the
+duration of a run, from the start of the process on, then ``--resume``.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minispiral.checkpoint import load
+from minispiral.errors import UserError
+from minispiral.synth import write_dataset
+
+OPTIONS = {
+    "--depths": "1-2",
+    "--width": "0.1",
+    "--patch": "31",
+    "--batch": "4",
+    "--patches-per-image": "8",
+    "--lr": "0.02",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One kill: seconds after the start, the step it left saved, and what differed in the end."""
+
+    moment: float
+    saved_step: int | None
+    differences: list[str]
+
+
+def train_command(data: Path, run: Path, steps: int, seed: int) -> list[str]:
+    """The command that trains for ``steps``, or goes on with what ``run`` holds."""
+    command = [sys.executable, "-m", "minispiral", "train", str(data)]
+    options = {"--val": data, "--out": run, "--steps": steps, "--seed": seed, **OPTIONS}
+    return [*command, *(str(word) for option in options.items() for word in option)]
+
+
+def start(command: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a training process with this checkout's code; its messages are kept."""
+    root = str(Path(__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait for a process that must succeed."""
+    _, messages = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"training ended with code {process.returncode}: {messages}")
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What differs between two finished runs, wall-clock times aside; nothing is expected."""
+    found = []
+    for name in ("last.safetensors", "best.safetensors"):
+        a, b = load(one / name), load(other / name)
+        same = a.tensors.keys() == b.tensors.keys() and all(
+            x.dtype == b.tensors[key].dtype and x.tobytes() == b.tensors[key].tobytes()
+            for key, x in a.tensors.items()
+        )
+        if not same:
+            found.append(f"tensors of {name}")
+        if (a.step, a.random_state) != (b.step, b.random_state):
+            found.append(f"step or random state of {name}")
+        if {**a.progress, "seconds": 0} != {**b.progress, "seconds": 0}:
+            found.append(f"progress of {name}")
+    if _rows(one) != _rows(other):
+        found.append("metrics.csv")
+    return found
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    """The table of a run without the column that holds wall-clock time."""
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
+
+
+def kill_and_resume(
+    data: Path, run: Path, undisturbed: Path, moment: float, steps: int, seed: int
+) -> Trial:
+    """Train in ``run``, SIGKILL after ``moment`` seconds, resume, compare with ``undisturbed``."""
+    command = train_command(data, run, steps, seed)
+    process = start(command)
+    try:
+        process.wait(timeout=moment)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    try:
+        saved_step = load(run / "last.safetensors").step
+    except UserError:  # killed before the first checkpoint
+        saved_step = None
+    finish(start([*command, "--resume"]))
+    return Trial(moment, saved_step, differences(run, undisturbed))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print a row for each kill; exit code 1 if any run ended with other bits."""
+    parser = argparse.ArgumentParser(prog="python -m bench resume", description=__doc__)
+    parser.add_argument("--kills", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=400, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and of the training")
+    arguments = parser.parse_args(argv)
+    rng = np.random.default_rng(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        data, undisturbed = Path(folder, "data"), Path(folder, "undisturbed")
+        write_dataset(data, photos=3, size=(96, 72), seed=0)
+        began = time.monotonic()
+        finish(start(train_command(data, undisturbed, arguments.steps, arguments.seed)))
+        duration = time.monotonic() - began
+        print(f"{arguments.steps} steps in {duration:.1f} s, start-up included")
+        print("kill  moment (s)  saved step  resumed run")
+        trials = []
+        for kill in range(1, arguments.kills + 1):
+            trial = kill_and_resume(
+                data,
+                Path(folder, f"killed-{kill}"),
+                undisturbed,
+                rng.uniform(0, duration),
+                arguments.steps,
+                arguments.seed,
+            )
+            trials.append(trial)
+            saved = "none" if trial.saved_step is None else trial.saved_step
+            outcome = "differs in " + ", ".join(trial.differences)
+            outcome = outcome if trial.differences else "bit-identical"
+            print(f"{kill:4}  {trial.moment:10.2f}  {saved:>10}  {outcome}", flush=True)
+    identical = sum(not trial.differences for trial in trials)
+    print(f"{identical} of {len(trials)} killed and resumed runs are bit-identical")
+    if identical < len(trials):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Safe files: whatever happens while one is written, the last good one stays.
+
+A checkpoint is one safetensors file (arrays only, no pickled code) that holds all a run needs to
+go on bit for bit: the network's parameters and running statistics as ``network.<name>``, Adam's
+moments as ``adam.<name>``, and in the header, as JSON, the step, the configuration, the state of
+the random generator and the progress of the run. Every file is written beside its place, flushed
+to the disk and renamed over the old one, so a reader sees the old file or the new one, whole.
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from minispiral import networks
+from minispiral.errors import UserError
+from minispiral.nn import Module
+
+KEY = "minispiral"  # the entry of the safetensors header that is ours
+VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """A run after ``step`` updates.
+
+    ``config``, ``random_state`` and ``progress`` are JSON values: the options of the run, the
+    state of its bit generator after the last batch it trained on, and the running sums and best
+    score that the training loop keeps.
+    """
+
+    step: int
+    config: dict[str, Any]
+    tensors: dict[str, NDArray[Any]]
+    random_state: Mapping[str, Any]
+    progress: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """The tensors called ``prefix.<name>``, by ``<name>``."""
+        dotted = prefix + "."
+        return {k.removeprefix(dotted): v for k, v in self.tensors.items() if k.startswith(dotted)}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bytes to, which takes the place of ``path`` once all of it is on the disk.
+
+    On any failure the file at ``path`` stays as it was. Raises UserError when the disk is full or
+    the folder cannot be written to.
+    """
+    part = path.with_name(f".{path.name}.part")  # a fixed name: killed runs leave one at most
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise writing_error(path, error) from error
+        raise
+
+
+def writing_error(path: Path, error: OSError) -> UserError:
+    """What to tell the user when ``path`` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"The disk is full: {path} could not be written (what was saved before is intact); "
+            "free some space and run the command again."
+        )
+    return UserError(
+        f"{path} could not be written ({error.strerror or error}); choose a folder that can be "
+        "written to or change its permissions."
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 in place of whatever ``path`` holds, all or nothing."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint`` in place of ``path``; on failure (UserError) the old file is intact."""
+    header = {
+        "version": VERSION,
+        "step": checkpoint.step,
+        "config": checkpoint.config,
+        "random_state": checkpoint.random_state,
+        "progress": checkpoint.progress,
+    }
+    tensors = {name: np.asarray(data, order="C") for name, data in checkpoint.tensors.items()}
+    # Not save_file: it leaves a file of a random name behind whenever it is killed.
+    content = safetensors.numpy.save(tensors, metadata={KEY: json.dumps(header)})
+    with replacing(path) as file:
+        file.write(content)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint; UserError where it is missing, truncated or not one of ours."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if KEY not in metadata:
+                raise UserError(
+                    f"{path} is a safetensors file of another program; give a checkpoint that "
+                    "`minispiral train` wrote."
+                )
+            header = json.loads(metadata[KEY])
+            if header["version"] != VERSION:
+                raise UserError(
+                    f"{path} is a checkpoint of format {header['version']}, this version of "
+                    f"minispiral reads format {VERSION}: use the version that wrote it."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Checkpoint(
+                header["step"],
+                header["config"],
+                tensors,
+                header["random_state"],
+                header["progress"],
+            )
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no checkpoint {path}; give a run folder that `minispiral train` wrote."
+        ) from None
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is not a checkpoint, or one that was cut short ({error}); restore it from a "
+            "copy or train again."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}); give a run folder that "
+            "`minispiral train` wrote."
+        ) from error
+
+
+def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
+    """Copy the checkpoint's weights into ``network``; UserError names ``path`` and the misfit."""
+    try:
+        network.load_state(checkpoint.part("network"))
+    except UserError as error:
+        raise UserError(
+            f"{path} holds another network than its configuration says: {error}"
+        ) from error
+
+
+def load_network(run: Path, which: str = "best") -> networks.Network:
+    """The trained network of a run, in evaluation mode.
+
+    ``which`` is ``"best"`` (by validation F1; the last one where the run has no best yet) or
+    ``"last"``. Raises UserError where ``run`` holds no checkpoint, a damaged one, or one whose
+    tensors do not fit the network it says it is.
+    """
+    path = run / f"{which}.safetensors"
+    if which == "best" and not path.exists():
+        path = run / "last.safetensors"
+    checkpoint = load(path)
+    try:
+        network = networks.build(
+            checkpoint.config["network"],
+            depths=checkpoint.config["depths"],
+            connection=checkpoint.config["connection"],
+            width=checkpoint.config["width"],
+            rng=np.random.default_rng(0),  # every value it draws is replaced below
+        )
+    except KeyError as error:
+        raise UserError(
+            f"{path} does not say its network's {error}; give a checkpoint that "
+            "`minispiral train` wrote."
+        ) from error
+    restore(path, network, checkpoint)
+    network.eval()
+    return network

@@ -1,0 +1,320 @@
+"""The ``minispiral`` command: parses, calls the jobs, prints what they return.
+
+What a command needs is imported when it runs, so that ``minispiral --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from minispiral import __version__
+from minispiral.terminal import Commands, Failure, print_json, progress_bar, show
+
+if TYPE_CHECKING:
+    from minispiral.detect import Detection
+
+FOLDER = click.Path(path_type=Path)
+
+
+def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+    """``1024x768``: width and height in pixels."""
+    width, _, height = value.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not a size; give WxH, such as 1024x768.")
+    return int(width), int(height)
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which network is built."""
+    for option in (
+        click.option(
+            "--width", default=1.0, metavar="FACTOR", help="Scale the 64 to 512 channels."
+        ),
+        click.option(
+            "--connection",
+            type=click.Choice(["concat", "sum", "none"]),
+            default="concat",
+            help="How a module takes in the maps of those before it.",
+        ),
+        click.option(
+            "--depths",
+            default="1-7",
+            metavar="1-7|PRESET|LIST",
+            help="Depth of each module: a range, a preset or a list such as 3,3,3.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group(
+    cls=Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
+)
+@click.version_option(__version__, prog_name="minispiral")
+def main() -> None:
+    """Find hairline cracks in photographs of concrete: Spiral-Net, trained for F1.
+
+    \b
+    To see it work:       minispiral demo
+    With photographs:     minispiral train DATA --out RUN
+                          minispiral evaluate RUN DATA
+                          minispiral detect RUN PHOTO... --out DIR
+
+    DATA is a folder with photographs in images/ and masks of the same names in masks/; any
+    non-zero mask pixel is crack.
+    """
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=FOLDER,
+    default="minispiral-demo",
+    metavar="DIR",
+    help="Where photographs, runs and pictures go.",
+)
+def demo(out: Path) -> None:
+    """Train two small networks and compare them.
+
+    Both start from the same weights and see the same patches; one learns by cross-entropy, the
+    other by the pseudo-gradient of F1 (Eq. 11). Takes a few minutes on two cores.
+
+    \b
+    Examples: minispiral demo
+              minispiral demo --out /tmp/demo
+    """
+    from minispiral.demo import comparison_table
+    from minispiral.demo import demo as run_demo
+    from minispiral.progress import TerminalReporter
+    from minispiral.train import Interrupted
+
+    try:
+        with TerminalReporter() as report:
+            result = run_demo(out, report)
+    except Interrupted as stopped:
+        raise Failure(
+            "Stopped; run the command again to start over.", stopped.exit_code
+        ) from stopped
+    show(comparison_table(result.scores))
+    for what, path in result.pictures.items():
+        click.echo(f"{what}: {path}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--photos", default=32, metavar="N", help="How many photographs.")
+@click.option(
+    "--size",
+    callback=parse_size,
+    default="1024x768",
+    metavar="WxH",
+    help="Width and height in pixels.",
+)
+@click.option("--seed", default=0, metavar="S", help="The same seed makes the same photographs.")
+def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
+    """Make a dataset of synthetic concrete in DIR.
+
+    Beside images/ and masks/ it has joints/ (formwork joints, which are no cracks) and cracks/
+    (the course and true width of each crack, as JSON).
+
+    \b
+    Examples: minispiral synth concrete
+              minispiral synth concrete --photos 100 --size 2048x1536 --seed 1
+    """
+    from minispiral.synth import write_dataset
+
+    with progress_bar("making photographs") as (progress, _):
+        write_dataset(folder, photos, size, seed, progress=progress)
+    click.echo(f"{photos} photographs with masks: {folder}")
+
+
+@main.command()
+@click.argument("data", type=FOLDER)
+@click.option(
+    "--out",
+    type=FOLDER,
+    required=True,
+    metavar="RUN",
+    help="The folder of the run: checkpoints, scores and pictures.",
+)
+@click.option(
+    "--val",
+    type=FOLDER,
+    metavar="DATA",
+    help="Photographs to validate on; the network with the best F1 there is kept.",
+)
+@click.option("--network", type=click.Choice(["spiral"]), default="spiral")
+@network_options
+@click.option(
+    "--loss",
+    type=click.Choice(["pseudo-f1", "f1", "cross-entropy"]),
+    default="pseudo-f1",
+    help="Eq. 11, Eq. 8 or Eq. 10 of the paper.",
+)
+@click.option("--patch", default=255, metavar="SIDE", help="Side of the square patches in pixels.")
+@click.option("--batch", default=32, metavar="N", help="Patches per step.")
+@click.option(
+    "--patches-per-image", default=256, metavar="N", help="Patches per photograph and epoch."
+)
+@click.option("--epochs", default=200, metavar="N")
+@click.option("--steps", type=int, metavar="N", help="Train for N steps, whatever --epochs says.")
+@click.option("--lr", default=1e-4, metavar="RATE", help="Learning rate of Adam.")
+@click.option("--seed", default=0, metavar="S", help="The same seed trains the same network.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUN.")
+@click.pass_context
+def train(
+    ctx: click.Context, /, data: Path, out: Path, depths: str, resume: bool, **options: Any
+) -> None:
+    """Train a network on the photographs and masks of DATA.
+
+    Ctrl-C stops it with a checkpoint and the command that resumes the run.
+
+    \b
+    Examples: minispiral train concrete --out run
+              minispiral train concrete --val others --out run --depths 1-5 --width 0.25 --batch 8
+              minispiral train concrete --out run --resume
+    """
+    from minispiral.networks.spiral import parse_depths
+    from minispiral.progress import TerminalReporter
+    from minispiral.train import Interrupted, TrainConfig
+    from minispiral.train import train as run_training
+
+    config = TrainConfig(data=data, depths=parse_depths(depths), **options)
+    try:
+        with TerminalReporter() as report:
+            run_training(config, out, resume, report)
+    except Interrupted as stopped:
+        raise Failure(
+            f"Stopped after step {stopped.step}; go on with: {resume_command(ctx)}",
+            stopped.exit_code,
+        ) from stopped
+    except KeyboardInterrupt as stopped:  # before the first step, or asked for twice
+        raise Failure(f"Stopped; go on with: {resume_command(ctx)}", 130) from stopped
+    click.echo(f"trained network: {out}")
+
+
+def resume_command(ctx: click.Context) -> str:
+    """The command that was typed, made one that resumes its run."""
+    words = ["minispiral", "train"]
+    for param in ctx.command.params:
+        name = param.name or ""
+        if isinstance(param, click.Argument):
+            words.append(str(ctx.params[name]))
+        elif name != "resume" and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            words += [param.opts[0], str(ctx.params[name])]
+    return shlex.join([*words, "--resume"])
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.argument("data", type=FOLDER)
+@click.option(
+    "--tolerance",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="PX",
+    help="Take detections within so many pixels of a crack as correct.",
+)
+@json_option
+def evaluate(run: Path, data: Path, tolerance: int, as_json: bool) -> None:
+    """Score the network of RUN on the photographs of DATA.
+
+    Average precision, precision, recall and F1 of each photograph and their averages;
+    photographs without any crack are counted apart, with their false alarms.
+
+    \b
+    Examples: minispiral evaluate run concrete
+              minispiral evaluate run concrete --tolerance 2 --json
+    """
+    from minispiral.evaluate import evaluate as run_evaluation
+    from minispiral.evaluate import scores_table
+
+    with progress_bar("evaluating") as (progress, _):
+        summary = run_evaluation(run, data, tolerance=tolerance, progress=progress)
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        show(scores_table(summary))
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
+@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Where the results go.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    help="Pixels of at least this probability are crack.",
+)
+@json_option
+def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_json: bool) -> None:
+    """Find cracks in photographs of any size with the network of RUN.
+
+    PHOTO is a file, a folder or a pattern such as '*.jpg'. For each photograph NAME, DIR receives
+    NAME.probability.png, NAME.mask.png and NAME.overlay.jpg of the same size.
+
+    \b
+    Examples: minispiral detect run bridge.jpg --out found
+              minispiral detect run photos 'more/*.jpg' --out found --threshold 0.3
+    """
+    from minispiral.detect import detect as run_detection
+
+    with progress_bar("detecting") as (progress, message):
+
+        def report(result: Detection) -> None:
+            message(
+                f"{result.photo}: {result.crack_pixels} crack pixels "
+                f"({result.crack_share:.3%}), {result.seconds:.1f} s"
+                if result.error is None
+                else f"minispiral: {result.error}"
+            )
+
+        results = run_detection(run, photos, out, threshold, report, progress)
+    unread = sum(result.error is not None for result in results)
+    if as_json:
+        print_json({"threshold": threshold, "photos": [result.as_dict() for result in results]})
+    else:
+        click.echo(f"results for {len(results) - unread} photographs: {out}")
+    if unread:
+        raise Failure(f"{unread} of {len(results)} photographs could not be read.")
+
+
+@main.command()
+@click.argument("network", type=click.Choice(["spiral"]), default="spiral")
+@network_options
+@click.option("--patch", default=255, metavar="SIDE", help="Side of the picture in pixels.")
+@json_option
+def describe(
+    network: str, depths: str, connection: str, width: float, patch: int, as_json: bool
+) -> None:
+    """List the layers of a network with parameters and multiply-accumulates (MACs).
+
+    \b
+    Examples: minispiral describe
+              minispiral describe spiral --depths 1-5 --width 0.25 --json
+    """
+    from minispiral.describe import describe as describe_network
+    from minispiral.describe import layers_table
+    from minispiral.networks.spiral import parse_depths
+
+    description = describe_network(network, parse_depths(depths), connection, width, patch)
+    if as_json:
+        print_json(description.as_dict())
+    else:
+        show(layers_table(description))

@@ -1,0 +1,89 @@
+"""The options of a training run."""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from minispiral import networks
+from minispiral.errors import UserError
+from minispiral.losses import LOSSES
+
+# A resumed run may be told to go further, elsewhere, or to write more often; `data` and `val` may
+# have moved, but must hold the same photographs.
+MAY_CHANGE = frozenset(
+    {"data", "val", "epochs", "steps", "device", "checkpoint_every", "log_every"}
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The options of a run; the defaults are the recipe of Section 4.2.
+
+    ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches per photograph.
+    ``validate_every`` counts steps (default: an epoch), as does ``checkpoint_every`` (default:
+    every two minutes and at each validation); neither changes the weights a run ends with.
+    Raises UserError for a value that cannot be.
+    """
+
+    data: Path
+    val: Path | None = None
+    network: str = "spiral"
+    depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    connection: str = "concat"
+    width: float = 1.0
+    loss: str = "pseudo-f1"
+    patch: int = 255
+    batch: int = 32
+    patches_per_image: int = 256
+    epochs: int = 200
+    steps: int | None = None
+    lr: float = 1e-4
+    beta1: float = 0.9
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "float32"
+    checkpoint_every: int | None = None
+    validate_every: int | None = None
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        choices = {
+            "network": networks.NETWORKS,
+            "loss": tuple(LOSSES),
+            "device": ("auto", "cpu", "cuda"),
+            "precision": ("float32", "tf32"),
+        }
+        for name, known in choices.items():
+            _check(name, getattr(self, name), getattr(self, name) in known, " or ".join(known))
+        counts = ("patch", "batch", "patches_per_image", "epochs", "log_every")
+        for name in (*counts, "steps", "checkpoint_every", "validate_every"):
+            value = getattr(self, name)
+            _check(name, value, value is None or value >= 1, "at least 1")
+        _check("seed", self.seed, self.seed >= 0, "at least 0")
+        _check("lr", self.lr, 0 < self.lr < math.inf, "a positive number")
+        _check("beta1", self.beta1, 0 <= self.beta1 < 1, "at least 0 and below 1")
+        if self.device == "cuda":
+            raise UserError(
+                "--device cuda was given, but this version of minispiral trains on the CPU only; "
+                "give --device cpu or leave it out."
+            )
+        if self.precision == "tf32":
+            raise UserError(
+                "--precision tf32 was given, which only --device cuda has; give "
+                "--precision float32 or leave it out."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["depths"] = list(self.depths)
+        for name in ("data", "val"):
+            values[name] = None if values[name] is None else str(values[name])
+        return values
+
+
+def _check(name: str, value: object, good: bool, expected: str) -> None:
+    if not good:
+        option = name.replace("_", "-")
+        raise UserError(f"--{option} {value} was given, expected {expected}; change --{option}.")

@@ -1,0 +1,142 @@
+"""What a network is made of: layers, sizes, parameters and multiply-accumulates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minispiral import networks
+from minispiral.networks import LayerInfo
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class ModuleInfo:
+    """A module of a network and the layers it holds."""
+
+    name: str
+    layers: list[LayerInfo]
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The side of the picture and of every layer's output, in pixels."""
+        return [self.layers[0].input[0], *(layer.output[0] for layer in self.layers)]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network for square pictures of ``side`` pixels, module by module."""
+
+    network: str
+    depths: tuple[int, ...]
+    connection: str
+    width: float
+    side: int
+    modules: list[ModuleInfo]
+
+    @property
+    def parameters(self) -> int:
+        return sum(module.parameters for module in self.modules)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the convolutions for one picture."""
+        return sum(module.macs for module in self.modules)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes of the deepest module."""
+        return max((module.sizes for module in self.modules), key=len)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, text, lists and dictionaries under the names above, for JSON."""
+        return {
+            "network": self.network,
+            "depths": list(self.depths),
+            "connection": self.connection,
+            "width": self.width,
+            "side": self.side,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "sizes": self.sizes,
+            "modules": [
+                {
+                    "name": module.name,
+                    "parameters": module.parameters,
+                    "macs": module.macs,
+                    "sizes": module.sizes,
+                    "layers": [vars(layer) for layer in module.layers],
+                }
+                for module in self.modules
+            ],
+        }
+
+
+def describe(
+    network: str = "spiral",
+    depths: Sequence[int] = (1, 2, 3, 4, 5, 6, 7),
+    connection: str = "concat",
+    width: float = 1.0,
+    side: int = 255,
+) -> Description:
+    """Describe a network for square pictures of ``side`` pixels.
+
+    Raises `UserError` for options that do not exist and a side the network cannot take.
+    """
+    built = networks.build(
+        network, depths=depths, connection=connection, width=width, rng=np.random.default_rng(0)
+    )
+    modules = [
+        ModuleInfo(name, list(layers)) for name, layers in groupby(built.layers(side), _module_name)
+    ]
+    return Description(network, tuple(depths), connection, width, side, modules)
+
+
+def _module_name(layer: LayerInfo) -> str:
+    """``stages.3`` of the layer ``stages.3.encoder.0``."""
+    return ".".join(layer.name.split(".")[:2])
+
+
+def layers_table(description: Description) -> Table:
+    """The layers as a table, a section per module, with the totals beneath."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    side = description.side
+    total = (
+        f"{description.parameters:,} parameters ({description.parameters / 2**20:.2f} x 2^20), "
+        f"{description.macs / 1e9:.2f} GMAC per {side} x {side} picture\n"
+        f"sides in the deepest module: {' '.join(map(str, description.sizes))}"
+    )
+    table = Table(box=SIMPLE_HEAD, caption=total, caption_justify="left")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("kind")
+    for heading in ("input", "output", "parameters", "/ 2^20", "MMAC"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for module in description.modules:
+        for layer in module.layers:
+            table.add_row(
+                layer.name,
+                layer.kind,
+                "x".join(map(str, layer.input)),
+                "x".join(map(str, layer.output)),
+                f"{layer.parameters:,}",
+                f"{layer.parameters / 2**20:.3f}",
+                f"{layer.macs / 1e6:.1f}",
+            )
+        table.add_section()
+    return table

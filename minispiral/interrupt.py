@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM stop a run after the step it is in, not in the middle of one."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM stopped the run; ``run`` holds a checkpoint of ``step``."""
+
+    def __init__(self, run: Path, step: int, signum: int) -> None:
+        self.run = run
+        self.step = step
+        self.signum = signum
+        super().__init__(f"Stopped after step {step}; {run / 'last.safetensors'} holds all of it.")
+
+    @property
+    def exit_code(self) -> int:
+        """What a process stopped by this signal returns: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signum
+
+
+class StopRequest:
+    """The signal that asked the run to stop, once one has."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note Ctrl-C and SIGTERM instead of dying of them; a second one acts as it did before.
+
+    Only the main thread may handle signals; in another one nothing is noted.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        request.signum = signum
+        restore_handlers()
+
+    def restore_handlers() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    for signum in before:
+        signal.signal(signum, note)
+    try:
+        yield request
+    finally:
+        restore_handlers()
