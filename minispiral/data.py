@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UserError
-from .photos import read_mask, read_photo
+from minispiral.errors import UserError
+from minispiral.photos import read_mask, read_photo
 
 
 @dataclass(frozen=True)

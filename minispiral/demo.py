@@ -27,9 +27,8 @@ from minispiral.train import TrainConfig, train
 if TYPE_CHECKING:
     from rich.table import Table
 
-MARK = (
-    "demo.json"  # tells the folder of a demonstration from any other; holds its scores in the end
-)
+# Tells the folder of a demonstration from any other; holds the scores in the end.
+MARK = "demo.json"
 MADE_BY = "minispiral demo"
 TITLES = {"cross-entropy": "cross-entropy", "pseudo-f1": "pseudo-F1 (Eq. 11)"}  # by loss
 
@@ -43,10 +42,10 @@ class Settings:
     side: int = 511  # of the photographs, pixels
     depths: tuple[int, ...] = (1, 2, 3, 4, 5)
     width: float = 0.125
-    patch: int = 255
-    batch: int = 4
-    steps: int = 250
-    lr: float = 1e-3
+    patch: int = 127
+    batch: int = 8
+    steps: int = 700
+    lr: float = 1e-2
     seed: int = 0
     rows: int = 4  # photographs in the comparison
 

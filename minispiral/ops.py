@@ -78,7 +78,8 @@ class Sigmoid(Function):
         return self.y
 
     def backward(self, gy: Array) -> Array:
-        return np.multiply(gy, self.y * (1 - self.y))
+        gx: Array = gy * self.y * (1 - self.y)
+        return gx
 
 
 class Log(Function):

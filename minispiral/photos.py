@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UserError
+from minispiral.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
