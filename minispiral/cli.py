@@ -173,8 +173,15 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 @click.option("--epochs", default=200, metavar="N")
 @click.option("--steps", type=int, metavar="N", help="Train for N steps, whatever --epochs says.")
 @click.option("--lr", default=1e-4, metavar="RATE", help="Learning rate of Adam.")
+@click.option("--beta1", default=0.9, metavar="B", help="Decay of Adam's first moment.")
 @click.option("--seed", default=0, metavar="S", help="The same seed trains the same network.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32"]),
+    default="float32",
+    help="Of the matrix products; tf32 needs a GPU.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUN.")
 @click.pass_context
 def train(
