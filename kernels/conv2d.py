@@ -191,8 +191,7 @@ def conv2d_input_grad(
     parts = parallel.run(scatter, bands)
     if not moments:
         return gx
-    per_image_rows = len(bands) // len(channels)
-    by_channels = [parts[k : k + per_image_rows] for k in range(0, len(parts), per_image_rows)]
+    by_channels = [parts[s] for s in _slices(len(parts), len(parts) // len(channels))]
     return gx, *merge_moments(by_channels, gy.dtype)
 
 

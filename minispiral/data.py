@@ -75,6 +75,21 @@ def find_pairs(folder: Path | str) -> list[Pair]:
     return [Pair(stem, photos[stem], masks[stem]) for stem in sorted(photos)]
 
 
+def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The photograph (h, w, 3) and the mask (h, w) of a pair.
+
+    Raises `UserError` for a file that cannot be read and for sizes that differ.
+    """
+    photo, mask = read_photo(pair.photo), read_mask(pair.mask)
+    h, w = mask.shape
+    if photo.shape[:2] != (h, w):
+        raise UserError(
+            f"Photograph {pair.photo} is {photo.shape[1]} x {photo.shape[0]} pixels but its "
+            f"mask {pair.mask} is {w} x {h}; the two must have the same size"
+        )
+    return photo, mask
+
+
 class PhotoStore:
     """Photographs and masks, decoded once into one temporary file and mapped into memory.
 
@@ -151,14 +166,8 @@ class PhotoStore:
             self._file.close()
 
     def _add(self, i: int) -> None:
-        pair = self.pairs[i]
-        photo, mask = read_photo(pair.photo), read_mask(pair.mask)
+        photo, mask = read_pair(self.pairs[i])
         h, w = mask.shape
-        if photo.shape[:2] != (h, w):
-            raise UserError(
-                f"Photograph {pair.photo} is {photo.shape[1]} x {photo.shape[0]} pixels but its "
-                f"mask {pair.mask} is {w} x {h}; the two must have the same size"
-            )
         with self._lock:
             # Ordinary writes: a full disk raises here, where a store into mapped memory would
             # kill the process.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minispiral.checkpoint import load_network
-from minispiral.data import PhotoStore, find_pairs
+from minispiral.data import find_pairs, read_pair
 from minispiral.metrics import PhotoScores, Summary, score_photo, summarize
 from minispiral.tiling import predict
 
@@ -34,21 +34,19 @@ def evaluate(
     """
     network = load_network(run)
     pairs = find_pairs(data)
-    store = PhotoStore(pairs, scratch=run)
-    try:
-        scores = []
-        for i, pair in enumerate(pairs):
+    for pair in pairs:
+        read_pair(pair)
+    scores = []
+    for i, pair in enumerate(pairs):
 
-            def tile_done(done: int, total: int, before: int = i) -> None:
-                if progress is not None:
-                    progress(before + done / total, len(pairs))
+        def tile_done(done: int, total: int, before: int = i) -> None:
+            if progress is not None:
+                progress(before + done / total, len(pairs))
 
-            probability = predict(network, store.photo(i), progress=tile_done)
-            mask = store.mask(i)
-            scores.append(score_photo(pair.name, probability, mask, threshold, tolerance))
-        return summarize(scores)
-    finally:
-        store.close()
+        photo, mask = read_pair(pair)
+        probability = predict(network, photo, progress=tile_done)
+        scores.append(score_photo(pair.name, probability, mask, threshold, tolerance))
+    return summarize(scores)
 
 
 def scores_table(summary: Summary) -> Table:

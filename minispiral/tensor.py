@@ -118,7 +118,7 @@ class Tensor:
                     f"but this tensor has shape {self.shape}"
                 )
             gy = np.ones_like(self.data)
-        gy = np.asarray(gy, self.dtype)
+        gy = np.array(gy, self.dtype)
         if gy.shape != self.shape:
             raise RuntimeError(f"gy has shape {gy.shape}, the tensor has shape {self.shape}")
         if not self.requires_grad:
@@ -148,7 +148,7 @@ class Function:
 
     Subclasses define ``forward(*arrays) -> array`` and ``backward(gy) -> array or tuple`` with
     one array per input, in order. ``backward`` may return ``None`` for an input whose entry in
-    ``self.needs_grad`` is False.
+    ``self.needs_grad`` is False. It leaves ``gy`` as it is, but may pass it on to one input.
     """
 
     exact: ClassVar[bool] = True
@@ -218,7 +218,7 @@ class Add(Function):
         return a + b
 
     def backward(self, gy: Array) -> tuple[Array, Array]:
-        return _unbroadcast(gy, self.shapes[0]), _unbroadcast(gy, self.shapes[1])
+        return _unbroadcast(gy, self.shapes[0]), _unbroadcast(gy.copy(), self.shapes[1])
 
 
 class Subtract(Function):

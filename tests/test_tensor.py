@@ -53,6 +53,17 @@ def test_gradients_accumulate_over_backward_calls_without_aliasing() -> None:
     np.testing.assert_allclose(x.grad, 2 * kept)
 
 
+def test_no_gradient_shares_memory_with_another_array() -> None:
+    a, b, c, d = (leaf(*np.random.default_rng().random(4)) for _ in range(4))
+    gy = np.ones((1, 4))
+    y = ops.reshape(a + b, (1, 4)) + (c - d)
+    (y + a + a).backward(gy)
+    arrays = [gy, *(x.data for x in (a, b, c, d)), *(x.grad for x in (a, b, c, d))]
+    for i, one in enumerate(arrays):
+        for other in arrays[i + 1 :]:
+            assert not np.shares_memory(one, other)
+
+
 def test_second_backward_says_the_tape_is_freed() -> None:
     x = leaf(2.0)
     y = x * x
