@@ -1,6 +1,7 @@
 """``python -m bench``: every measurement is a command."""
 
 import json
+import sys
 
 import click
 from rich.console import Console
@@ -42,11 +43,25 @@ def step(
         Console().print(table(report))
 
 
-@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def resume(arguments: tuple[str, ...]) -> None:
-    """Kill training at random moments, resume it and compare the bits."""
-    bench.resume.main(arguments)
+@main.command()
+@click.option("--kills", default=20, show_default=True, type=click.IntRange(1), help="Runs killed.")
+@click.option(
+    "--steps", default=400, show_default=True, type=click.IntRange(1), help="Of each run."
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Of the moments and of the training.",
+)
+def resume(kills: int, steps: int, seed: int) -> None:
+    """Kill training at random moments, resume it and compare the bits.
+
+    The exit code is 1 if any run ended with other bits than the one that was left undisturbed.
+    """
+    if not bench.resume.measure(kills, steps, seed):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

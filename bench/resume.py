@@ -5,7 +5,6 @@ line, once undisturbed and then once for each kill: SIGKILL at a moment drawn ev
 duration of a run, from the start of the process on, then ``--resume``.
 """
 
-import argparse
 import csv
 import os
 import subprocess
@@ -113,42 +112,26 @@ def kill_and_resume(
     return Trial(moment, saved_step, differences(run, undisturbed))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print a row for each kill; exit code 1 if any run ended with other bits."""
-    parser = argparse.ArgumentParser(prog="python -m bench resume", description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=400, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and of the training")
-    arguments = parser.parse_args(argv)
-    rng = np.random.default_rng(arguments.seed)
+def measure(kills: int, steps: int, seed: int) -> bool:
+    """Print a row for each kill; whether every run ended with the bits of the undisturbed one."""
+    rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         data, undisturbed = Path(folder, "data"), Path(folder, "undisturbed")
         write_dataset(data, photos=3, size=(96, 72), seed=0)
         began = time.monotonic()
-        finish(start(train_command(data, undisturbed, arguments.steps, arguments.seed)))
+        finish(start(train_command(data, undisturbed, steps, seed)))
         duration = time.monotonic() - began
-        print(f"{arguments.steps} steps in {duration:.1f} s, start-up included")
+        print(f"{steps} steps in {duration:.1f} s, start-up included")
         print("kill  moment (s)  saved step  resumed run")
-        trials = []
-        for kill in range(1, arguments.kills + 1):
-            trial = kill_and_resume(
-                data,
-                Path(folder, f"killed-{kill}"),
-                undisturbed,
-                rng.uniform(0, duration),
-                arguments.steps,
-                arguments.seed,
-            )
-            trials.append(trial)
+        identical = 0
+        for kill in range(1, kills + 1):
+            moment = rng.uniform(0, duration)
+            run = Path(folder, f"killed-{kill}")
+            trial = kill_and_resume(data, run, undisturbed, moment, steps, seed)
+            identical += not trial.differences
             saved = "none" if trial.saved_step is None else trial.saved_step
             outcome = "differs in " + ", ".join(trial.differences)
             outcome = outcome if trial.differences else "bit-identical"
             print(f"{kill:4}  {trial.moment:10.2f}  {saved:>10}  {outcome}", flush=True)
-    identical = sum(not trial.differences for trial in trials)
-    print(f"{identical} of {len(trials)} killed and resumed runs are bit-identical")
-    if identical < len(trials):
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    print(f"{identical} of {kills} killed and resumed runs are bit-identical")
+    return identical == kills

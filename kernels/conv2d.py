@@ -32,7 +32,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from . import parallel
+from . import batchnorm, parallel
 from .batchnorm import Moments, merge_moments, tile_moments
 
 Array = NDArray[Any]
@@ -155,83 +155,73 @@ def conv2d_input_grad(
     _check_output(gy, (n, oh, ow))
     if gy.shape[-1] != small:
         raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
+    if pad:
+        out_hw = (h + 2 * pad, v + 2 * pad)
+        gx = conv2d_input_grad(gy, w, out_hw, stride)[:, pad : pad + h, pad : pad + v].copy()
+        return (gx, *batchnorm.moments(gx)) if moments else gx
     gy = np.ascontiguousarray(gy)
     gx = parallel.empty((n, h, v, big), gy.dtype)
     # Few channels at a time make a tile of many rows, of which fewer border on another tile.
     cached = w.size <= _CACHED_WEIGHTS
     channels = _slices(big, 64 if cached else big)
     size = _TILE if cached else 2 * _TILE
-    # Row u of gx is row q = (u + pad) // stride among the rows of its phase, and meets the
-    # products of the rows q - reach ... q of gy.
-    first, last = pad // stride, (h - 1 + pad) // stride
-    reach = (kh - 1) // stride
-
-    def scatter(task: tuple[int, slice, range]) -> Moments | None:
-        k, images, band = task
-        c = channels[k]
-        start, stop = max(band.start - reach, 0), max(min(band.stop, oh), 0)
-        g = gy[images, start:stop]
-        products = parallel.scratch((*g.shape[:3], kh, kw, c.stop - c.start), gy.dtype)
-        columns = transposed[k].shape[1]
-        np.matmul(g.reshape(-1, small), transposed[k], out=products.reshape(-1, columns))
-        top = max(band.start * stride - pad, 0)
-        bottom = min(band.stop * stride - pad, h)
-        out = gx[images, top:bottom, :, c]
-        _fold(products, out, stride, pad + top - start * stride, pad)
-        return tile_moments(out.reshape(-1, c.stop - c.start)) if moments else None
-
     # each (small, kh*kw*channels); no copy where it is the whole of a contiguous w
     transposed = [w[:, :, c].reshape(-1, small).T for c in channels]
-    row = ow * transposed[0].shape[1]  # elements of the products of one row
-    bands = [
-        (k, tile.images, range(first + tile.rows.start, first + tile.rows.stop))
-        for k in range(len(channels))
-        for tile in _tiles((n, last + 1 - first, 1, 1, row), size)
-    ]
-    parts = parallel.run(scatter, bands)
+
+    def scatter(task: tuple[int, _Tile]) -> Moments | None:
+        """Finish the rows ``stride * tile.rows`` of gx from all rows of gy that reach them."""
+        k, (images, rows) = task
+        c = channels[k]
+        start, stop = max(rows.start - (kh - 1) // stride, 0), min(rows.stop, oh)
+        g = gy[images, start:stop]
+        products = parallel.scratch((*g.shape[:3], kh, kw, c.stop - c.start), gy.dtype)
+        np.matmul(
+            g.reshape(-1, small),
+            transposed[k],
+            out=products.reshape(-1, transposed[k].shape[1]),
+        )
+        out = gx[images, stride * rows.start : stride * rows.stop, :, c]
+        _fold(products, out, stride, rows.start - start)
+        return tile_moments(out.reshape(-1, c.stop - c.start)) if moments else None
+
+    bands = (n, -(-h // stride), ow, kh, kw * (channels[0].stop - channels[0].start))
+    tasks = [(k, tile) for k in range(len(channels)) for tile in _tiles(bands, size)]
+    parts = parallel.run(scatter, tasks)
     if not moments:
         return gx
     by_channels = [parts[s] for s in _slices(len(parts), len(parts) // len(channels))]
     return gx, *merge_moments(by_channels, gy.dtype)
 
 
-def _fold(products: Array, out: Array, stride: int, down: int, right: int) -> None:
+def _fold(products: Array, out: Array, stride: int, skip: int) -> None:
     """Add each product where its tap of the kernel puts it.
 
     ``products (n, a, b, kh, kw, c)`` at ``(a, b, i, j)`` belongs to the pixel
-    ``(stride*a + i - down, stride*b + j - right)`` of ``out (n, h, w, c)``.
+    ``(stride * (a - skip) + i, stride * b + j)`` of ``out (n, h, w, c)``.
 
-    Pixels whose row and column leave the same remainder by the stride, a phase, meet the same
-    taps: for a 3x3 kernel at stride 2 one phase of four meets four taps, two meet two, one meets
-    one. The first tap of a phase writes and the others add, so that nothing but the rim which it
-    does not reach is filled with zeros first.
+    ``stride`` taps side by side fill ``stride`` neighbouring pixels at once. The first taps to
+    reach a pixel write and the others add, so that only the rim that they leave out is filled
+    with zeros first.
     """
-    kh, kw = products.shape[3:5]
-    for y0 in range(min(stride, out.shape[1])):
-        for x0 in range(min(stride, out.shape[2])):
-            phase = out[:, y0::stride, x0::stride]
-            written = False
-            for i in range((y0 + down) % stride, kh, stride):
-                for j in range((x0 + right) % stride, kw, stride):
-                    tap = products[:, :, :, i, j]
-                    rows, tap_rows = _overlap(
-                        phase.shape[1], tap.shape[1], (i - down - y0) // stride
-                    )
-                    columns, tap_columns = _overlap(
-                        phase.shape[2], tap.shape[2], (j - right - x0) // stride
-                    )
-                    part = tap[:, tap_rows, tap_columns]
-                    if written:
-                        phase[:, rows, columns] += part
-                    else:
-                        phase[:, : rows.start] = 0
-                        phase[:, rows.stop :] = 0
-                        phase[:, rows, : columns.start] = 0
-                        phase[:, rows, columns.stop :] = 0
-                        phase[:, rows, columns] = part
-                        written = True
-            if not written:
-                phase[...] = 0
+    ow, kh, kw = products.shape[2:5]
+    sparse = min(kh, kw) < stride  # pixels that no tap reaches lie between the others
+    if sparse:
+        out[...] = 0
+    for i in range(kh):
+        rows = out[:, i % stride :: stride]
+        target, source = _overlap(rows.shape[1], products.shape[1], i // stride - skip)
+        for j in range(0, kw, stride):
+            taps = products[:, source, :, i, j : j + stride]  # (n, a, b, taps, c)
+            pixels = rows[:, target, j:]
+            sn, sh, sw, sc = pixels.strides
+            pixels = as_strided(pixels, taps.shape, (sn, sh, stride * sw, sw, sc))
+            if i < stride and j == 0 and not sparse:
+                rows[:, : target.start] = 0
+                rows[:, target.stop :] = 0
+                rows[:, target, stride * ow :] = 0
+                pixels[...] = taps
+            else:
+                pixels += taps
 
 
 def _overlap(size: int, length: int, offset: int) -> tuple[slice, slice]:

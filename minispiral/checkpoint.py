@@ -1,21 +1,16 @@
-"""Safe files: whatever happens while one is written, the last good one stays.
+"""Checkpoints: a run on the disk, whole.
 
 A checkpoint is one safetensors file (arrays only, no pickled code) that holds all a run needs to
 go on bit for bit: the network's parameters and running statistics as ``network.<name>``, Adam's
 moments as ``adam.<name>``, and in the header, as JSON, the step, the configuration, the state of
-the random generator and the progress of the run. Every file is written beside its place, flushed
-to the disk and renamed over the old one, so a reader sees the old file or the new one, whole.
+the random generator and the progress of the run.
 """
 
-import contextlib
-import errno
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -24,6 +19,8 @@ from numpy.typing import NDArray
 
 from minispiral import networks
 from minispiral.errors import UserError
+from minispiral.files import replacing
+from minispiral.files import write_text as write_text  # for minispiral.demo, until it says files
 from minispiral.nn import Module
 
 KEY = "minispiral"  # the entry of the safetensors header that is ours
@@ -49,47 +46,6 @@ class Checkpoint:
         """The tensors called ``prefix.<name>``, by ``<name>``."""
         dotted = prefix + "."
         return {k.removeprefix(dotted): v for k, v in self.tensors.items() if k.startswith(dotted)}
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to, which takes the place of ``path`` once all of it is on the disk.
-
-    On any failure the file at ``path`` stays as it was. Raises UserError when the disk is full or
-    the folder cannot be written to.
-    """
-    part = path.with_name(f".{path.name}.part")  # a fixed name: killed runs leave one at most
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise writing_error(path, error) from error
-        raise
-
-
-def writing_error(path: Path, error: OSError) -> UserError:
-    """What to tell the user when ``path`` could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(
-            f"The disk is full: {path} could not be written (what was saved before is intact); "
-            "free some space and run the command again."
-        )
-    return UserError(
-        f"{path} could not be written ({error.strerror or error}); choose a folder that can be "
-        "written to or change its permissions."
-    )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 in place of whatever ``path`` holds, all or nothing."""
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

@@ -31,8 +31,7 @@ class Pair:
 class Batch:
     """Patches to train on, and the random state that continues after them.
 
-    Shapes:
-        x: (n, p, p, 3) float32 in [-1, 1]; mask: (n, p, p, 1) bool, True where crack.
+    ``x`` is (n, p, p, 3) in [-1, 1], ``mask`` (n, p, p, 1), True on crack.
     """
 
     x: NDArray[np.float32]
@@ -41,15 +40,13 @@ class Batch:
 
 
 def find_pairs(folder: Path | str) -> list[Pair]:
-    """List the photographs of ``folder/images`` with their masks of the same stem in
-    ``folder/masks``, sorted by name.
+    """The photographs of ``folder/images`` and their masks in ``folder/masks``, sorted by name.
 
-    Files count whose suffix belongs to a format that Pillow reads; hidden files and others,
-    such as ``Thumbs.db``, do not.
+    A photograph and its mask share the stem. Files count whose suffix belongs to a format that
+    Pillow reads; hidden files and others, such as ``Thumbs.db``, do not.
 
-    Raises:
-        UserError: a folder is missing, no pictures at all, two files of one stem, a photograph
-            without mask or a mask without photograph.
+    Raises `UserError` for a folder that is missing, no pictures at all, two files of one stem, a
+    photograph without mask and a mask without photograph.
     """
     folder = Path(folder)
     photos = _pictures_by_stem(folder, "images")
@@ -97,17 +94,12 @@ class PhotoStore:
     system reads the rows that a patch touches and forgets them when memory is short. The file
     has no name where the system allows that, so it vanishes with the process however it ends.
 
-    Args:
-        pairs: what to decode, not empty.
-        scratch: an existing folder on a disk with enough room.
-        progress: called with (photographs done, photographs in all).
+    ``pairs``, at least one, are decoded into the existing folder ``scratch``; ``progress`` is
+    called with the photographs done and all of them. ``pixels`` and ``crack_pixels`` are counted
+    over all masks.
 
-    Attributes:
-        pairs: the pairs given.
-        pixels, crack_pixels: counts over all masks.
-
-    Raises:
-        UserError: a file that cannot be read, photograph and mask of different size, no room.
+    Raises `UserError` for a file that cannot be read, for a photograph and a mask of different
+    size and for too little room in ``scratch``.
     """
 
     def __init__(
@@ -181,15 +173,12 @@ class PhotoStore:
 
 
 class PatchSampler:
-    """Random square patches: a uniform photograph, a uniform place, both flips at even odds
-    (Section 4.2).
+    """Random square patches of random photographs, each flip at even odds (Section 4.2).
 
-    Args:
-        patch: side p in pixels.
-        batch: patches per draw, n.
+    ``patch`` is the side p in pixels, ``batch`` the number n of patches per draw.
 
-    Raises:
-        UserError: a photograph smaller than the patch, or masks without any crack pixel.
+    Raises `UserError` for a photograph smaller than the patch and for masks without any crack
+    pixel.
     """
 
     def __init__(self, store: PhotoStore, patch: int, batch: int) -> None:

@@ -37,15 +37,15 @@ TITLES = {"cross-entropy": "cross-entropy", "pseudo-f1": "pseudo-F1 (Eq. 11)"}  
 class Settings:
     """How much the demonstration does; the defaults take about four minutes on two cores."""
 
-    photos: int = 24
-    unseen_photos: int = 8
+    photos: int = 40
+    unseen_photos: int = 16
     side: int = 511  # of the photographs, pixels
-    depths: tuple[int, ...] = (1, 2, 3, 4, 5)
-    width: float = 0.125
+    depths: tuple[int, ...] = (1, 2, 3, 4)
+    width: float = 0.25
     patch: int = 127
     batch: int = 8
-    steps: int = 700
-    lr: float = 1e-2
+    steps: int = 900
+    lr: float = 2e-3
     seed: int = 0
     rows: int = 4  # photographs in the comparison
 

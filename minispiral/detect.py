@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minispiral.checkpoint import load_network, writing_error
+from minispiral.checkpoint import load_network
 from minispiral.errors import UserError
 from minispiral.figures import overlay
+from minispiral.files import writing_error
 from minispiral.photos import read_photo, write_picture
 from minispiral.tiling import predict
 
@@ -130,9 +131,12 @@ def detect(
     ``report`` is called with each result, ``progress`` with the photographs done, a part of
     one included, and all of them.
 
-    Raises `UserError` for no photographs, no usable network and results that would overwrite
-    each other, all before the first photograph, and where ``out`` cannot be written to.
+    Raises `UserError` for no photographs, no usable network, a threshold outside 0 to 1 and
+    results that would overwrite each other, all before the first photograph, and where ``out``
+    cannot be written to.
     """
+    if not 0 <= threshold <= 1:
+        raise UserError(f"a threshold of {threshold} was given, expected a probability, 0 to 1")
     found = find_photos(photos)
     outputs = output_files(found, out)
     network = load_network(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
+from minispiral.files import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,18 +27,14 @@ _pillow_limit = threading.Lock()
 
 
 def read_photo(path: Path | str) -> NDArray[np.uint8]:
-    """Read a photograph as 8-bit RGB, turned upright as its EXIF orientation says.
+    """A photograph as 8-bit RGB (h, w, 3), turned upright as its EXIF orientation says.
 
     Grey becomes equal R, G and B; 16-bit values v become round(v / 257), so that 65535 is
     white; palette and CMYK colours are converted; transparency is laid over white. Of a file
     with several pictures the first is read.
 
-    Returns:
-        (h, w, 3) uint8.
-
-    Raises:
-        UserError: the file is missing, not a picture, truncated, corrupt, above 500 million
-            pixels, or holds floating-point or 32-bit values, for which white is not defined.
+    Raises `UserError` for a file that is missing, no picture, truncated, corrupt, above 500
+    million pixels, or holds floating-point or 32-bit values, for which white is not defined.
     """
     path = Path(path)
     image = _decode(path)
@@ -49,19 +45,15 @@ def read_photo(path: Path | str) -> NDArray[np.uint8]:
 
 
 def read_mask(path: Path | str) -> NDArray[np.bool_]:
-    """Read a crack mask, turned upright as its EXIF orientation says.
+    """A crack mask (h, w), True on crack, turned upright as its EXIF orientation says.
 
     Any non-zero pixel is crack: 0/1 and 0/255 masks mean the same. In a palette mask the index
     counts, not its colour; in a colour mask any non-zero channel; an alpha channel is ignored.
     A lossy format (JPEG, JPEG 2000, WebP, AVIF) surrounds every line with small non-zero
     values, therefore only values of at least 128 are crack there.
 
-    Returns:
-        (h, w) bool.
-
-    Raises:
-        UserError: as `read_photo`; and a mask in a lossy format whose non-zero values are all
-            below 128, because they cannot be told from the traces of the compression.
+    Raises `UserError` as `read_photo` does, and for a mask in a lossy format whose non-zero
+    values are all below 128, because they cannot be told from the traces of the compression.
     """
     path = Path(path)
     image = _decode(path)
@@ -87,11 +79,9 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
 def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
     """Write (h, w) grey or (h, w, 3) RGB as PNG or JPEG, as the suffix of ``path`` says.
 
-    The picture is written beside its place and renamed over it, so that an existing picture is
-    replaced whole or not at all.
+    An existing picture is replaced whole or not at all.
 
-    Raises:
-        UserError: another suffix, or the file cannot be written.
+    Raises `UserError` for another suffix and where the file cannot be written.
     """
     from PIL import Image
 
@@ -105,16 +95,8 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
             image_format, options = "JPEG", {"quality": 95, "subsampling": 0}
         case _:
             raise UserError(f"Pictures are written as .png or .jpg, not as {path.name}")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        Image.fromarray(array).save(unfinished, image_format, **options)
-        unfinished.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {path} ({error.strerror or error}); free or choose another place"
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as file:
+        Image.fromarray(array).save(file, image_format, **options)
 
 
 def _decode(path: Path) -> Image.Image:

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.checkpoint import write_text, writing_error
 from minispiral.errors import UserError
+from minispiral.files import write_text, writing_error
 
 COLUMNS = (
     "step",
@@ -54,11 +54,16 @@ def lock_run(run: Path) -> Iterator[None]:
     with file:
         try:
             _lock(file)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # taken, as Unix and Windows say it
             raise UserError(
                 f"Another process is training in {run}; wait until it has finished or give "
                 "another --out folder."
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"{run} lies on a disk that cannot lock files ({error.strerror or error}); give "
+                "an --out folder on another disk."
+            ) from error
         yield
 
 
@@ -80,6 +85,17 @@ def resumable(run: Path) -> Path | None:
         if (run / name).exists():
             return run / name
     return None
+
+
+def check_own_files(run: Path) -> None:
+    """UserError where a new run would replace a file of its folder that no run has written."""
+    for name, sign in (("config.json", '"patches_per_image"'), ("metrics.csv", "step,epoch,")):
+        path = run / name
+        if path.exists() and sign not in path.read_text(encoding="utf-8", errors="replace"):
+            raise UserError(
+                f"{path} would be replaced, but no training run wrote it; give another --out "
+                "folder."
+            )
 
 
 def write_config(run: Path, config: Mapping[str, Any]) -> None:

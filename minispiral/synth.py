@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.checkpoint import write_text
 from minispiral.concrete import (
     Field,
     Surface,
@@ -25,6 +24,7 @@ from minispiral.concrete import (
     wander,
 )
 from minispiral.errors import UserError
+from minispiral.files import write_text
 from minispiral.photos import write_picture
 
 SMALLEST = 64  # pixels, the least side of a photograph

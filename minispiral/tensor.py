@@ -50,8 +50,8 @@ def no_grad() -> Iterator[None]:
 class Tensor:
     """An array that remembers how it was made.
 
-    ``data`` is the array, ``grad`` the gradient of the last ``backward()`` with respect to it
-    (``None`` before; only kept where ``requires_grad`` was asked for), ``creator`` the function
+    ``data`` is the array, ``grad`` the sum of the gradients that calls of ``backward()`` found for
+    it (``None`` before; only kept where ``requires_grad`` was asked for), ``creator`` the function
     that made it (``None`` for inputs and parameters).
     """
 
@@ -165,7 +165,15 @@ class Function:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
-        """Compute the output and, unless inside ``no_grad()``, record how to go back."""
+        """Compute the output and, unless inside ``no_grad()``, record how to go back.
+
+        A function keeps what its one output needs, so a recorded one is not called again:
+        RuntimeError.
+        """
+        if hasattr(self, "order"):
+            raise RuntimeError(
+                f"this {type(self).__name__} is on a tape already: make a new one for every call"
+            )
         tensors = tuple(x if isinstance(x, Tensor) else Tensor(x) for x in inputs)
         recording = _recording.get()
         self.needs_grad = tuple(recording and x.requires_grad for x in tensors)

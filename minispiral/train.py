@@ -18,18 +18,12 @@ from typing import Any
 import numpy as np
 
 from minispiral import networks, tiling
-from minispiral.checkpoint import (
-    Checkpoint,
-    load,
-    load_network,
-    restore,
-    save,
-    writing_error,
-)
+from minispiral.checkpoint import Checkpoint, load, load_network, restore, save
 from minispiral.config import MAY_CHANGE, TrainConfig
 from minispiral.data import Batch, Pair, PatchSampler, PhotoStore, find_pairs, prefetch
 from minispiral.errors import UserError
 from minispiral.figures import overlay, save_curves
+from minispiral.files import writing_error
 from minispiral.interrupt import Interrupted, StopRequest, stop_requests
 from minispiral.kernels import parallel
 from minispiral.losses import LOSSES
@@ -40,6 +34,7 @@ from minispiral.progress import Reporter
 from minispiral.run import (
     MetricsFile,
     RunningSums,
+    check_own_files,
     check_unchanged,
     lock_run,
     resumable,
@@ -127,6 +122,7 @@ class Training:
         """Go on with the run in the folder, if there is one and that was asked for."""
         path = resumable(self.run)
         if path is None:
+            check_own_files(self.run)
             return
         if not resume:
             raise UserError(

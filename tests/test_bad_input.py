@@ -285,6 +285,7 @@ def test_masks_of_ones_and_turned_pictures_are_trained_on(
         (["evaluate", "RUN", "DATA", "--tolerance", "-1"], 2),
         (["detect", "RUN", "--out", "OUT"], 2),
         (["detect", "RUN", "PHOTO", "--out", "OUT", "--threshold", "1.5"], 2),
+        (["detect", "RUN", "PHOTO", "--out", "OUT", "--threshold", "nan"], 1),
         (["describe", "spyral"], 2),
         (["synth", "DIR", "--size", "640"], 2),
         (["synth", "DIR", "--size", "640x480x3"], 2),

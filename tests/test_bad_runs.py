@@ -59,6 +59,19 @@ def test_an_existing_run_is_not_trained_over(trained: Path, run: Path) -> None:
     assert {name: files_of(run)[name] for name in before} == before
 
 
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv"])
+def test_files_of_another_program_are_not_replaced(
+    name: str, trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text('{"mine": [1, 2]}')
+    for resume in ([], ["--resume"]):
+        sentence = refusal(
+            command("train", trained / "data", "--out", tmp_path, *TRAINING, *resume)
+        )
+        assert str(tmp_path / name) in sentence
+    assert (tmp_path / name).read_text() == '{"mine": [1, 2]}'
+
+
 def test_a_loss_that_turns_nan_keeps_the_last_good_checkpoint(
     trained: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

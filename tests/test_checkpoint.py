@@ -1,5 +1,6 @@
 """Files that survive what happens to them, and refusals of files that did not."""
 
+import errno
 import json
 import os
 import subprocess
@@ -11,8 +12,9 @@ import pytest
 import safetensors.numpy
 
 from minispiral import networks
-from minispiral.checkpoint import Checkpoint, load, load_network, save, write_text
+from minispiral.checkpoint import Checkpoint, load, load_network, save
 from minispiral.errors import UserError
+from minispiral.files import write_text
 from minispiral.run import COLUMNS, MetricsFile, RunningSums, check_unchanged, lock_run
 from minispiral.tensor import Tensor, no_grad
 
@@ -208,6 +210,15 @@ def test_a_run_folder_belongs_to_one_process(tmp_path):
     with lock_run(run), pytest.raises(UserError), lock_run(run):
         pass
     with lock_run(run):  # free again, and the killed process held it no longer
+        pass
+
+
+def test_a_disk_that_cannot_lock_is_not_taken_for_another_process(tmp_path, monkeypatch):
+    def no_locks(file):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("minispiral.run._lock", no_locks)
+    with pytest.raises(UserError, match="cannot lock"), lock_run(tmp_path):
         pass
 
 

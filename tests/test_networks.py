@@ -111,7 +111,7 @@ def test_module_sees_the_maps_before_it(rng) -> None:
 
 @pytest.mark.parametrize(
     ("side", "near"),
-    [(256, "255 and 383"), (10, "255"), (128, "255"), (127, "255"), (512, "511 and 639")],
+    [(256, "255 or 383"), (10, "255"), (128, "255"), (127, "255"), (512, "511 or 639")],
 )
 def test_wrong_side_names_the_nearest(side: int, near: str) -> None:
     network = SpiralNet((7, 1), width=0.02, rng=np.random.default_rng(0))

@@ -126,6 +126,20 @@ def test_own_function_may_have_a_pseudo_gradient() -> None:
     np.testing.assert_array_equal(x.grad, [3.0, 5.0])
 
 
+def test_a_function_on_a_tape_is_not_called_again() -> None:
+    x = leaf(2.0)
+    total = ops.Sum()
+    with no_grad():
+        total(x)
+    y = total(x)  # nothing was recorded before
+    with pytest.raises(RuntimeError, match="new one for every call"):
+        total(x * x)
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [1.0])
+    with pytest.raises(RuntimeError, match="new one for every call"):
+        total(x)
+
+
 def test_wrong_gradient_shape_is_named() -> None:
     class Wrong(Function):
         def forward(self, x):

@@ -37,7 +37,7 @@ class Network(Module):
         nearest = [s for s in (below, below + self.unit) if s >= smallest] or [smallest]
         raise UserError(
             f"this network takes pictures whose side is {self.unit} * k - 1, at least {smallest}, "
-            f"not {side}: the nearest are {' and '.join(map(str, nearest))}"
+            f"not {side}: choose {' or '.join(map(str, nearest))}"
         )
 
     def layers(self, side: int) -> list[LayerInfo]:
