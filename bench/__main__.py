@@ -2,13 +2,16 @@
 
 import json
 import sys
+from pathlib import Path
 
 import click
 from rich.console import Console
 
+import bench.baselines
 import bench.resume
 from bench.step import measure, table
 from bench.worker import WorkerError
+from minispiral.errors import UserError
 
 
 @click.group()
@@ -62,6 +65,16 @@ def resume(kills: int, steps: int, seed: int) -> None:
     """
     if not bench.resume.measure(kills, steps, seed):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path))
+def baselines(data: Path) -> None:
+    """Score a threshold on darkness and one on the Sobel gradient, each the best of all."""
+    try:
+        click.echo(json.dumps(bench.baselines.measure(data), indent=2))
+    except UserError as error:
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":
