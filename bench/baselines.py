@@ -15,7 +15,8 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])  # of R, G, B (ITU-R BT.601)
 
 def darkness(photo: NDArray[np.uint8]) -> Array:
     """A score that is higher the darker a pixel is: (h, w, 3) -> (h, w)."""
-    return np.negative(photo @ LUMINANCE)
+    score: Array = -(photo @ LUMINANCE)
+    return score
 
 
 def sobel(photo: NDArray[np.uint8]) -> Array:

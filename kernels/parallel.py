@@ -42,10 +42,14 @@ _blas_threads: list[int] = []  # what each had before
 
 
 def threads() -> int:
-    """The number of threads kernels use: as set, else ``MINISPIRAL_THREADS``, else all cores."""
+    """The number of threads kernels use: as set, else ``MINISPIRAL_THREADS``, else all cores.
+
+    What is no whole number above 0 in that variable does not count.
+    """
     if _threads is not None:
         return _threads
-    return int(os.environ.get("MINISPIRAL_THREADS", 0)) or _available_cores()
+    wanted = os.environ.get("MINISPIRAL_THREADS", "")
+    return (int(wanted) if wanted.isdecimal() else 0) or _available_cores()
 
 
 def set_threads(n: int | None) -> None:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from minispiral import networks
 from minispiral.errors import UserError
 from minispiral.files import replacing
-from minispiral.files import write_text as write_text  # for minispiral.demo, until it says files
 from minispiral.nn import Module
 
 KEY = "minispiral"  # the entry of the safetensors header that is ours
@@ -49,7 +48,10 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` in place of ``path``; on failure (UserError) the old file is intact."""
+    """Write ``checkpoint`` in place of ``path``.
+
+    Raises `UserError` where that fails; the old file is intact then.
+    """
     header = {
         "version": VERSION,
         "step": checkpoint.step,
@@ -65,7 +67,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; UserError where it is missing, truncated or not one of ours."""
+    """Read a checkpoint; raises `UserError` where it is missing, truncated or not one of ours."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -105,7 +107,10 @@ def load(path: Path) -> Checkpoint:
 
 
 def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
-    """Copy the checkpoint's weights into ``network``; UserError names ``path`` and the misfit."""
+    """Copy the checkpoint's weights into ``network``.
+
+    Raises `UserError` with ``path`` and the misfit where they belong to another network.
+    """
     try:
         network.load_state(checkpoint.part("network"))
     except UserError as error:
@@ -114,13 +119,14 @@ def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-def load_network(run: Path, which: str = "best") -> networks.Network:
+def load_network(run: Path | str, which: str = "best") -> networks.Network:
     """The trained network of a run, in evaluation mode.
 
     ``which`` is ``"best"`` (by validation F1; the last one where the run has no best yet) or
-    ``"last"``. Raises UserError where ``run`` holds no checkpoint, a damaged one, or one whose
-    tensors do not fit the network it says it is.
+    ``"last"``. Raises `UserError` where ``run`` holds no checkpoint, a damaged one, or one
+    whose tensors do not fit the network it says it is.
     """
+    run = Path(run)
     path = run / f"{which}.safetensors"
     if which == "best" and not path.exists():
         path = run / "last.safetensors"

@@ -137,8 +137,11 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
     """
     from minispiral.synth import write_dataset
 
-    with progress_bar("making photographs") as (progress, _):
-        write_dataset(folder, photos, size, seed, progress=progress)
+    try:
+        with progress_bar("making photographs") as (progress, _):
+            write_dataset(folder, photos, size, seed, progress=progress)
+    except KeyboardInterrupt as stopped:
+        raise Failure(f"Stopped; remove {folder} and run the command again.", 130) from stopped
     click.echo(f"{photos} photographs with masks: {folder}")
 
 

@@ -23,11 +23,11 @@ class TrainConfig:
     ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches per photograph.
     ``validate_every`` counts steps (default: an epoch), as does ``checkpoint_every`` (default:
     every two minutes and at each validation); neither changes the weights a run ends with.
-    Raises UserError for a value that cannot be.
+    Raises `UserError` for a value that cannot be.
     """
 
-    data: Path
-    val: Path | None = None
+    data: Path | str
+    val: Path | str | None = None
     network: str = "spiral"
     depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
     connection: str = "concat"

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.checkpoint import load_network, write_text
+from minispiral.checkpoint import load_network
 from minispiral.data import find_pairs
 from minispiral.errors import UserError
 from minispiral.evaluate import evaluate
 from minispiral.figures import overlay, side_by_side
+from minispiral.files import write_text
 from minispiral.metrics import PhotoScores, Summary
 from minispiral.photos import read_mask, read_photo, write_picture
 from minispiral.progress import Reporter

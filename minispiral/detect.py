@@ -113,9 +113,9 @@ def output_files(photos: Sequence[Path], out: Path) -> list[dict[str, Path]]:
 
 
 def detect(
-    run: Path,
+    run: Path | str,
     photos: Iterable[str],
-    out: Path,
+    out: Path | str,
     threshold: float = 0.5,
     report: Callable[[Detection], None] | None = None,
     progress: Callable[[float, int], None] | None = None,
@@ -137,6 +137,7 @@ def detect(
     """
     if not 0 <= threshold <= 1:
         raise UserError(f"a threshold of {threshold} was given, expected a probability, 0 to 1")
+    out = Path(out)
     found = find_photos(photos)
     outputs = output_files(found, out)
     network = load_network(run)

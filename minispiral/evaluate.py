@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Path,
-    data: Path,
+    run: Path | str,
+    data: Path | str,
     threshold: float = 0.5,
     tolerance: int = 0,
     progress: Callable[[float, int], None] | None = None,

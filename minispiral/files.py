@@ -19,8 +19,8 @@ from minispiral.errors import UserError
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write bytes to, which takes the place of ``path`` once all of it is on the disk.
 
-    On any failure the file at ``path`` stays as it was. Raises UserError when the disk is full or
-    the folder cannot be written to.
+    On any failure the file at ``path`` stays as it was. Raises `UserError` when the disk is full
+    or the folder cannot be written to.
     """
     part = path.with_name(f".{path.name}.part")  # a fixed name: killed runs leave one at most
     try:

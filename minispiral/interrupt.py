@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop a run after the step it is in, not in the middle of one."""
+"""Ctrl-C, SIGTERM and a closed terminal stop a run after the step it is in, not amidst one."""
 
 import signal
 import threading
@@ -31,7 +31,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note Ctrl-C and SIGTERM instead of dying of them; a second one acts as it did before.
+    """Note Ctrl-C, SIGTERM and SIGHUP instead of dying of them; a second acts as it did before.
 
     Only the main thread may handle signals; in another one nothing is noted.
     """
@@ -49,6 +49,8 @@ def stop_requests() -> Iterator[StopRequest]:
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
 
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        before[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)  # nohup sets SIG_IGN
     for signum in before:
         signal.signal(signum, note)
     try:

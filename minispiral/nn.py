@@ -96,9 +96,10 @@ class Module:
         return arrays
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Copy in what :meth:`state` gave.
+        """Copy in what `state` gave.
 
-        UserError, with nothing changed, where a tensor is missing, unexpected or misshapen.
+        Raises `UserError`, with nothing changed, where a tensor is missing, unexpected or
+        misshapen.
         """
         own = self.state()
         for name, array in own.items():
@@ -165,8 +166,8 @@ class BatchNorm(Module):
 
         running = (1 - momentum) * running + momentum * batch
 
-    with the unbiased variance. In evaluation it normalises by the running ones. UserError where
-    a channel has a single value to train on.
+    with the unbiased variance. In evaluation it normalises by the running ones. Raises
+    `UserError` where a channel has a single value to train on.
     """
 
     buffers = ("running_mean", "running_var")

@@ -1,7 +1,7 @@
 """The differentiable operations: each a forward and a backward, wiring only.
 
 What takes one line of NumPy is written out here, the rest is a kernel. The arithmetic of tensors
-(``+ - * /``) is in :mod:`minispiral.tensor`.
+(``+ - * /``) is in `minispiral.tensor`.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ class Log(Function):
 
 
 class Conv2d(Function):
-    """``y = conv2d(x, w)``; see :mod:`minispiral.kernels.conv2d` for the three kernels."""
+    """``y = conv2d(x, w)``; see `minispiral.kernels.conv2d` for the three kernels."""
 
     def __init__(self, stride: int = 1, pad: int = 0) -> None:
         self.stride, self.pad = stride, pad

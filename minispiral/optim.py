@@ -17,7 +17,7 @@ class Adam:
     """Adam (Kingma and Ba 2015) over named parameters.
 
     ``step()`` updates every parameter that has a gradient; see
-    :func:`minispiral.kernels.adam.adam` for the formula.
+    `minispiral.kernels.adam.adam` for the formula.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Adam:
         }
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Copy in what :meth:`state` gave; UserError naming what is missing or misshapen."""
+        """Copy in what `state` gave; raises `UserError` for what is missing or misshapen."""
         own = self.state()
         for name, array in own.items():
             if name not in state or state[name].shape != array.shape:

@@ -1,7 +1,7 @@
 """What a training run tells the person who waits for it.
 
-:class:`Reporter` is what the training loop calls; the plain one keeps silent. The command line
-passes a :class:`TerminalReporter`: a progress bar in a terminal, a line now and then elsewhere.
+`Reporter` is what the training loop calls; the plain one keeps silent. The command line
+passes a `TerminalReporter`: a progress bar in a terminal, a line now and then elsewhere.
 """
 
 import time
@@ -60,7 +60,13 @@ class TerminalReporter(Reporter):
             TextColumn,
         )
 
-        self.console = Console(stderr=True, highlight=False)
+        class QuietConsole(Console):
+            """Falls silent where rich would exit: when nobody reads standard error any more."""
+
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+
+        self.console = QuietConsole(stderr=True, highlight=False)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -89,7 +95,10 @@ class TerminalReporter(Reporter):
         self.bar.stop()
 
     def message(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        try:
+            self.console.print(text, markup=False, soft_wrap=True)
+        except OSError:  # progress that cannot be shown must not end the run
+            self.console.quiet = True
 
     def prepared(self, done: int, total: int) -> None:
         self.show("reading photographs", done, total)

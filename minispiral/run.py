@@ -42,8 +42,8 @@ COLUMNS = (
 def lock_run(run: Path) -> Iterator[None]:
     """Hold the run folder ``run``, made if need be, for this process alone.
 
-    The system lets go of the lock when the process ends, however it ends. Raises UserError when
-    another process holds it or the folder cannot be made.
+    The system lets go of the lock when the process ends, however it ends. Raises `UserError`
+    when another process holds it or the folder cannot be made.
     """
     path = run / ".lock"
     try:
@@ -88,7 +88,7 @@ def resumable(run: Path) -> Path | None:
 
 
 def check_own_files(run: Path) -> None:
-    """UserError where a new run would replace a file of its folder that no run has written."""
+    """Raise `UserError` where a new run would replace a file in ``run`` that no run has written."""
     for name, sign in (("config.json", '"patches_per_image"'), ("metrics.csv", "step,epoch,")):
         path = run / name
         if path.exists() and sign not in path.read_text(encoding="utf-8", errors="replace"):
@@ -106,7 +106,7 @@ def write_config(run: Path, config: Mapping[str, Any]) -> None:
 def check_unchanged(
     run: Path, old: Mapping[str, Any], new: Mapping[str, Any], may_change: frozenset[str]
 ) -> None:
-    """UserError that names each option of ``new`` that differs from the run's ``old`` ones."""
+    """Raise `UserError` with each option of ``new`` that differs from the run's ``old`` ones."""
     changed = [
         f"--{name.replace('_', '-')} was {_spell(old.get(name))} and is now {_spell(value)}"
         for name, value in new.items()
@@ -176,7 +176,7 @@ class MetricsFile:
 
     Opening it keeps the complete rows up to ``step`` and drops the others, so that the table of an
     interrupted run becomes that of an uninterrupted one. Each row reaches the file at once.
-    Raises UserError when it cannot be written.
+    Raises `UserError` when it cannot be written.
     """
 
     def __init__(self, path: Path, step: int) -> None:

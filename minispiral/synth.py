@@ -59,7 +59,7 @@ class Sample:
 def make_sample(rng: np.random.Generator, height: int, width: int) -> Sample:
     """Make one photograph of ``height`` x ``width`` pixels with its labels.
 
-    One in ten has no crack. UserError for a side below 64 pixels.
+    One in ten has no crack. Raises `UserError` for a side below 64 pixels.
     """
     if min(height, width) < SMALLEST:
         raise UserError(
@@ -87,8 +87,8 @@ def write_dataset(
     [...]}, ...]}``, see ``Crack``. Photograph k depends on ``seed``, ``size`` and k alone, so that
     a larger set begins with the smaller one. ``progress(done, photos)`` is called after each.
 
-    UserError for a count below 1, a side below 64, a negative seed, a folder that already holds
-    photographs or masks, and a disk that is full.
+    Raises `UserError` for a count below 1, a side below 64, a negative seed, a folder that already
+    holds photographs or masks, and a disk that is full.
     """
     width, height = size
     if photos < 1:

@@ -1,6 +1,6 @@
 """Tensor, Function and the tape that back-propagation walks.
 
-Every operation is a :class:`Function` with a ``forward`` and a ``backward`` on plain arrays.
+Every operation is a `Function` with a ``forward`` and a ``backward`` on plain arrays.
 Calling one on tensors computes the result and, where a gradient is wanted, leaves the function
 attached to its output as ``output.creator``. These links are the tape. ``output.backward()``
 visits the functions in reverse order of creation and hands each one the gradient of its output.

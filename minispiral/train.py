@@ -49,7 +49,7 @@ SAMPLES = 4  # photographs drawn when a run has finished
 
 
 def train(
-    config: TrainConfig, run: Path, resume: bool = False, report: Reporter | None = None
+    config: TrainConfig, run: Path | str, resume: bool = False, report: Reporter | None = None
 ) -> Checkpoint:
     """Train a network as ``config`` says and keep it in the folder ``run``.
 
@@ -58,10 +58,11 @@ def train(
     photograph has a crack: the last). With ``resume`` the run in the folder goes on from its last
     checkpoint, or begins where there is none.
 
-    Raises Interrupted after Ctrl-C or SIGTERM, and UserError for options and photographs that do
-    not fit, for a folder in use or holding another run, for a loss or weights that are no numbers
-    and for a full disk. Every one of them leaves the last good checkpoint in place.
+    Raises `Interrupted` after Ctrl-C or SIGTERM, and `UserError` for options and photographs that
+    do not fit, for a folder in use or holding another run, for a loss or weights that are no
+    numbers and for a full disk. Every one of them leaves the last good checkpoint in place.
     """
+    run = Path(run)
     report = report or Reporter()
     training = Training(config, run, report)
     pairs = find_pairs(config.data)
@@ -123,6 +124,8 @@ class Training:
         path = resumable(self.run)
         if path is None:
             check_own_files(self.run)
+            if resume:
+                self.report.message(f"{self.run} holds no run yet: training begins.")
             return
         if not resume:
             raise UserError(
@@ -130,6 +133,8 @@ class Training:
                 "--out folder."
             )
         checkpoint = load(path)
+        if (best := self.run / "best.safetensors").exists():
+            load(best)  # a damaged one shows now, not after the last step
         check_unchanged(self.run, checkpoint.config, self.config.as_dict(), MAY_CHANGE)
         restore(path, self.network, checkpoint)
         self.adam.load_state(checkpoint.part("adam"))
@@ -144,7 +149,7 @@ class Training:
         self.earlier_seconds = progress["seconds"]
 
     def check_photos(self, photos: PhotoStore, val: PhotoStore | None) -> None:
-        """UserError when these are not the photographs the run began with."""
+        """Raise `UserError` when these are not the photographs the run began with."""
         found = {
             "data": _fingerprint(photos),
             "val": None if val is None else _fingerprint(val),

@@ -276,6 +276,18 @@ def test_a_stopped_run_prints_the_command_that_ends_as_if_never_stopped(
         np.testing.assert_array_equal(tensor, ends[1].tensors[name], err_msg=name)
 
 
+def test_a_run_goes_on_when_nobody_reads_its_progress_any_more(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    words = ["train", make_dataset(tmp_path / "data", rng), "--out", tmp_path / "run", *TRAINING]
+    process = start(*words)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert load(tmp_path / "run" / "last.safetensors").step == 6
+    process.communicate()
+
+
 def test_ctrl_c_before_the_first_step_tells_how_to_go_on(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

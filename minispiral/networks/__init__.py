@@ -21,7 +21,10 @@ def build(
     width: float = 1.0,
     rng: np.random.Generator,
 ) -> Network:
-    """A freshly initialised network; UserError for a name or an option that does not exist."""
+    """A freshly initialised network.
+
+    Raises `UserError` for a name or an option that does not exist.
+    """
     if network not in NETWORKS:
         raise UserError(f"there is no network {network!r}: choose one of {', '.join(NETWORKS)}")
     return SpiralNet(depths, connection, width, rng=rng)

@@ -29,7 +29,7 @@ class Network(Module):
     unit: int
 
     def check_side(self, side: int) -> None:
-        """UserError, naming the nearest sides that fit, unless ``side = unit * k - 1, k >= 2``."""
+        """Raise `UserError`, naming the nearest sides that fit, unless this is one of them."""
         below = (side + 1) // self.unit * self.unit - 1
         smallest = 2 * self.unit - 1
         if below == side >= smallest:

@@ -61,7 +61,7 @@ class SpiralNet(Network):
     - ``none``: the map of the module before it alone.
 
     ``depths`` are the depths of the modules, ``width`` scales the 64 to 512 channels of Table 1.
-    UserError for a depth outside 1 to 7 or an unknown connection.
+    Raises `UserError` for a depth outside 1 to 7 or an unknown connection.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ def scaled(channels: int, width: float) -> int:
 def parse_depths(text: str) -> tuple[int, ...]:
     """Depths from a range ``1-7``, a list ``1,3,5`` or the name of a preset.
 
-    UserError for anything else.
+    Raises `UserError` for anything else.
     """
     text = text.strip()
     if text in PRESETS:
