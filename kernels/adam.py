@@ -9,8 +9,6 @@ from . import parallel
 
 Array = NDArray[Any]
 
-_TILE = 65_536  # elements: the five arrays of a tile stay in cache
-
 
 def adam(
     p: Array,
@@ -66,4 +64,4 @@ def adam(
         t *= dtype(step_size)
         pt -= t
 
-    parallel.run(work, [slice(i, i + _TILE) for i in range(0, p.size, _TILE)])
+    parallel.run(work, parallel.row_tiles(p.size))

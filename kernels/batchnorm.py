@@ -28,8 +28,6 @@ from . import parallel
 
 Array = NDArray[Any]
 
-_TILE = 65_536  # elements a pass works on at a time; three such arrays stay in cache
-
 
 class Moments(NamedTuple):
     """Number of values, mean and summed squared distance from the mean, per channel, in float64."""
@@ -42,7 +40,7 @@ class Moments(NamedTuple):
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance per channel: ``x (..., c)`` to two ``(c,)`` of the same dtype."""
     rows = _rows(x)
-    parts = parallel.run(lambda tile: tile_moments(rows[tile]), _tiles(rows))
+    parts = parallel.run(lambda tile: tile_moments(rows[tile]), parallel.row_tiles(*rows.shape))
     return merge_moments([parts], x.dtype)
 
 
@@ -137,7 +135,7 @@ def _normalize(
         if relu:
             np.maximum(out, 0, out=out)
 
-    parallel.run(work, _tiles(rows))
+    parallel.run(work, parallel.row_tiles(*rows.shape))
     return y
 
 
@@ -175,7 +173,7 @@ def _normalize_grad(
         np.multiply(centred, g, out=centred)
         return _column_sums(g), _column_sums(centred)
 
-    parts = parallel.run(sums, _tiles(rows))
+    parts = parallel.run(sums, parallel.row_tiles(*rows.shape))
     gbeta = np.add.reduce([part[0] for part in parts], 0)
     ggamma = np.add.reduce([part[1] for part in parts], 0) * inv
 
@@ -193,7 +191,7 @@ def _normalize_grad(
         out += slope
         out += d
 
-    parallel.run(apply, _tiles(rows))
+    parallel.run(apply, parallel.row_tiles(*rows.shape))
     return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
 
 
@@ -232,8 +230,3 @@ def _check_vectors(x: Array, *vectors: Array) -> None:
                 f"expected vectors of {x.shape[-1]} channels for x of shape {x.shape}, "
                 f"got shape {vector.shape}"
             )
-
-
-def _tiles(rows: Array) -> list[slice]:
-    step = max(1, _TILE // rows.shape[1])
-    return [slice(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]

@@ -37,7 +37,7 @@ from .batchnorm import Moments, merge_moments, tile_moments
 
 Array = NDArray[Any]
 
-_TILE = 400_000  # elements of a tile: about a core's second-level cache
+_TILE = 800_000  # elements of the windows in a tile
 _CACHED_WEIGHTS = 400_000  # elements of the weights up to which threads share the pixels
 _SHARED_WINDOWS = 6_000_000  # elements of the windows gathered at once where they do not
 _PARTIAL_SUMS = 8  # partial weight gradients where threads share the pixels
@@ -77,7 +77,7 @@ def conv2d(x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = Fa
         channels = [slice(0, small)]
         parts = [[part] for part in parallel.run(multiply_tile, _tiles(windows.shape, _TILE))]
     else:
-        channels = _slices(small, 256)
+        channels = parallel.slices(small, 256)
         parts = []
         for images, rows in _gathered_groups(windows):
             multiply = partial(multiply_channels, rows, y[images].reshape(-1, small))
@@ -120,8 +120,8 @@ def conv2d_weight_grad(
             weights[k] += np.matmul(rows[:, k].T, g)
 
     if weights.size <= _CACHED_WEIGHTS:
-        tiles = _tiles(windows.shape, 2 * _TILE)
-        shares = _slices(len(tiles), -(-len(tiles) // _PARTIAL_SUMS))
+        tiles = _tiles(windows.shape, _TILE)
+        shares = parallel.slices(len(tiles), -(-len(tiles) // _PARTIAL_SUMS))
         totals = parallel.run(sum_tiles, [tiles[share] for share in shares])
         np.copyto(weights, totals[0])
         for total in totals[1:]:
@@ -130,7 +130,7 @@ def conv2d_weight_grad(
         for images, rows in _gathered_groups(windows):
             g = gy[images].reshape(-1, small)
             multiply = partial(multiply_channels, rows, g, images.start == 0)
-            parallel.run(multiply, _slices(len(weights), 768))
+            parallel.run(multiply, parallel.slices(len(weights), 768))
     return gw
 
 
@@ -163,7 +163,7 @@ def conv2d_input_grad(
     gx = parallel.empty((n, h, v, big), gy.dtype)
     # Few channels at a time make a tile of many rows, of which fewer border on another tile.
     cached = w.size <= _CACHED_WEIGHTS
-    channels = _slices(big, 64 if cached else big)
+    channels = parallel.slices(big, 64 if cached else big)
     size = _TILE if cached else 2 * _TILE
     # each (small, kh*kw*channels); no copy where it is the whole of a contiguous w
     transposed = [w[:, :, c].reshape(-1, small).T for c in channels]
@@ -189,7 +189,7 @@ def conv2d_input_grad(
     parts = parallel.run(scatter, tasks)
     if not moments:
         return gx
-    by_channels = [parts[s] for s in _slices(len(parts), len(parts) // len(channels))]
+    by_channels = [parts[s] for s in parallel.slices(len(parts), len(parts) // len(channels))]
     return gx, *merge_moments(by_channels, gy.dtype)
 
 
@@ -261,7 +261,7 @@ def _gather(windows: Array, tile: _Tile) -> Array:
 def _gathered_groups(windows: Array) -> Iterator[tuple[slice, Array]]:
     """The windows of a group of images at a time, gathered by all threads together."""
     n, oh, ow, kh, row = windows.shape
-    for images in _slices(n, max(1, _SHARED_WINDOWS // (oh * ow * kh * row))):
+    for images in parallel.slices(n, max(1, _SHARED_WINDOWS // (oh * ow * kh * row))):
         view = windows[images]
         rows = parallel.empty(view.shape, view.dtype)
         parallel.run(partial(_copy_tile, view, rows), _tiles(view.shape, _TILE))
@@ -273,19 +273,14 @@ def _copy_tile(source: Array, target: Array, tile: _Tile) -> None:
 
 
 def _tiles(windows_shape: tuple[int, ...], size: int) -> list[_Tile]:
-    """Cut ``(n, oh, ow, kh, kw*c)`` into tiles of about ``size`` elements."""
+    """Cut ``(n, oh, ow, kh, kw*c)`` into tiles of at most ``size`` elements, if a row has fewer."""
     n, oh, ow, kh, row = windows_shape
-    rows = size // (ow * kh * row)
-    if rows >= oh:
-        # Halving a batch that fits one tile gives a second thread something to do.
-        images = min(rows // oh, -(-n // 2))
-        return [_Tile(group, slice(0, oh)) for group in _slices(n, images)]
-    parts = _slices(oh, max(1, rows))
+    rows = max(1, size // (ow * kh * row))
+    if n > 1 and rows >= oh:
+        groups = parallel.even_slices(n, rows // oh)
+        return [_Tile(images, slice(0, oh)) for images in groups]
+    parts = parallel.even_slices(oh, rows)
     return [_Tile(slice(i, i + 1), part) for i in range(n) for part in parts]
-
-
-def _slices(size: int, step: int) -> list[slice]:
-    return [slice(i, min(i + step, size)) for i in range(0, size, step)]
 
 
 def _output_hw(

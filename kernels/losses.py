@@ -20,7 +20,6 @@ from . import parallel
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-_TILE = 65_536  # elements
 _FLOOR = 1e-12  # of sum_pos and of n_pos + sum_all: keeps gradients finite at saturated logits
 
 
@@ -36,7 +35,7 @@ def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))`` for any ``x``, without overflow."""
     y = parallel.empty(x.shape, x.dtype)
     flat, out = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
-    parallel.run(lambda tile: _sigmoid(flat[tile], out[tile]), _tiles(flat.size))
+    parallel.run(lambda tile: _sigmoid(flat[tile], out[tile]), parallel.row_tiles(flat.size))
     return y
 
 
@@ -53,7 +52,7 @@ def f1_sums(logits: Array, mask: Mask) -> F1Sums:
             np.add.reduce(sigma, dtype=np.float64),
         )
 
-    n_pos, sum_pos, sum_all = np.add.reduce(parallel.run(work, _tiles(x.size)), 0)
+    n_pos, sum_pos, sum_all = np.add.reduce(parallel.run(work, parallel.row_tiles(x.size)), 0)
     return F1Sums(np.float64(n_pos), np.float64(sum_pos), np.float64(sum_all))
 
 
@@ -104,7 +103,7 @@ def cross_entropy(logits: Array, mask: Mask) -> np.float64:
         t = np.where(positive[tile], -x[tile], x[tile])
         return np.add.reduce(np.logaddexp(t, 0, dtype=x.dtype), dtype=np.float64)
 
-    return np.float64(np.add.reduce(parallel.run(work, _tiles(x.size))) / x.size)
+    return np.float64(np.add.reduce(parallel.run(work, parallel.row_tiles(x.size))) / x.size)
 
 
 def cross_entropy_grad(logits: Array, mask: Mask) -> Array:
@@ -134,7 +133,7 @@ def _weighted_grad(
             out[tile] *= _sigmoid(-t, parallel.scratch(t.shape, t.dtype))
         out[tile] *= np.where(hits, -on_crack, elsewhere)
 
-    parallel.run(work, _tiles(x.size))
+    parallel.run(work, parallel.row_tiles(x.size))
     return g
 
 
@@ -156,7 +155,3 @@ def _flat(logits: Array, mask: Mask) -> tuple[Array, Mask]:
             f"got {mask.dtype} of shape {mask.shape}"
         )
     return np.ascontiguousarray(logits).reshape(-1), np.ascontiguousarray(mask).reshape(-1)
-
-
-def _tiles(size: int) -> list[slice]:
-    return [slice(i, min(i + _TILE, size)) for i in range(0, size, _TILE)]

@@ -4,7 +4,9 @@
 alone, and :func:`run` shares them among a few threads. NumPy releases the interpreter lock in
 copies, arithmetic and matrix products, so plain Python threads are enough. BLAS is held to one
 thread meanwhile, and is the caller's again afterwards. Results come back in the order of the
-tasks, so a sum over them has the same bits for any number of threads.
+tasks, so a sum over them has the same bits for any number of threads. Between two NumPy calls a
+thread takes the interpreter lock again, and may have to be woken for it: tiles of about a
+megabyte make the calls long beside that wait, and still stay in or near a core's cache.
 
 **Memory.** A fresh large array is slow: the system hands out its pages one fault at a time.
 :func:`empty` therefore lends memory that goes back to a shelf when the last array that uses it
@@ -17,7 +19,7 @@ import threading
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -29,6 +31,7 @@ Array = NDArray[Any]
 T = TypeVar("T")
 R = TypeVar("R")
 
+_TILE = 262_144  # elements of a tile in an elementwise pass
 _ALIGNMENT = 64  # bytes, a cache line
 _MIN_POOLED = 1 << 16  # bytes; below this the system's allocator is quick enough
 
@@ -67,13 +70,51 @@ def set_threads(n: int | None) -> None:
 def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     """``[work(task) for task in tasks]``, shared among the threads, with BLAS single-threaded.
 
-    A task that calls ``run`` itself does all of that work in its own thread.
+    The caller takes tasks too, so that it seldom waits: a helper that wakes late finds less to do.
     """
     tasks = list(tasks)
+    results: list[Any] = [None] * len(tasks)
+    numbers = iter(range(len(tasks)))  # each is handed out once, to whoever asks first
+
+    def share() -> None:
+        for i in numbers:
+            results[i] = work(tasks[i])
+
     with _single_threaded_blas():
-        if threads() == 1 or len(tasks) == 1 or hasattr(_local, "is_worker"):
-            return [work(task) for task in tasks]
-        return list(_executor().map(work, tasks))
+        helpers = min(threads(), len(tasks)) - 1
+        shares = [_executor().submit(share) for _ in range(helpers)]
+        try:
+            share()
+        finally:
+            started = [future for future in shares if not future.cancel()]
+            wait(started)
+    for future in started:
+        future.result()  # raises what a task raised
+    return results
+
+
+def slices(size: int, step: int) -> list[slice]:
+    """``range(size)`` in parts of ``step``; the last may be shorter."""
+    return [slice(i, min(i + step, size)) for i in range(0, size, step)]
+
+
+def even_slices(size: int, most: int) -> list[slice]:
+    """``range(size)`` in an even number of nearly equal parts of at most ``most``.
+
+    Two threads then have equal shares, and four nearly so.
+    """
+    count = -(-size // most)
+    return slices(size, -(-size // (count + count % 2)))
+
+
+def row_tiles(rows: int, width: int = 1) -> list[slice]:
+    """Tiles of ``rows`` rows of ``width`` elements for an elementwise pass.
+
+    A tile is about a megabyte; an array too small to be worth a second thread stays whole.
+    """
+    if 4 * rows * width <= _TILE:
+        return [slice(0, rows)]
+    return even_slices(rows, max(1, _TILE // width))
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -159,12 +200,8 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(threads(), "minispiral", _mark_worker)
+            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="minispiral")
         return _pool
-
-
-def _mark_worker() -> None:
-    _local.is_worker = True
 
 
 @contextmanager

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # Tells the folder of a demonstration from any other; holds the scores in the end.
 MARK = "demo.json"
 MADE_BY = "minispiral demo"
+DATASETS = ("train", "val", "unseen")
 TITLES = {"cross-entropy": "cross-entropy", "pseudo-f1": "pseudo-F1 (Eq. 11)"}  # by loss
 
 
@@ -38,14 +39,16 @@ TITLES = {"cross-entropy": "cross-entropy", "pseudo-f1": "pseudo-F1 (Eq. 11)"}  
 class Settings:
     """How much the demonstration does; the defaults take about four minutes on two cores."""
 
-    photos: int = 40
-    unseen_photos: int = 16
+    photos: int = 40  # to train on
+    val_photos: int = 8  # to choose the best checkpoint on
+    unseen_photos: int = 16  # to compare the networks on
     side: int = 511  # of the photographs, pixels
     depths: tuple[int, ...] = (1, 2, 3, 4)
     width: float = 0.25
     patch: int = 127
     batch: int = 8
     steps: int = 900
+    validate_every: int = 150  # steps
     lr: float = 2e-3
     seed: int = 0
     rows: int = 4  # photographs in the comparison
@@ -64,9 +67,9 @@ def demo(
 ) -> Demonstration:
     """Train two networks of the same initial weights on the same patches with two losses.
 
-    Makes synthetic photographs in ``out/train`` and ``out/unseen``, trains the runs
-    ``out/cross-entropy`` and ``out/pseudo-f1``, scores both on the unseen photographs and draws
-    ``out/comparison.png``. A demonstration that ``out`` holds already is replaced.
+    Makes synthetic photographs in ``out/train``, ``out/val`` and ``out/unseen``, trains the runs
+    ``out/cross-entropy`` and ``out/pseudo-f1``, scores the best checkpoint of each on the unseen
+    photographs and draws ``out/comparison.png``. A demonstration that ``out`` holds already is replaced.
 
     Raises `UserError` where ``out`` holds anything but a demonstration or cannot be written to,
     and Interrupted after Ctrl-C.
@@ -76,17 +79,17 @@ def demo(
     _refuse_foreign(out)
     with lock_run(out):
         write_text(out / MARK, json.dumps({"made_by": MADE_BY}) + "\n")
-        for name in ("train", "unseen", *TITLES):
+        for name in (*DATASETS, *TITLES):
             shutil.rmtree(out / name, ignore_errors=True)
 
-        report.message(f"Making {settings.photos + settings.unseen_photos} photographs in {out}.")
-        size = (settings.side, settings.side)
-        write_dataset(out / "train", settings.photos, size, settings.seed)
-        write_dataset(out / "unseen", settings.unseen_photos, size, settings.seed + 1)
+        counts = (settings.photos, settings.val_photos, settings.unseen_photos)
+        report.message(f"Making {sum(counts)} photographs in {out}.")
+        for i, (name, count) in enumerate(zip(DATASETS, counts, strict=True)):
+            write_dataset(out / name, count, (settings.side,) * 2, settings.seed + i)
         scores = {}
         for loss, title in TITLES.items():
             report.message(f"Training with {title}.")
-            train(_config(out / "train", loss, settings), out / loss, report=report)
+            train(_config(out, loss, settings), out / loss, report=report)
             scores[loss] = evaluate(out / loss, out / "unseen")
 
         comparison = out / "comparison.png"
@@ -117,15 +120,17 @@ def _refuse_foreign(out: Path) -> None:
     )
 
 
-def _config(data: Path, loss: str, settings: Settings) -> TrainConfig:
+def _config(out: Path, loss: str, settings: Settings) -> TrainConfig:
     return TrainConfig(
-        data=data,
+        data=out / "train",
+        val=out / "val",
         loss=loss,
         depths=settings.depths,
         width=settings.width,
         patch=settings.patch,
         batch=settings.batch,
         steps=settings.steps,
+        validate_every=settings.validate_every,
         lr=settings.lr,
         seed=settings.seed,
     )

@@ -348,7 +348,15 @@ def test_demo_prints_both_losses_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = demo.Settings(
-        photos=2, unseen_photos=2, side=96, depths=(1, 2), width=0.06, patch=63, batch=2, steps=2
+        photos=2,
+        val_photos=1,
+        unseen_photos=2,
+        side=96,
+        depths=(1, 2),
+        width=0.06,
+        patch=63,
+        batch=2,
+        steps=2,
     )
     monkeypatch.setattr(demo, "Settings", lambda: small)
     monkeypatch.chdir(tmp_path)

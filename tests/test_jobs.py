@@ -247,6 +247,7 @@ def test_describe_agrees_with_a_trained_network(trained: Path) -> None:
 
 TINY = Settings(
     photos=3,
+    val_photos=1,
     unseen_photos=3,
     side=96,
     depths=(1, 2),
