@@ -69,7 +69,8 @@ def demo(
 
     Makes synthetic photographs in ``out/train``, ``out/val`` and ``out/unseen``, trains the runs
     ``out/cross-entropy`` and ``out/pseudo-f1``, scores the best checkpoint of each on the unseen
-    photographs and draws ``out/comparison.png``. A demonstration that ``out`` holds already is replaced.
+    photographs and draws ``out/comparison.png``. A demonstration that ``out`` holds already is
+    replaced.
 
     Raises `UserError` where ``out`` holds anything but a demonstration or cannot be written to,
     and Interrupted after Ctrl-C.
