@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that ``minispiral --help`` is 
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,8 @@ def main() -> None:
     DATA is a folder with photographs in images/ and masks of the same names in masks/; any
     non-zero mask pixel is crack.
     """
+    # Pillow warns of damaged files that are reported in one sentence anyway.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 
 @main.command()

@@ -11,6 +11,10 @@ from minispiral.tensor import Tensor
 Array = NDArray[Any]
 
 
+class AtKink(AssertionError):
+    """The point is too near a kink for differences to say anything: draw another."""
+
+
 def assert_gradients(
     function: Callable[..., Tensor],
     inputs: list[Tensor],
@@ -24,8 +28,10 @@ def assert_gradients(
     Every input must be float64 and require a gradient. Up to ``elements`` entries of each are
     tried, drawn at random. The error is taken relative to the input's largest gradient or, where
     that is less, to a thousandth of the largest of all inputs: batch norm makes some gradients
-    vanish but for rounding. Where two step sizes disagree a kink of a ReLU lies between them: such
-    entries are passed over, and may be no more than a quarter.
+    vanish but for rounding. The differences of two step sizes are extrapolated to none
+    (Richardson), since batch norm bends sharply where a channel hardly varies. Where two such
+    pairs disagree a kink of a ReLU lies within the steps: these entries are passed over. Raises
+    `AtKink` where they are more than a quarter.
     """
     assert all(x.dtype == np.float64 for x in inputs)
     y = function(*inputs)
@@ -56,7 +62,8 @@ def assert_gradients(
         places = rng.permutation(x.data.size)[:elements]
         scale = max(np.abs(x.grad).max(), largest / 1000)
         for place in places:
-            numeric, finer = slope(flat, place, step), slope(flat, place, step / 4)
+            coarse, middle, fine = (slope(flat, place, step / k) for k in (1, 2, 4))
+            numeric, finer = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
             tried += 1
             if abs(numeric - finer) > rtol / 2 * scale:
                 kinks += 1
@@ -66,4 +73,5 @@ def assert_gradients(
                 f"input {i} at {np.unravel_index(place, x.shape)}: {analytic} by back-propagation, "
                 f"{numeric} by differences, scale {scale}"
             )
-    assert kinks <= tried / 4, f"{kinks} of {tried} entries lie at a kink"
+    if kinks > tried / 4:
+        raise AtKink(f"{kinks} of {tried} entries lie at a kink")

@@ -110,7 +110,7 @@ def test_a_run_learns_and_keeps_the_best_network(config, tmp_path):
         int(row["step"]): float(row["val_f1"]) for row in rows(tmp_path / "run") if row["val_f1"]
     }
     assert list(scores) == [30, 60, 90, 120, 150]
-    assert max(scores.values()) > 0.6
+    assert max(scores.values()) > 0.4  # an untrained network stays below 0.1
     assert load(tmp_path / "run" / "best.safetensors").step == max(scores, key=scores.__getitem__)
 
     network = load_network(tmp_path / "run")
