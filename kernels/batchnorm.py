@@ -97,7 +97,7 @@ def normalize_grad(
     eps: float,
     constant: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """``gx, ggamma, gbeta`` of :func:`normalize`.
+    """``gx, ggamma, gbeta`` of `normalize`.
 
     ``mean`` and ``var`` are the moments of ``x`` or, with ``constant``, any given numbers: then
     ``gx = gamma / sqrt(var + eps) * gy``.
@@ -116,7 +116,7 @@ def normalize_relu_grad(
     eps: float,
     constant: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """``gx, ggamma, gbeta`` of :func:`normalize_relu`; ``constant`` as above."""
+    """``gx, ggamma, gbeta`` of `normalize_relu`; ``constant`` as above."""
     return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=True)
 
 

@@ -142,10 +142,10 @@ def conv2d_input_grad(
     pad: int = 0,
     moments: bool = False,
 ) -> Any:
-    """The adjoint of :func:`conv2d`: ``gy (n, oh, ow, small)`` to ``gx (n, *out_hw, big)``.
+    """The adjoint of `conv2d`: ``gy (n, oh, ow, small)`` to ``gx (n, *out_hw, big)``.
 
     Images of several sizes have the same ``(oh, ow)``, so ``out_hw`` says which is meant. With
-    ``moments`` the result is ``(gx, mean, var)`` as for :func:`conv2d`. ValueError for shapes
+    ``moments`` the result is ``(gx, mean, var)`` as for `conv2d`. ValueError for shapes
     that do not fit.
     """
     kh, kw, big, small = _check_weights(w)

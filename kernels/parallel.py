@@ -1,7 +1,7 @@
 """Threads and scratch memory on the CPU: the one place that knows of either.
 
 **Threads.** A kernel cuts its work into tasks whose number and borders depend on the shapes
-alone, and :func:`run` shares them among a few threads. NumPy releases the interpreter lock in
+alone, and `run` shares them among a few threads. NumPy releases the interpreter lock in
 copies, arithmetic and matrix products, so plain Python threads are enough. BLAS is held to one
 thread meanwhile, and is the caller's again afterwards. Results come back in the order of the
 tasks, so a sum over them has the same bits for any number of threads. Between two NumPy calls a
@@ -9,8 +9,8 @@ thread takes the interpreter lock again, and may have to be woken for it: tiles 
 megabyte make the calls long beside that wait, and still stay in or near a core's cache.
 
 **Memory.** A fresh large array is slow: the system hands out its pages one fault at a time.
-:func:`empty` therefore lends memory that goes back to a shelf when the last array that uses it
-is gone, and is lent again. :func:`scratch` is a buffer of the calling thread for one tile.
+`empty` therefore lends memory that goes back to a shelf when the last array that uses it
+is gone, and is lent again. `scratch` is a buffer of the calling thread for one tile.
 """
 
 import math
@@ -62,9 +62,9 @@ def set_threads(n: int | None) -> None:
         raise ValueError(f"the number of threads is at least 1, not {n}")
     with _lock:
         _threads = n
-        if _pool is not None:
-            _pool.shutdown()
-            _pool = None
+        old, _pool = _pool, None
+    if old is not None:
+        old.shutdown()  # outside the lock, which its last tasks may want
 
 
 def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
@@ -145,7 +145,7 @@ def trim() -> None:
 class _Loan:
     """Memory lent to arrays; NumPy keeps this object alive as their ``base``.
 
-    The garbage collector may end a loan at any point, even amidst :meth:`_Shelf.take`: it leaves
+    The garbage collector may end a loan at any point, even amidst `_Shelf.take`: it leaves
     the memory at the shelf's door, which takes no lock.
     """
 

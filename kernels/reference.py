@@ -59,7 +59,7 @@ def conv2d_input_grad(
 
         gx[b, row, col] = sum over all i, j, p, q that lead there of  w[p, q] @ gy[b, i, j]
 
-    with row and col as in :func:`conv2d`, of which this is the adjoint:
+    with row and col as in `conv2d`, of which this is the adjoint:
     <conv2d(x, w), gy> = <x, conv2d_input_grad(gy, w)>. gy is (n, oh, ow, small), gx is
     (n, *out_hw, big). ``out_hw`` is given since several sizes of x lead to the same size of y.
     """
@@ -78,7 +78,7 @@ def conv2d_weight_grad(
 
         gw[p, q] = sum over b, i, j of  outer(x[b, row, col], gy[b, i, j])
 
-    with row and col as in :func:`conv2d`; <conv2d(x, w), gy> = <w, conv2d_weight_grad(x, gy)>.
+    with row and col as in `conv2d`; <conv2d(x, w), gy> = <w, conv2d_weight_grad(x, gy)>.
     x is (n, h, w, big), gy is (n, oh, ow, small), gw is (*kernel_hw, big, small).
     """
     x, gy = _float64(x), _float64(gy)
@@ -133,7 +133,7 @@ def normalize(x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps:
 def normalize_grad(
     x: Array, gy: Array, mean: Array, var: Array, gamma: Array, eps: float
 ) -> tuple[Float64, Float64, Float64]:
-    """Gradients of :func:`normalize` where mean and var are the moments of x itself.
+    """Gradients of `normalize` where mean and var are the moments of x itself.
 
     With xhat = (x - mean) / sqrt(var + eps), sums over the N values of a channel:
 
@@ -170,9 +170,9 @@ def normalize_relu(
 def normalize_relu_grad(
     x: Array, gy: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
 ) -> tuple[Float64, Float64, Float64]:
-    """Gradients gx, ggamma, gbeta of :func:`normalize_relu`, mean and var the moments of x.
+    """Gradients gx, ggamma, gbeta of `normalize_relu`, mean and var the moments of x.
 
-    gy passes where normalize(x) > 0 and is 0 elsewhere; the rest is :func:`normalize_grad`.
+    gy passes where normalize(x) > 0 and is 0 elsewhere; the rest is `normalize_grad`.
     """
     y = normalize(x, mean, var, gamma, beta, eps)
     passed = np.zeros(gy.shape)
@@ -203,7 +203,7 @@ def max_pool2d(x: Array, size: int, stride: int) -> tuple[Float64, NDArray[np.in
 def max_pool2d_grad(
     gy: Array, argmax: NDArray[np.int32], in_hw: Sequence[int], size: int, stride: int
 ) -> Float64:
-    """Gradient of :func:`max_pool2d`: each gy goes to the pixel its maximum came from.
+    """Gradient of `max_pool2d`: each gy goes to the pixel its maximum came from.
 
     gy and argmax are (n, oh, ow, c), the result is (n, *in_hw, c). Windows may overlap (stride <
     size); a pixel that was the maximum of several collects from all of them.
@@ -267,7 +267,7 @@ def f1_grad(logits: Array, mask: NDArray[np.bool_], sums: F1Sums) -> Float64:
         -(1 / sum_pos - 1 / (n_pos + sum_all)) * sigma * (1 - sigma)    where the mask is True
                         1 / (n_pos + sum_all)  * sigma * (1 - sigma)    elsewhere
 
-    logits, mask and the result are of one shape; ``sums`` are the :func:`f1_sums` of the batch.
+    logits, mask and the result are of one shape; ``sums`` are the `f1_sums` of the batch.
     """
     positive, negative = f1_weights(sums)
     g = np.zeros(logits.shape)
@@ -284,7 +284,7 @@ def pseudo_f1_grad(logits: Array, mask: NDArray[np.bool_], sums: F1Sums) -> Floa
         -(1 / sum_pos - 1 / (n_pos + sum_all)) * (1 - sigma)    where the mask is True
                         1 / (n_pos + sum_all)  * sigma          elsewhere
 
-    logits, mask and the result are of one shape; ``sums`` are the :func:`f1_sums` of the batch.
+    logits, mask and the result are of one shape; ``sums`` are the `f1_sums` of the batch.
     """
     positive, negative = f1_weights(sums)
     g = np.zeros(logits.shape)
@@ -308,7 +308,7 @@ def cross_entropy(logits: Array, mask: NDArray[np.bool_]) -> float:
 
 
 def cross_entropy_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
-    """Gradient of :func:`cross_entropy` by the logits: -(1 - sigma) / N or sigma / N."""
+    """Gradient of `cross_entropy` by the logits: -(1 - sigma) / N or sigma / N."""
     g = np.zeros(logits.shape)
     for at in np.ndindex(*g.shape):
         x = float(logits[at])
