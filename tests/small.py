@@ -60,6 +60,13 @@ def make_dataset(
     return folder
 
 
+def make_trained(folder: Path, photos: int = 3, without_crack: int = 0) -> Path:
+    """A dataset in ``folder / "data"`` and a run trained on it in ``folder / "run"``."""
+    make_dataset(folder / "data", np.random.default_rng(), photos, without_crack)
+    assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
+    return folder
+
+
 def refusal(result: Result, exit_code: int = 1) -> str:
     """The one sentence by which the command refused; fails unless there is exactly one."""
     assert result.exit_code == exit_code, result.output

@@ -23,15 +23,6 @@ from small import (
 )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a dataset, ``data``, and a run trained on it, ``run``: not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    make_dataset(folder / "data", np.random.default_rng())
-    assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
-    return folder
-
-
 def missing_folder(data: Path) -> list[str]:
     data.rename(data.with_name("elsewhere"))
     return ["images", "no folder"]

@@ -12,21 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from small import TRAINING, command, files_of, make_dataset, refusal
+from small import TRAINING, command, files_of, refusal
 
 from minispiral import losses
 from minispiral.tensor import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a dataset, ``data``, and a run trained on it, ``run``: not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    make_dataset(folder / "data", np.random.default_rng())
-    assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
-    return folder
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import click
 import numpy as np
 import pytest
 from PIL import Image
-from small import NETWORK, TRAINING, command, files_of, make_dataset, refusal
+from small import NETWORK, TRAINING, command, files_of, make_dataset, make_trained, refusal
 
 import minispiral
 from minispiral import cli, data, demo, describe, evaluate
@@ -31,10 +31,7 @@ COMMANDS = ["demo", "synth", "train", "evaluate", "detect", "describe"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset, ``data``, and a run trained on it, ``run``: not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    make_dataset(folder / "data", np.random.default_rng(), photos=2, without_crack=1)
-    assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
-    return folder
+    return make_trained(tmp_path_factory.mktemp("trained"), photos=2, without_crack=1)
 
 
 def options(name: str) -> dict[str, click.Parameter]:

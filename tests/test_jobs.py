@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from small import TRAINING, command, files_of, make_dataset, make_photo
+from small import command, files_of, make_dataset, make_photo, make_trained
 
 from minispiral.checkpoint import load, load_network
 from minispiral.demo import Settings, demo
@@ -26,10 +26,7 @@ from minispiral.tiling import predict
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset, ``data``, and a run trained on it, ``run``: not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    make_dataset(folder / "data", np.random.default_rng(), photos=3, without_crack=2)
-    assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
-    return folder
+    return make_trained(tmp_path_factory.mktemp("trained"), photos=3, without_crack=2)
 
 
 def expected_map(run: Path, photo: Path) -> NDArray[np.float32]:
