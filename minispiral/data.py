@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
-from minispiral.photos import read_mask, read_photo
+from minispiral.photos import read_mask, read_photo, scaled
 
 
 @dataclass(frozen=True)
@@ -212,10 +212,7 @@ class PatchSampler:
             window = slice(top, top + p), slice(left, left + p)
             pixels[k] = self.store.photo(i)[window][::down, ::right]
             mask[k, ..., 0] = self.store.mask(i)[window][::down, ::right]
-        x = pixels.astype(np.float32)
-        x /= 127.5
-        x -= 1
-        return x, mask
+        return scaled(pixels), mask
 
 
 def prefetch(

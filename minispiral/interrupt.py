@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM stopped the run; ``run`` holds a checkpoint of ``step``."""
+    """Ctrl-C, SIGTERM or SIGHUP stopped the run; ``run`` holds a checkpoint of ``step``."""
 
     def __init__(self, run: Path, step: int, signum: int) -> None:
         self.run = run
@@ -19,7 +19,7 @@ class Interrupted(Exception):
 
     @property
     def exit_code(self) -> int:
-        """What a process stopped by this signal returns: 130 for Ctrl-C, 143 for SIGTERM."""
+        """What a process stopped by this signal returns: 128 and the signal, 130 for Ctrl-C."""
         return 128 + self.signum
 
 

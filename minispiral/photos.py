@@ -76,6 +76,14 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
     return mask
 
 
+def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pixels as networks take them, in training and after it: 0 to 255 onto -1 to 1."""
+    x = pixels.astype(np.float32)
+    x /= 127.5
+    x -= 1
+    return x
+
+
 def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
     """Write (h, w) grey or (h, w, 3) RGB as PNG or JPEG, as the suffix of ``path`` says.
 

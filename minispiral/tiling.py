@@ -11,6 +11,7 @@ from minispiral.errors import UserError
 from minispiral.kernels import parallel
 from minispiral.networks import Network
 from minispiral.ops import sigmoid
+from minispiral.photos import scaled
 from minispiral.tensor import Tensor, no_grad
 
 LEAST_OVERLAP = 64  # neighbouring tiles share at least this many pixels, less one
@@ -137,7 +138,7 @@ def predict(
             chosen = tiles[done : done + batch]
             x = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
             with no_grad():
-                y = sigmoid(network(Tensor(x.astype(np.float32) / 127.5 - 1))).data
+                y = sigmoid(network(Tensor(scaled(x)))).data
             for (i, j), tile in zip(chosen, y[..., 0], strict=True):
                 (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
                 weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])

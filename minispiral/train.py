@@ -58,9 +58,10 @@ def train(
     photograph has a crack: the last). With ``resume`` the run in the folder goes on from its last
     checkpoint, or begins where there is none.
 
-    Raises `Interrupted` after Ctrl-C or SIGTERM, and `UserError` for options and photographs that
-    do not fit, for a folder in use or holding another run, for a loss or weights that are no
-    numbers and for a full disk. Every one of them leaves the last good checkpoint in place.
+    Raises `Interrupted` after Ctrl-C, SIGTERM or SIGHUP, and `UserError` for options and
+    photographs that do not fit, for a folder in use or holding another run, for a loss or weights
+    that are no numbers and for a full disk. Every one of them leaves the last good checkpoint in
+    place.
     """
     run = Path(run)
     report = report or Reporter()
@@ -133,7 +134,8 @@ class Training:
                 "--out folder."
             )
         checkpoint = load(path)
-        if (best := self.run / "best.safetensors").exists():
+        best = self.run / "best.safetensors"
+        if best != path and best.exists():
             load(best)  # a damaged one shows now, not after the last step
         check_unchanged(self.run, checkpoint.config, self.config.as_dict(), MAY_CHANGE)
         restore(path, self.network, checkpoint)

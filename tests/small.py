@@ -8,10 +8,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from minispiral.cli import main
+from minispiral.demo import Settings
 
 # A network, patches and steps that train in a second; sides are 4 * k - 1.
 NETWORK = ["--depths", "1-2", "--width", "0.06"]
 TRAINING = [*NETWORK, "--patch", "31", "--batch", "4", "--steps", "6", "--lr", "0.01"]
+
+TINY_DEMO = Settings(
+    photos=3,
+    val_photos=1,
+    unseen_photos=3,
+    side=96,
+    depths=(1, 2),
+    width=0.06,
+    patch=63,
+    batch=2,
+    steps=4,
+    rows=2,
+)
 
 
 def command(*words: object) -> Result:

@@ -14,7 +14,16 @@ import click
 import numpy as np
 import pytest
 from PIL import Image
-from small import NETWORK, TRAINING, command, files_of, make_dataset, make_trained, refusal
+from small import (
+    NETWORK,
+    TINY_DEMO,
+    TRAINING,
+    command,
+    files_of,
+    make_dataset,
+    make_trained,
+    refusal,
+)
 
 import minispiral
 from minispiral import cli, data, demo, describe, evaluate
@@ -344,18 +353,7 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
 def test_demo_prints_both_losses_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = demo.Settings(
-        photos=2,
-        val_photos=1,
-        unseen_photos=2,
-        side=96,
-        depths=(1, 2),
-        width=0.06,
-        patch=63,
-        batch=2,
-        steps=2,
-    )
-    monkeypatch.setattr(demo, "Settings", lambda: small)
+    monkeypatch.setattr(demo, "Settings", lambda: TINY_DEMO)
     monkeypatch.chdir(tmp_path)
     result = command("demo")
     assert result.exit_code == 0, result.stderr

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from small import command, files_of, make_dataset, make_photo, make_trained
+from small import TINY_DEMO, command, files_of, make_dataset, make_photo, make_trained
 
 from minispiral.checkpoint import load, load_network
-from minispiral.demo import Settings, demo
+from minispiral.demo import demo
 from minispiral.describe import describe
 from minispiral.detect import Detection, detect, find_photos
 from minispiral.errors import UserError
@@ -242,20 +242,6 @@ def test_describe_agrees_with_a_trained_network(trained: Path) -> None:
     assert description.parameters == sum(p.data.size for p in network.parameters())
 
 
-TINY = Settings(
-    photos=3,
-    val_photos=1,
-    unseen_photos=3,
-    side=96,
-    depths=(1, 2),
-    width=0.06,
-    patch=63,
-    batch=2,
-    steps=4,
-    rows=2,
-)
-
-
 class Listener(Reporter):
     """Notes the messages."""
 
@@ -269,7 +255,7 @@ class Listener(Reporter):
 def test_the_demonstration_compares_two_losses_and_can_be_run_again(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     listener = Listener()
-    first = demo(out, listener, TINY)
+    first = demo(out, listener, TINY_DEMO)
     assert listener.messages
     assert set(first.scores) == {"cross-entropy", "pseudo-f1"}
     for summary in first.scores.values():
@@ -280,14 +266,14 @@ def test_the_demonstration_compares_two_losses_and_can_be_run_again(tmp_path: Pa
     assert saved == {loss: summary.as_dict() for loss, summary in first.scores.items()}
 
     (out / "mine.txt").write_text("kept")
-    second = demo(out, settings=dataclasses.replace(TINY, steps=3))
+    second = demo(out, settings=dataclasses.replace(TINY_DEMO, steps=3))
     assert load(out / "pseudo-f1" / "last.safetensors").step == 3
     assert second.scores["pseudo-f1"] != first.scores["pseudo-f1"]
     assert (out / "mine.txt").read_text() == "kept"
 
 
 def test_both_networks_of_the_demonstration_differ_by_their_loss_alone(tmp_path: Path) -> None:
-    demo(tmp_path / "demo", settings=dataclasses.replace(TINY, steps=1, lr=1e-12))
+    demo(tmp_path / "demo", settings=dataclasses.replace(TINY_DEMO, steps=1, lr=1e-12))
     runs = [
         load(tmp_path / "demo" / loss / "last.safetensors")
         for loss in ("cross-entropy", "pseudo-f1")
@@ -311,12 +297,12 @@ def test_a_folder_that_is_no_demonstration_is_left_alone(mark: str | None, tmp_p
         (out / "demo.json").write_text(mark)
     before = files_of(tmp_path)
     with pytest.raises(UserError, match="--out"):
-        demo(out, settings=TINY)
+        demo(out, settings=TINY_DEMO)
     assert files_of(tmp_path) == before
 
 
 def test_a_file_is_no_place_for_a_demonstration(tmp_path: Path) -> None:
     (tmp_path / "demo").write_text("a file")
     with pytest.raises(UserError, match="--out"):
-        demo(tmp_path / "demo", settings=TINY)
+        demo(tmp_path / "demo", settings=TINY_DEMO)
     assert (tmp_path / "demo").read_text() == "a file"

@@ -192,3 +192,19 @@ def test_the_command_line_says_how_to_go_on(data, rng, tmp_path, signum):
     finish(start([*command[:2], *resume]))
     assert load(run / "last.safetensors").step == step + 5
     assert (run / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize("ignored", [False, True], ids=["as usual", "under nohup"])
+def test_a_closed_terminal_stops_a_run_unless_it_is_to_be_ignored(config, tmp_path, ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        if ignored:
+            assert train(config, tmp_path, report=SignalAt(signal.SIGHUP, 4)).step == STEPS
+        else:
+            with pytest.raises(Interrupted) as stop:
+                train(config, tmp_path, report=SignalAt(signal.SIGHUP, 4))
+            assert stop.value.exit_code == 129
+            assert load(tmp_path / "last.safetensors").step == 4
+    finally:
+        signal.signal(signal.SIGHUP, before)
