@@ -126,7 +126,7 @@ def _normalize(
     _check_vectors(x, mean, var, gamma, beta)
     y = parallel.empty(x.shape, x.dtype)
     rows, out_rows = _rows(x), _rows(y)
-    scale, shift = _scale_shift(mean, var, gamma, beta, eps)
+    scale, shift = _scale_shift(x.dtype, mean, var, gamma, beta, eps)
 
     def work(tile: slice) -> None:
         out = out_rows[tile]
@@ -156,7 +156,7 @@ def _normalize_grad(
     gx = parallel.empty(x.shape, x.dtype)
     rows, gy_rows, gx_rows = _rows(x), _rows(gy), _rows(gx)
     m = len(rows)
-    scale, shift = _scale_shift(mean, var, gamma, beta, eps)
+    scale, shift = _scale_shift(x.dtype, mean, var, gamma, beta, eps)
     inv = 1 / np.sqrt(var.astype(np.float64) + eps)
 
     def masked(tile: slice, out: Array) -> Array:
@@ -196,12 +196,17 @@ def _normalize_grad(
 
 
 def _scale_shift(
-    mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+    dtype: DTypeLike, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
 ) -> tuple[Array, Array]:
     """Batch norm as ``scale * x + shift``, worked out in float64."""
-    scale = gamma / np.sqrt(var.astype(np.float64) + eps)
+    scale = gamma / np.sqrt(var.astype(_wide(var)) + eps)
     shift = beta - mean * scale
-    return scale.astype(mean.dtype), shift.astype(mean.dtype)
+    return scale.astype(dtype), shift.astype(dtype)
+
+
+def _wide(x: Array) -> np.dtype[Any]:
+    """What long sums are taken in: float64, or complex128 for complex numbers."""
+    return np.result_type(x.dtype, np.float64)
 
 
 def _column_sums(rows: Array) -> Array:
@@ -215,7 +220,7 @@ def _column_sums(rows: Array) -> Array:
     ones = np.ones(block, rows.dtype)
     blocks = ones @ rows[:whole].reshape(-1, block, rows.shape[1])
     rest = ones[: len(rows) - whole] @ rows[whole:]
-    sums: Array = np.add.reduce(blocks, 0, dtype=np.float64) + rest
+    sums: Array = np.add.reduce(blocks, 0, dtype=_wide(rows)) + rest
     return sums
 
 

@@ -307,7 +307,7 @@ def _check_weights(w: Array) -> tuple[int, int, int, int]:
 
 def _check_dtypes(*arrays: Array) -> None:
     dtypes = [array.dtype for array in arrays]
-    if len(set(dtypes)) > 1 or dtypes[0].kind != "f":
+    if len(set(dtypes)) > 1 or dtypes[0].kind not in "fc":
         raise ValueError(
             f"expected one floating dtype throughout, got {' and '.join(map(str, dtypes))}"
         )

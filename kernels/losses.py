@@ -46,14 +46,9 @@ def f1_sums(logits: Array, mask: Mask) -> F1Sums:
     def work(tile: slice) -> tuple[Any, Any, Any]:
         sigma = _sigmoid(x[tile], parallel.scratch(x[tile].shape, x.dtype))
         hits = positive[tile]
-        return (
-            np.count_nonzero(hits),
-            np.add.reduce(sigma[hits], dtype=np.float64),
-            np.add.reduce(sigma, dtype=np.float64),
-        )
+        return np.count_nonzero(hits), _sum(sigma[hits]), _sum(sigma)
 
-    n_pos, sum_pos, sum_all = np.add.reduce(parallel.run(work, parallel.row_tiles(x.size)), 0)
-    return F1Sums(np.float64(n_pos), np.float64(sum_pos), np.float64(sum_all))
+    return F1Sums(*np.add.reduce(parallel.run(work, parallel.row_tiles(x.size)), 0))
 
 
 def f1_loss(sums: F1Sums) -> np.float64:
@@ -61,13 +56,14 @@ def f1_loss(sums: F1Sums) -> np.float64:
     if sums.n_pos == 0:
         return np.float64(np.inf)
     sum_pos, total = _floored(sums)
-    return np.float64(np.log(total / 2) - np.log(sum_pos))
+    loss: np.float64 = np.log(total / 2) - np.log(sum_pos)
+    return loss
 
 
 def f1_weights(sums: F1Sums) -> tuple[np.float64, np.float64]:
     """|Eq. 7|: the size of dL/dsigma on crack pixels and on the others, for ``L = -log(f1)``."""
     sum_pos, total = _floored(sums)
-    return np.float64(1 / sum_pos - 1 / total), np.float64(1 / total)
+    return 1 / sum_pos - 1 / total, 1 / total
 
 
 def f1_grad(logits: Array, mask: Mask, sums: F1Sums) -> Array:
@@ -101,9 +97,10 @@ def cross_entropy(logits: Array, mask: Mask) -> np.float64:
     def work(tile: slice) -> Any:
         # -log sigma(t) = log(1 + exp(-t)) with t = x on crack and -x elsewhere
         t = np.where(positive[tile], -x[tile], x[tile])
-        return np.add.reduce(np.logaddexp(t, 0, dtype=x.dtype), dtype=np.float64)
+        return _sum(np.maximum(t, 0) + np.log1p(_exp_minus_abs(t)))
 
-    return np.float64(np.add.reduce(parallel.run(work, parallel.row_tiles(x.size))) / x.size)
+    total: np.float64 = np.add.reduce(parallel.run(work, parallel.row_tiles(x.size)))
+    return total / x.size
 
 
 def cross_entropy_grad(logits: Array, mask: Mask) -> Array:
@@ -138,14 +135,24 @@ def _weighted_grad(
 
 
 def _sigmoid(x: Array, out: Array) -> Array:
-    # exp(-|x|) never overflows: sigma = 1 / (1 + e) for x >= 0 and e / (1 + e) below
-    e = np.exp(-np.abs(x))
+    # sigma = 1 / (1 + e) for x >= 0 and e / (1 + e) below
+    e = _exp_minus_abs(x)
     np.divide(np.where(x >= 0, x.dtype.type(1), e), 1 + e, out=out)
     return out
 
 
+def _exp_minus_abs(x: Array) -> Array:
+    """``exp(-|x|)``, which never overflows; for a complex ``x`` the real part gives the sign."""
+    e: Array = np.exp(np.where(x >= 0, -x, x))
+    return e
+
+
+def _sum(x: Array) -> Any:
+    return np.add.reduce(x, dtype=np.result_type(x.dtype, np.float64))
+
+
 def _floored(sums: F1Sums) -> tuple[Any, Any]:
-    return max(sums.sum_pos, _FLOOR), max(sums.n_pos + sums.sum_all, _FLOOR)
+    return np.maximum(sums.sum_pos, _FLOOR), np.maximum(sums.n_pos + sums.sum_all, _FLOOR)
 
 
 def _flat(logits: Array, mask: Mask) -> tuple[Array, Mask]:
