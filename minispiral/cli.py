@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minispiral.detect import Detection
 
 FOLDER = click.Path(path_type=Path)
+NETWORK = click.Choice(["spiral", "unet", "wide-unet"])
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -41,13 +42,14 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--connection",
             type=click.Choice(["concat", "sum", "none"]),
             default="concat",
-            help="How a module takes in the maps of those before it.",
+            help="How a module of Spiral-Net takes in the maps of those before it.",
         ),
         click.option(
             "--depths",
             default="1-7",
             metavar="1-7|PRESET|LIST",
-            help="Depth of each module: a range, a preset or a list such as 3,3,3.",
+            help="Depth of each module: a range, a preset or a list such as 3,3,3. "
+            "A U-Net is as deep as the largest.",
         ),
     ):
         command = option(command)
@@ -163,7 +165,12 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
     metavar="DATA",
     help="Photographs to validate on; the network with the best F1 there is kept.",
 )
-@click.option("--network", type=click.Choice(["spiral"]), default="spiral")
+@click.option(
+    "--network",
+    type=NETWORK,
+    default="spiral",
+    help="A U-Net is as deep as the largest of --depths; wide-unet has 4/3 of its channels.",
+)
 @network_options
 @click.option(
     "--loss",
@@ -309,7 +316,7 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
 
 
 @main.command()
-@click.argument("network", type=click.Choice(["spiral"]), default="spiral")
+@click.argument("network", type=NETWORK, default="spiral")
 @network_options
 @click.option("--patch", default=255, metavar="SIDE", help="Side of the picture in pixels.")
 @json_option
@@ -321,6 +328,7 @@ def describe(
     \b
     Examples: minispiral describe
               minispiral describe spiral --depths 1-5 --width 0.25 --json
+              minispiral describe wide-unet
     """
     from minispiral.describe import describe as describe_network
     from minispiral.describe import layers_table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -101,14 +102,15 @@ def describe(
         network, depths=depths, connection=connection, width=width, rng=np.random.default_rng(0)
     )
     modules = [
-        ModuleInfo(name, list(layers)) for name, layers in groupby(built.layers(side), _module_name)
+        ModuleInfo(name or network, list(layers))
+        for name, layers in groupby(built.layers(side), _module_name)
     ]
     return Description(network, tuple(depths), connection, width, side, modules)
 
 
 def _module_name(layer: LayerInfo) -> str:
-    """``stages.3`` of the layer ``stages.3.encoder.0``."""
-    return ".".join(layer.name.split(".")[:2])
+    """``stages.3`` of the layer ``stages.3.encoder.0``; empty for ``encoder.0``, as in a U-Net."""
+    return re.split(r"\.?(?:en|de)coder\.", layer.name)[0]
 
 
 def layers_table(description: Description) -> Table:

@@ -7,11 +7,15 @@ import numpy as np
 from minispiral import ops
 from minispiral.errors import UserError
 from minispiral.networks.network import LayerInfo, Network, layer_info
+from minispiral.networks.table1 import (
+    DECODER_CHANNELS,
+    ENCODER_CHANNELS,
+    check_depths,
+    check_width,
+    scaled,
+)
 from minispiral.nn import Conv2d, ConvNormReLU, Module
 from minispiral.tensor import Tensor
-
-ENCODER_CHANNELS = (64, 128, 256, 512, 512, 512, 512)  # Table 1, layers 1 to 7
-DECODER_CHANNELS = (1, 64, 128, 256, 512, 512, 512)
 
 CONNECTIONS = ("concat", "sum", "none")
 
@@ -73,13 +77,12 @@ class SpiralNet(Network):
         rng: np.random.Generator,
     ) -> None:
         super().__init__()
-        _check_depths(depths)
+        check_depths(depths)
         if connection not in CONNECTIONS:
             raise UserError(
                 f"there is no connection {connection!r}: choose one of {', '.join(CONNECTIONS)}"
             )
-        if not 0 < width <= 16:
-            raise UserError(f"the width factor is above 0 and at most 16, not {width:g}")
+        check_width(width)
         self.depths, self.connection = tuple(depths), connection
         self.unit = 2 ** max(depths)
         self.stages: list[EncoderDecoder] = []
@@ -126,11 +129,6 @@ class SpiralNet(Network):
         return [*infos, layer_info("mix", self.mix, mixed)]
 
 
-def scaled(channels: int, width: float) -> int:
-    """A channel count of Table 1 times the width factor, at least 1."""
-    return max(1, round(channels * width))
-
-
 def parse_depths(text: str) -> tuple[int, ...]:
     """Depths from a range ``1-7``, a list ``1,3,5`` or the name of a preset.
 
@@ -151,11 +149,5 @@ def parse_depths(text: str) -> tuple[int, ...]:
             f"{text!r} gives no depths: write a range like 1-7, a list like 1,3,5 "
             f"or one of {', '.join(PRESETS)}"
         ) from None
-    _check_depths(depths)
+    check_depths(depths)
     return depths
-
-
-def _check_depths(depths: Sequence[int]) -> None:
-    deepest = len(ENCODER_CHANNELS)
-    if not depths or any(not 1 <= depth <= deepest for depth in depths):
-        raise UserError(f"depths are numbers from 1 to {deepest}, not {list(depths)}")
