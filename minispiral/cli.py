@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minispiral.detect import Detection
 
 FOLDER = click.Path(path_type=Path)
+SHOWN_FAILURES = 3  # in detail, those that others rest on first; the table has them all
 NETWORK = click.Choice(["spiral", "unet", "wide-unet"])
 
 
@@ -56,6 +57,7 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -188,7 +190,7 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 @click.option("--lr", default=1e-4, metavar="RATE", help="Learning rate of Adam.")
 @click.option("--beta1", default=0.9, metavar="B", help="Decay of Adam's first moment.")
 @click.option("--seed", default=0, metavar="S", help="The same seed trains the same network.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@device_option
 @click.option(
     "--precision",
     type=click.Choice(["float32", "tf32"]),
@@ -339,3 +341,47 @@ def describe(
         print_json(description.as_dict())
     else:
         show(layers_table(description))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--seed", default=0, metavar="S", help="Other random numbers to check on.")
+@device_option
+@json_option
+def gradcheck(names: tuple[str, ...], seed: int, device: str, as_json: bool) -> None:
+    """Check the gradients of every operation, layer, loss and network.
+
+    Back-propagation in float64 against complex steps or central differences; forward passes
+    against plain loops; Eq. 11, which is no derivative, by what the paper says of it. NAME picks
+    what is checked. The exit code is 1 if any check fails, and what failed is printed first.
+
+    \b
+    Examples: minispiral gradcheck
+              minispiral gradcheck conv2d batch_norm
+              minispiral gradcheck pseudo-f1 --json
+    """
+    from minispiral.device import check_device
+    from minispiral.gradcheck import check_library, reports_table
+    from minispiral.progress import TerminalReporter
+
+    check_device(device)
+    with TerminalReporter() as terminal:
+        reports = check_library(
+            names, seed, lambda name, done, total: terminal.show("checking", done, total, name)
+        )
+    failed = [report for report in reports if not report.passed]
+    if as_json:
+        print_json(
+            {
+                "passed": not failed,
+                "seed": seed,
+                "seconds": sum(report.seconds for report in reports),
+                "checks": [report.as_dict() for report in reports],
+            }
+        )
+    else:
+        for report in failed[:SHOWN_FAILURES]:
+            click.echo(f"{report}\n")
+        show(reports_table(reports))
+    if failed:
+        raise Failure(f"{len(failed)} of {len(reports)} checks failed, first {failed[0].name}.")

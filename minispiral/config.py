@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minispiral import networks
+from minispiral.device import DEVICES, check_device
 from minispiral.errors import UserError
 from minispiral.losses import LOSSES
 
@@ -51,7 +52,7 @@ class TrainConfig:
         choices = {
             "network": networks.NETWORKS,
             "loss": tuple(LOSSES),
-            "device": ("auto", "cpu", "cuda"),
+            "device": DEVICES,
             "precision": ("float32", "tf32"),
         }
         for name, known in choices.items():
@@ -63,11 +64,7 @@ class TrainConfig:
         _check("seed", self.seed, self.seed >= 0, "at least 0")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a positive number")
         _check("beta1", self.beta1, 0 <= self.beta1 < 1, "at least 0 and below 1")
-        if self.device == "cuda":
-            raise UserError(
-                "--device cuda was given, but this version of minispiral trains on the CPU only; "
-                "give --device cpu or leave it out."
-            )
+        check_device(self.device)
         if self.precision == "tf32":
             raise UserError(
                 "--precision tf32 was given, which only --device cuda has; give "

@@ -1,0 +1,45 @@
+"""The whole library checked: what ``minispiral gradcheck`` runs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minispiral.errors import UserError
+from minispiral.gradcheck.registry import CHECKS, Check
+from minispiral.gradcheck.report import Report
+
+
+def select(names: Sequence[str]) -> list[Check]:
+    """The checks of these functions, or by their full names; all of them for no names.
+
+    Raises `UserError` for a name that none has.
+    """
+    for name in names:
+        if not any(name in (check.name, check.subject) for check in CHECKS):
+            known = ", ".join(dict.fromkeys(check.subject for check in CHECKS))
+            raise UserError(f"there is no check of {name!r}; choose from {known}")
+    return [c for c in CHECKS if not names or c.name in names or c.subject in names]
+
+
+def check_library(
+    names: Sequence[str] = (),
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[Report]:
+    """Check these functions of the library, or all: operations first, whole networks last.
+
+    Once one has failed, what is built of it is not searched element by element any more.
+    ``progress`` is told the name of each check, how many are done, and of how many. Raises
+    `UserError` for a name that does not exist.
+    """
+    chosen = select(names)
+    reports: list[Report] = []
+    for done, check in enumerate(chosen):
+        if progress is not None:
+            progress(check.name, done, len(chosen))
+        options: dict[str, Any] = {}
+        if done and not all(report.passed for report in reports):
+            options["elements"] = 0
+        reports.append(check.run(seed, **options))
+    if progress is not None:
+        progress("", len(chosen), len(chosen))
+    return reports

@@ -1,0 +1,160 @@
+"""What a gradient check found: for a program, for JSON and for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SHOWN_ELEMENTS = 8
+
+
+@dataclass(frozen=True)
+class Element:
+    """One entry of one gradient, by back-propagation and by the numerical method.
+
+    ``error`` is their distance over the size of the gradients of that input.
+    """
+
+    input: str
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A rule of the protocol that was broken, and how, in a sentence."""
+
+    rule: str
+    message: str
+
+
+@dataclass
+class Report:
+    """The outcome of `gradcheck` for one function.
+
+    ``input``, ``analytic``, ``numeric`` and ``error`` are of the worst of all directions or, once
+    the check has failed, of the worst element, at ``index``. ``elements`` holds all elements that
+    were compared then, the worst first. ``exact`` is False where a function on the tape is no
+    derivative by design; ``rules`` then lists what was checked instead, as name and error.
+    """
+
+    name: str
+    method: str
+    exact: bool
+    tolerance: float
+    error: float = 0.0
+    input: str = ""
+    index: tuple[int, ...] | None = None
+    analytic: float = 0.0
+    numeric: float = 0.0
+    directions: int = 0
+    kinks: int = 0  # steps cut short and points moved because a kink was near
+    problems: list[Problem] = field(default_factory=list)
+    elements: list[Element] = field(default_factory=list)
+    rules: dict[str, float] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()  # the operations on the tape, by class name
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, text, lists and dictionaries under the names above, for JSON."""
+        values = asdict(self)
+        values["passed"] = self.passed
+        values["kind"] = "exact" if self.exact else "pseudo"
+        values["elements"] = values["elements"][:SHOWN_ELEMENTS]
+        return {key: _plain(value) for key, value in values.items()}
+
+    def __str__(self) -> str:
+        """One line where all is well; otherwise each problem and the worst elements."""
+        kind = "exact" if self.exact else "pseudo"
+        if self.passed:
+            return (
+                f"{self.name}: passed ({kind}, {self.method}, error {self.error:.1e} of at most "
+                f"{self.tolerance:.0e}, {self.kinks} kinks)"
+            )
+        lines = [f"{self.name}: FAILED"]
+        lines += [f"  {problem.rule}: {problem.message}" for problem in self.problems]
+        if self.elements:
+            lines.append("  the worst elements:")
+            lines += [
+                f"    {e.input}{list(e.index)}: back-propagation {e.analytic:.9g}, "
+                f"{self.method} {e.numeric:.9g}, error {e.error:.1e}"
+                for e in self.elements[:SHOWN_ELEMENTS]
+            ]
+        return "\n".join(lines)
+
+
+def pattern(elements: Sequence[Element], shape: tuple[int, ...], tolerance: float) -> str:
+    """Where the wrong elements of one gradient lie and whether one factor explains them.
+
+    Such a pattern often names the bug: a border, a channel, a factor of two.
+    """
+    wrong = [e for e in elements if not e.error <= tolerance]
+    found = [f"{len(wrong)} of {len(elements)} elements are wrong"]
+    for axis, size in enumerate(shape):
+        tried = {e.index[axis] for e in elements}
+        places = sorted({e.index[axis] for e in wrong})
+        if len(places) < len(tried) and len(places) <= 3:
+            listed = ", ".join(map(str, places))
+            found.append(f"all at {listed} of axis {axis} (0 to {size - 1})")
+    ratios = np.array([e.analytic / e.numeric for e in wrong if e.numeric])
+    if len(ratios) == len(wrong) > 1 and np.ptp(ratios) <= 1e-6 * abs(ratios[0]):
+        found.append(f"each is {ratios[0]:.6g} times what it should be")
+    return "; ".join(found)
+
+
+def reports_table(reports: Sequence[Report]) -> Table:
+    """All checks, a row each, with the totals beneath."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    failed = sum(not report.passed for report in reports)
+    seconds = sum(report.seconds for report in reports)
+    notes = [f"{len(reports) - failed} of {len(reports)} checks passed in {seconds:.0f} s"]
+    notes += [
+        f"{report.name}: {rule} {size:.2g}"
+        for report in reports
+        for rule, size in report.rules.items()
+        if "symmetry" in rule
+    ]
+    table = Table(box=SIMPLE_HEAD, caption="\n".join(notes), caption_justify="left")
+    table.add_column("function", overflow="fold")
+    for heading in ("gradient", "method"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("error", "tolerance", "kinks", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for report in reports:
+        table.add_row(
+            report.name,
+            "exact" if report.exact else "pseudo",
+            report.method,
+            f"{report.error:.1e}",
+            f"{report.tolerance:.0e}",
+            str(report.kinks) if report.kinks else "",
+            f"{report.seconds:.2f}",
+            "ok" if report.passed else "FAILED",
+        )
+    return table
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinities and no NaN: they become text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value

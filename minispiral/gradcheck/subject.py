@@ -1,0 +1,190 @@
+"""The function under test, seen as one of arrays, and a watch on what its backward passes do."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minispiral.errors import UserError
+from minispiral.gradcheck.report import Problem
+from minispiral.nn import Module
+from minispiral.tensor import Function, Tensor, no_grad
+
+Array = NDArray[Any]
+Inputs = Sequence[Tensor | ArrayLike] | Mapping[str, Tensor | ArrayLike]
+
+
+class Pass(NamedTuple):
+    """One forward and backward pass: the output, a gradient for each value, what was seen."""
+
+    y: Array
+    gradients: list[Array]
+    functions: list[Function]
+    problems: list[Problem]
+
+
+class Subject:
+    """A function of tensors as a function of arrays: its inputs, then the module's parameters.
+
+    A module has its parameters and buffers back, unchanged, after every call. Raises
+    `UserError` for anything but float64 and for inputs that share memory.
+    """
+
+    def __init__(
+        self, function: Callable[..., Tensor], inputs: Inputs, module: Module | None
+    ) -> None:
+        self.function = function
+        self.module = function if module is None and isinstance(function, Module) else module
+        parameters = [] if self.module is None else list(self.module.named_parameters())
+        self.parameters = [p for _, p in parameters]
+        given = dict(inputs) if isinstance(inputs, Mapping) else _named(function, inputs)
+        arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in given.values()]
+        self.arguments = len(arrays)
+        self.names = [*given, *(name for name, _ in parameters)]
+        self.values = [*arrays, *(p.data for p in self.parameters)]
+        for name, value in zip(self.names, self.values, strict=True):
+            if value.dtype != np.float64:
+                raise UserError(
+                    f"{name} is {value.dtype}, but gradients are checked in float64: float32 "
+                    f"passes or fails by luck; convert it, a module with astype(np.float64)"
+                )
+            if _overlaps_itself(value):
+                raise UserError(f"elements of {name} share memory; give a copy of it")
+        for (one, a), (other, b) in combinations(zip(self.names, self.values, strict=True), 2):
+            if np.shares_memory(a, b):
+                raise UserError(f"{one} and {other} share memory; give a copy of one of them")
+        self.values = [value.copy() for value in self.values]
+
+    def value(self, values: Sequence[Array]) -> Array:
+        """The output for these values, real or complex."""
+        with no_grad(), self._holding(values[self.arguments :]):
+            y = self.function(*map(Tensor, values[: self.arguments]))
+        if not isinstance(y, Tensor):
+            raise UserError(f"the function returned {type(y).__name__}, expected one Tensor")
+        return y.data
+
+    def run(self, values: Sequence[Array], gy: Array) -> Pass:
+        """Forward and backward, watching what every function on the tape does to its arrays."""
+        values = [value.copy() for value in values]
+        leaves = [Tensor(value, requires_grad=True) for value in values[: self.arguments]]
+        problems: list[Problem] = []
+        with self._holding(values[self.arguments :]):
+            before = [value.copy() for value in values]
+            y = self.function(*leaves)
+            functions = list(_tape(y))
+            for function in functions:
+                _watch(function, problems)
+            given = gy.copy()
+            if y.requires_grad:
+                y.backward(given)
+            found = [leaf.grad for leaf in (*leaves, *self.parameters)]
+        named = dict(zip(self.names, values, strict=True))
+        for (name, value), kept in zip(named.items(), before, strict=True):
+            if not np.array_equal(value, kept, equal_nan=True):
+                problems.append(Problem("inputs stay", f"{name} was modified"))
+        if not np.array_equal(given, gy):
+            problems.append(Problem("gy stays", "the gradient that was handed in was modified"))
+        arrays = {"the output": y.data, "gy": given, **named}
+        arrays |= {
+            f"the gradient of {name}": gx
+            for name, gx in zip(self.names, found, strict=True)
+            if gx is not None
+        }
+        for (one, a), (other, b) in combinations(arrays.items(), 2):
+            if "gradient" in other and np.shares_memory(a, b):
+                problems.append(Problem("no aliases", f"{other} shares memory with {one}"))
+        gradients = [
+            np.zeros_like(value) if gx is None else gx
+            for gx, value in zip(found, values, strict=True)
+        ]
+        return Pass(y.data, gradients, functions, problems)
+
+    @contextmanager
+    def _holding(self, values: Sequence[Array]) -> Iterator[None]:
+        """The module has these parameters meanwhile, and buffers of its own."""
+        if self.module is None:
+            yield
+            return
+        dtype = np.result_type(np.float64, *values)
+        parameters = [(p, p.data, p.grad) for p in self.parameters]
+        buffers = [
+            (module, name, getattr(module, name))
+            for _, module in self.module.modules()
+            for name in module.buffers
+        ]
+        try:
+            for p, value in zip(self.parameters, values, strict=True):
+                p.data, p.grad = value, None
+            for module, name, buffer in buffers:
+                setattr(module, name, buffer.astype(dtype))
+            yield
+        finally:
+            for p, data, grad in parameters:
+                p.data, p.grad = data, grad
+            for module, name, buffer in buffers:
+                setattr(module, name, buffer)
+
+
+def _named(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor | ArrayLike]
+) -> dict[str, Tensor | ArrayLike]:
+    """The inputs under the names the function gives them, or numbered."""
+    call = function.forward if isinstance(function, Module) else function
+    try:
+        names = [
+            p.name
+            for p in inspect.signature(call).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    if len(names) < len(inputs):
+        names = [f"input {i}" for i in range(len(inputs))]
+    return dict(zip(names, inputs, strict=False))
+
+
+def _overlaps_itself(x: Array) -> bool:
+    """Whether two elements may lie in one place, as in a broadcast view."""
+    return any(n > 1 and stride == 0 for n, stride in zip(x.shape, x.strides, strict=True))
+
+
+def _tape(y: Tensor) -> Iterator[Function]:
+    """Every function that ``y`` was made by."""
+    waiting, seen = [y.creator], set[Function]()
+    while waiting:
+        function = waiting.pop()
+        if function is None or function in seen:
+            continue
+        seen.add(function)
+        yield function
+        waiting.extend(x.creator for x in function.inputs or ())
+
+
+def _watch(function: Function, problems: list[Problem]) -> None:
+    """Have ``function.backward`` report a modified ``gy`` and gradients that share memory."""
+    name, backward = type(function).__name__, function.backward
+
+    def watched(gy: Array) -> Any:
+        before = gy.copy()
+        inputs = [x.data for x in function.inputs or ()]
+        result = backward(gy)
+        if not np.array_equal(gy, before, equal_nan=True):
+            problems.append(Problem("gy stays", f"{name}.backward modified its gy"))
+        gradients = [g for g in (result if isinstance(result, tuple) else (result,)) if _is(g)]
+        if any(np.shares_memory(a, b) for a, b in combinations(gradients, 2)):
+            problems.append(Problem("no aliases", f"two gradients of {name}.backward share memory"))
+        if any(np.shares_memory(g, x) for g in gradients for x in inputs):
+            problems.append(
+                Problem("no aliases", f"a gradient of {name}.backward shares memory with an input")
+            )
+        return result
+
+    function.backward = watched  # type: ignore[method-assign]
+
+
+def _is(gradient: object) -> bool:
+    return isinstance(gradient, np.ndarray)
