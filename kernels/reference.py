@@ -297,14 +297,22 @@ def pseudo_f1_grad(logits: Array, mask: NDArray[np.bool_], sums: F1Sums) -> Floa
 def cross_entropy(logits: Array, mask: NDArray[np.bool_]) -> float:
     """Mean over all pixels of -log sigma where the mask is True, -log(1 - sigma) elsewhere.
 
-    Eq. 10 divided by the number of pixels. -log sigma(x) = log(1 + exp(-x)), and
-    log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)) never overflows.
+    Eq. 10 divided by the number of pixels.
     """
     total = 0.0
     for at in np.ndindex(*logits.shape):
-        z = -float(logits[at]) if mask[at] else float(logits[at])
-        total += max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+        total += _surprise(float(logits[at]), bool(mask[at]))
     return total / logits.size
+
+
+def _surprise(x: float, label: bool) -> float:
+    """-log of the probability of the label.
+
+    -log sigma(x) = log(1 + exp(-x)), and log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)) never
+    overflows.
+    """
+    z = -x if label else x
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
 
 
 def cross_entropy_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
@@ -313,6 +321,77 @@ def cross_entropy_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
     for at in np.ndindex(*g.shape):
         x = float(logits[at])
         g[at] = (-_sigmoid(-x) if mask[at] else _sigmoid(x)) / logits.size
+    return g
+
+
+def balanced(logits: Array, mask: NDArray[np.bool_]) -> float:
+    """The mean of -log sigma where the mask is True plus that of -log(1 - sigma) elsewhere.
+
+    A class without a pixel has no term.
+    """
+    sums, counts = [0.0, 0.0], [0, 0]
+    for at in np.ndindex(*logits.shape):
+        label = int(mask[at])
+        counts[label] += 1
+        sums[label] += _surprise(float(logits[at]), bool(mask[at]))
+    return sum(s / n for s, n in zip(sums, counts, strict=True) if n)
+
+
+def balanced_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
+    """Gradient of `balanced` by the logits: -(1 - sigma) / N_1 or sigma / N_-1."""
+    n_pos = sum(bool(label) for label in mask.flat)
+    g = np.zeros(logits.shape)
+    for at in np.ndindex(*g.shape):
+        x = float(logits[at])
+        g[at] = -_sigmoid(-x) / n_pos if mask[at] else _sigmoid(x) / (mask.size - n_pos)
+    return g
+
+
+def focal(logits: Array, mask: NDArray[np.bool_], alpha: float, gamma: float) -> float:
+    """Mean of -alpha (1 - p)**gamma log p where the mask is True, with p = sigma.
+
+    Elsewhere it is -(1 - alpha) (1 - p)**gamma log p with p = 1 - sigma. Lin et al., Focal Loss
+    for Dense Object Detection, ICCV 2017.
+    """
+    total = 0.0
+    for at in np.ndindex(*logits.shape):
+        x = float(logits[at])
+        weight, wrong = (alpha, _sigmoid(-x)) if mask[at] else (1 - alpha, _sigmoid(x))
+        total += weight * wrong**gamma * _surprise(x, bool(mask[at]))
+    return total / logits.size
+
+
+def focal_grad(logits: Array, mask: NDArray[np.bool_], alpha: float, gamma: float) -> Float64:
+    """Gradient of `focal`, where dp/dx is p (1 - p) if the mask is True and else minus that.
+
+    d/dp [-(1 - p)**gamma log p] = gamma (1 - p)**(gamma - 1) log p - (1 - p)**gamma / p
+    """
+    g = np.zeros(logits.shape)
+    for at in np.ndindex(*g.shape):
+        x = float(logits[at])
+        weight, z = (alpha, -x) if mask[at] else (alpha - 1, x)
+        p, wrong = _sigmoid(-z), _sigmoid(z)
+        slope = -gamma * wrong**gamma * p * _surprise(x, bool(mask[at])) - wrong ** (gamma + 1)
+        g[at] = weight * slope / logits.size
+    return g
+
+
+def linear(logits: Array, mask: NDArray[np.bool_]) -> float:
+    """Eq. 9 over the number of pixels: minus the mean of sigma or, elsewhere, of 1 - sigma."""
+    total = 0.0
+    for at in np.ndindex(*logits.shape):
+        x = float(logits[at])
+        total -= _sigmoid(x) if mask[at] else _sigmoid(-x)
+    return total / logits.size
+
+
+def linear_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
+    """Gradient of `linear`: -sigma (1 - sigma) / N where the mask is True, plus that elsewhere."""
+    g = np.zeros(logits.shape)
+    for at in np.ndindex(*g.shape):
+        x = float(logits[at])
+        slope = _sigmoid(x) * _sigmoid(-x) / logits.size
+        g[at] = -slope if mask[at] else slope
     return g
 
 

@@ -176,9 +176,13 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 @network_options
 @click.option(
     "--loss",
-    type=click.Choice(["pseudo-f1", "f1", "cross-entropy"]),
+    type=click.Choice(["pseudo-f1", "f1", "cross-entropy", "balanced", "focal", "linear"]),
     default="pseudo-f1",
-    help="Eq. 11, Eq. 8 or Eq. 10 of the paper.",
+    help="Eq. 11, Eq. 8 or Eq. 10 of the paper; by inverse class frequency; focal; or Eq. 9.",
+)
+@click.option("--focal-alpha", default=0.25, metavar="A", help="Weight of crack in the focal loss.")
+@click.option(
+    "--focal-gamma", default=2.0, metavar="G", help="Focus of the focal loss on what is wrong."
 )
 @click.option("--patch", default=255, metavar="SIDE", help="Side of the square patches in pixels.")
 @click.option("--batch", default=32, metavar="N", help="Patches per step.")

@@ -34,6 +34,8 @@ class TrainConfig:
     connection: str = "concat"
     width: float = 1.0
     loss: str = "pseudo-f1"
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
     patch: int = 255
     batch: int = 32
     patches_per_image: int = 256
@@ -64,12 +66,22 @@ class TrainConfig:
         _check("seed", self.seed, self.seed >= 0, "at least 0")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a positive number")
         _check("beta1", self.beta1, 0 <= self.beta1 < 1, "at least 0 and below 1")
+        alpha, gamma = self.focal_alpha, self.focal_gamma
+        _check("focal_alpha", alpha, 0 < alpha < 1, "a number between 0 and 1")
+        _check("focal_gamma", gamma, 0 <= gamma < math.inf, "a number of at least 0")
         check_device(self.device)
         if self.precision == "tf32":
             raise UserError(
                 "--precision tf32 was given, which only --device cuda has; give "
                 "--precision float32 or leave it out."
             )
+
+    @property
+    def loss_parameters(self) -> dict[str, float]:
+        """What the loss takes beside logits and mask."""
+        if self.loss != "focal":
+            return {}
+        return {"alpha": self.focal_alpha, "gamma": self.focal_gamma}
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON values."""

@@ -1,4 +1,4 @@
-"""The losses of Section 3: logits and a mask to one number, and the gradient back.
+"""The losses of Section 3 and their rivals of Section 4.4: to one number, and the gradient back.
 
 Each takes logits ``(n, h, w, 1)`` and a boolean mask of the same shape, True on crack (the
 paper's l = 1), with sums over the whole mini-batch.
@@ -41,18 +41,49 @@ class PseudoF1(F1Loss):
         return kernels.pseudo_f1_grad(self.logits, self.mask, self.sums) * gy
 
 
-class CrossEntropy(Function):
-    """Eq. 10 divided by the number of pixels (footnote 1)."""
+class PixelLoss(Function):
+    """A weighted mean of one term for each pixel; ``parameters`` go to both kernels."""
 
-    def __init__(self, mask: Mask) -> None:
-        self.mask = mask
+    value: Callable[..., np.float64]
+    gradient: Callable[..., Array]
+
+    def __init__(self, mask: Mask, *parameters: float) -> None:
+        self.mask, self.parameters = mask, parameters
 
     def forward(self, logits: Array) -> Any:
         self.logits = logits
-        return kernels.cross_entropy(logits, self.mask).astype(logits.dtype)
+        return self.value(logits, self.mask, *self.parameters).astype(logits.dtype)
 
     def backward(self, gy: Array) -> Array:
-        return kernels.cross_entropy_grad(self.logits, self.mask) * gy
+        return self.gradient(self.logits, self.mask, *self.parameters) * gy
+
+
+class CrossEntropy(PixelLoss):
+    """Eq. 10 divided by the number of pixels (footnote 1)."""
+
+    value = staticmethod(kernels.cross_entropy)
+    gradient = staticmethod(kernels.cross_entropy_grad)
+
+
+class Balanced(PixelLoss):
+    """Eq. 10 with each class divided by its number of pixels (Section 4.4)."""
+
+    value = staticmethod(kernels.balanced)
+    gradient = staticmethod(kernels.balanced_grad)
+
+
+class Focal(PixelLoss):
+    """Eq. 10 with less weight on what is right already (Section 4.4)."""
+
+    value = staticmethod(kernels.focal)
+    gradient = staticmethod(kernels.focal_grad)
+
+
+class Linear(PixelLoss):
+    """Eq. 9 divided by the number of pixels (footnote 1)."""
+
+    value = staticmethod(kernels.linear)
+    gradient = staticmethod(kernels.linear_grad)
 
 
 def f1_loss(logits: Tensor, mask: Mask) -> Tensor:
@@ -76,8 +107,30 @@ def cross_entropy(logits: Tensor, mask: Mask) -> Tensor:
     return CrossEntropy(mask)(logits)
 
 
-LOSSES: dict[str, Callable[[Tensor, Mask], Tensor]] = {
+def balanced(logits: Tensor, mask: Mask) -> Tensor:
+    """Cross-entropy by inverse class frequency: the mean over crack plus the mean elsewhere."""
+    return Balanced(mask)(logits)
+
+
+def focal(logits: Tensor, mask: Mask, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """The mean of ``-a * (1 - p)**gamma * log(p)``, ``p`` the probability of the true label.
+
+    ``a`` is ``alpha`` on crack and ``1 - alpha`` elsewhere (Lin et al. 2017). ``gamma = 0`` and
+    ``alpha = 0.5`` make half of cross-entropy.
+    """
+    return Focal(mask, alpha, gamma)(logits)
+
+
+def linear(logits: Tensor, mask: Mask) -> Tensor:
+    """Minus the mean probability of the true label (Eq. 9, footnote 1)."""
+    return Linear(mask)(logits)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "pseudo-f1": pseudo_f1,
     "f1": f1_loss,
     "cross-entropy": cross_entropy,
+    "balanced": balanced,
+    "focal": focal,
+    "linear": linear,
 }

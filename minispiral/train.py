@@ -137,7 +137,9 @@ class Training:
         best = self.run / "best.safetensors"
         if best != path and best.exists():
             load(best)  # a damaged one shows now, not after the last step
-        check_unchanged(self.run, checkpoint.config, self.config.as_dict(), MAY_CHANGE)
+        # an option that an earlier version of minispiral had not counts as its default
+        before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
+        check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE)
         restore(path, self.network, checkpoint)
         self.adam.load_state(checkpoint.part("adam"))
         self.rng.bit_generator.state = self.random_state = checkpoint.random_state
@@ -196,7 +198,7 @@ class Training:
     def _train(self, batch: Batch) -> None:
         """One step: forward, loss, backward, Adam."""
         logits = self.network(Tensor(batch.x))
-        loss = LOSSES[self.config.loss](logits, batch.mask)
+        loss = LOSSES[self.config.loss](logits, batch.mask, **self.config.loss_parameters)
         value = loss.data.item()
         if math.isnan(value):
             raise self._diverged("loss", self.step + 1)

@@ -1,4 +1,4 @@
-"""F1 sums, Eq. 8, Eq. 10 and Eq. 11 against their definition, by hand and at the extremes."""
+"""F1 sums, losses and gradients against their definition, by hand and at the extremes."""
 
 import math
 import re
@@ -19,6 +19,7 @@ seeds = st.integers(0, 2**32)
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.just(1))
 shares = st.sampled_from([0.0, 0.05, 0.5, 1.0])
 BATCH = (32, 255, 255, 1)
+PIXEL_LOSSES = {"balanced": (), "focal": (0.3, 1.7), "linear": ()}  # and their parameters
 
 
 def random_batch(rng, shape, dtype, share, spread=3.0):
@@ -32,6 +33,10 @@ def gradients(kernels, logits, mask, sums):
         "Eq. 8": kernels.f1_grad(logits, mask, sums),
         "Eq. 10": kernels.cross_entropy_grad(logits, mask),
         "Eq. 11": kernels.pseudo_f1_grad(logits, mask, sums),
+        **{
+            name: getattr(kernels, f"{name}_grad")(logits, mask, *parameters)
+            for name, parameters in PIXEL_LOSSES.items()
+        },
     }
 
 
@@ -43,9 +48,11 @@ def test_small_batches_match_the_loops(shape, dtype, share, spread, seed):
     expected_sums = reference.f1_sums(logits, mask)
     np.testing.assert_allclose(losses.f1_sums(logits, mask), expected_sums, **tolerance)
     assert losses.f1_loss(expected_sums) == pytest.approx(reference.f1_loss(expected_sums))
-    assert losses.cross_entropy(logits, mask) == pytest.approx(
-        reference.cross_entropy(logits, mask), rel=TOLERANCE[dtype]
-    )
+    for name, parameters in {"cross_entropy": (), **PIXEL_LOSSES}.items():
+        value, expected = (
+            getattr(kernels, name)(logits, mask, *parameters) for kernels in (losses, reference)
+        )
+        assert value == pytest.approx(expected, rel=TOLERANCE[dtype]), name
     assert losses.sigmoid(logits).dtype == dtype
     np.testing.assert_allclose(losses.sigmoid(logits), reference.sigmoid(logits), **tolerance)
     expected = gradients(reference, logits, mask, expected_sums)
@@ -69,9 +76,18 @@ def test_four_pixels_worked_by_hand(kernels):
         "Eq. 8": [-on * 3 / 16, -on * 3 / 16, off / 4, off * 0.09],
         "Eq. 10": [-0.75 / 4, -0.25 / 4, 0.5 / 4, 0.9 / 4],
         "Eq. 11": [-on * 0.75, -on * 0.25, off * 0.5, off * 0.9],
+        "balanced": [-0.75 / 2, -0.25 / 2, 0.5 / 2, 0.9 / 2],
+        "linear": [-3 / 16 / 4, -3 / 16 / 4, 1 / 4 / 4, 0.09 / 4],
     }
-    for name, g in gradients(kernels, logits, mask, sums).items():
-        np.testing.assert_allclose(g.ravel(), expected[name], rtol=1e-13, err_msg=name)
+    found = gradients(kernels, logits, mask, sums)
+    for name, g in expected.items():
+        np.testing.assert_allclose(found[name].ravel(), g, rtol=1e-13, err_msg=name)
+    assert kernels.linear(logits, mask) == pytest.approx(-(1 / 4 + 3 / 4 + 1 / 2 + 1 / 10) / 4)
+    assert kernels.balanced(logits, mask) == pytest.approx(math.log(16 / 3 * 20) / 2)
+    # gamma = 2: the share of the wrong answer, squared
+    focal = 9 / 16 * math.log(4) + 1 / 16 * math.log(4 / 3)
+    focal = 0.25 * focal + 0.75 * (1 / 4 * math.log(2) + 0.81 * math.log(10))
+    assert kernels.focal(logits, mask, 0.25, 2) == pytest.approx(focal / 4)
     product_of_likelihoods = 1 / 4 * 3 / 4 * 1 / 2 * 1 / 10
     assert kernels.cross_entropy(logits, mask) == pytest.approx(
         -math.log(product_of_likelihoods) / 4, rel=1e-14
@@ -107,7 +123,7 @@ def test_f1_weights_are_those_of_eq_12_and_eq_13(rng):
         assert on / off == pytest.approx(ratio, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["Eq. 8", "Eq. 10"])
+@pytest.mark.parametrize("name", ["Eq. 8", "Eq. 10", *PIXEL_LOSSES])
 def test_true_gradients_are_those_of_finite_differences(rng, name):
     logits, mask = random_batch(rng, (2, 4, 3, 1), np.float64, 0.3)
     mask.flat[0] = True
@@ -115,6 +131,8 @@ def test_true_gradients_are_those_of_finite_differences(rng, name):
     def loss(x):
         if name == "Eq. 10":
             return losses.cross_entropy(x, mask)
+        if name in PIXEL_LOSSES:
+            return getattr(losses, name)(x, mask, *PIXEL_LOSSES[name])
         return losses.f1_loss(losses.f1_sums(x, mask))
 
     g = gradients(losses, logits, mask, losses.f1_sums(logits, mask))[name]

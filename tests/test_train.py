@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minispiral.checkpoint import Checkpoint, load, load_network
+from minispiral.checkpoint import Checkpoint, load, load_network, save
 from minispiral.config import TrainConfig
 from minispiral.errors import UserError
 from minispiral.kernels import parallel
@@ -170,6 +170,33 @@ def test_batches_without_crack_are_counted_and_harmless(config, rng, tmp_path, l
     assert f"{without} of 30 batches held no crack pixel" in report.text
     assert all(np.isfinite(x).all() for x in checkpoint.tensors.values())
     assert all(math.isfinite(float(row["loss"])) for row in table if row["loss"])
+
+
+def test_the_parameters_of_the_focal_loss_are_used(config, tmp_path):
+    runs = {}
+    for name, changes in {
+        "default": {},
+        "alpha": {"focal_alpha": 0.5},
+        "gamma": {"focal_gamma": 0.0},
+        "entropy": {"loss": "cross-entropy"},
+    }.items():
+        changed = dataclasses.replace(config, **{"loss": "focal", "steps": 1, **changes})
+        train(changed, tmp_path / name)
+        runs[name] = float(rows(tmp_path / name)[0]["loss"])
+    assert len({*runs.values()}) == 4
+    half = dataclasses.replace(config, loss="focal", focal_alpha=0.5, focal_gamma=0.0, steps=1)
+    train(half, tmp_path / "half")
+    assert float(rows(tmp_path / "half")[0]["loss"]) == pytest.approx(runs["entropy"] / 2, rel=1e-5)
+
+
+def test_a_run_from_before_an_option_existed_goes_on(config, tmp_path):
+    train(config, tmp_path / "run")
+    path = tmp_path / "run" / "last.safetensors"
+    checkpoint = load(path)
+    del checkpoint.config["focal_alpha"]
+    save(path, checkpoint)
+    longer = dataclasses.replace(config, steps=config.steps + 1)
+    assert train(longer, tmp_path / "run", resume=True).step == config.steps + 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path, monkeypatch):

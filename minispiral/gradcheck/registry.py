@@ -345,10 +345,13 @@ def _encoder_decoder(rng: Generator) -> Arguments:
 
 
 def losses() -> Iterator[Check]:
-    oracles = {
+    oracles: dict[str, Callable[..., float]] = {
         "f1": lambda x, mask: reference.f1_loss(reference.f1_sums(x, mask)),
         "pseudo-f1": lambda x, mask: reference.f1_loss(reference.f1_sums(x, mask)),
         "cross-entropy": reference.cross_entropy,
+        "balanced": reference.balanced,
+        "focal": partial(reference.focal, alpha=0.25, gamma=2.0),
+        "linear": reference.linear,
     }
     for name, loss in LOSSES.items():
         yield Check(name, partial(_loss, loss, oracles[name]))
