@@ -22,6 +22,7 @@ ENGINE = {
     "minispiral.nn": {"ops", "tensor", "kernels", "errors"},
     "minispiral.optim": {"nn", "ops", "tensor", "kernels", "errors"},
     "minispiral.networks": {"nn", "ops", "tensor", "kernels", "errors"},
+    "minispiral.gradcheck": {"networks", "losses", "nn", "ops", "tensor", "kernels", "errors"},
 }
 
 

@@ -1,12 +1,11 @@
-"""The losses of Section 3 against plain loops over the paper's formulas, and their gradients."""
+"""The losses of Section 3 against plain loops over the paper's formulas."""
 
 import math
 
 import numpy as np
 import pytest
-from gradients import assert_gradients
 
-from minispiral.losses import LOSSES, CrossEntropy, F1Loss, PseudoF1, f1_loss, pseudo_f1
+from minispiral.losses import LOSSES, CrossEntropy, PseudoF1, f1_loss, pseudo_f1
 from minispiral.tensor import Tensor
 
 
@@ -43,7 +42,7 @@ def test_pseudo_gradient_is_equation_11(batch) -> None:
     for i, x in np.ndenumerate(logits):
         sigma = 1 / (1 + math.exp(-x))
         if mask[i]:
-            expected[i] = -(1 / sum_pos - 1 / (n_pos + sum_all)) * (1 - sigma)
+            expected[i] = -(1 / sum_pos - 1 / (n_pos + sum_all)) / (1 + math.exp(x))  # 1 - sigma
         else:
             expected[i] = 1 / (n_pos + sum_all) * sigma
     np.testing.assert_allclose(gradient(pseudo_f1, logits, mask), expected, rtol=1e-12)
@@ -53,18 +52,11 @@ def test_pseudo_gradient_is_the_product_of_the_paper(batch) -> None:
     """|Eq. 7| times the derivative of Eq. 10 times the derivative of sigma."""
     logits, mask = batch
     n_pos, sum_pos, sum_all = paper_sums(logits, mask)
-    sigma = 1 / (1 + np.exp(-logits))
+    sigma, one_minus_sigma = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))
     weight = np.where(mask, 1 / sum_pos - 1 / (n_pos + sum_all), 1 / (n_pos + sum_all))
-    cross_entropy = np.where(mask, -1 / sigma, 1 / (1 - sigma))
-    expected = weight * cross_entropy * sigma * (1 - sigma)
+    cross_entropy = np.where(mask, -1 / sigma, 1 / one_minus_sigma)
+    expected = weight * cross_entropy * sigma * one_minus_sigma
     np.testing.assert_allclose(gradient(pseudo_f1, logits, mask), expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("function", [F1Loss, CrossEntropy])
-def test_exact_losses_agree_with_central_differences(function, batch, rng) -> None:
-    logits, mask = batch
-    assert function.exact
-    assert_gradients(lambda x: function(mask)(x), [Tensor(logits, requires_grad=True)], rng)
 
 
 def test_pseudo_f1_has_the_value_of_f1_and_says_it_is_not_exact(batch) -> None:

@@ -93,7 +93,7 @@ def gradcheck(
                 report.tolerance = tolerance or TOLERANCES["differences"]
                 _check_derivative(subject, seen, gy, report, "differences", *options)
     else:
-        report.error = max(report.rules.values())
+        report.error = max(report.rules.values(), default=0.0)
     report.seconds = time.perf_counter() - began
     return report
 

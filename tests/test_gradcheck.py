@@ -1,0 +1,423 @@
+"""The gradient checker: what it finds, what it says, and that it leaves nothing out."""
+
+import importlib
+import inspect
+import json
+
+import numpy as np
+import pytest
+from small import command, refusal
+from test_imports import MODULES
+
+from minispiral import networks, nn, ops
+from minispiral.errors import UserError
+from minispiral.gradcheck import check_library, gradcheck
+from minispiral.gradcheck.registry import CHECKS
+from minispiral.losses import LOSSES, cross_entropy
+from minispiral.networks import SpiralNet
+from minispiral.tensor import Function, Tensor, no_grad
+
+
+@pytest.fixture
+def seed(rng) -> int:
+    return int(rng.integers(2**32))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_the_library_passes_on_fresh_numbers(check, seed):
+    report = check.run(seed)
+    assert report.passed, report
+    assert report.error <= report.tolerance
+    assert report.exact == (report.method != "its own rules")
+
+
+# Nothing is left out
+
+
+def concrete(base: type) -> set[type]:
+    """The subclasses of ``base`` in the library, save those made to be subclassed."""
+    for name in MODULES:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+    found, waiting = set(), [base]
+    while waiting:
+        for cls in waiting.pop().__subclasses__():
+            waiting.append(cls)
+            if cls.__module__.startswith("minispiral.") and cls.__name__ not in ABSTRACT:
+                found.add(cls)
+    return found
+
+
+ABSTRACT = {"PixelLoss", "Network"}
+
+
+def public_names() -> set[str]:
+    """What a user can call: operations, layers, losses and networks."""
+    functions = {
+        name
+        for name, value in vars(ops).items()
+        if inspect.isfunction(value) and value.__module__ == ops.__name__ and name[0] != "_"
+    }
+    layers = {cls.__name__ for cls in concrete(nn.Module) if not issubclass(cls, networks.Network)}
+    return functions | layers | set(LOSSES) | set(networks.NETWORKS)
+
+
+def test_every_public_name_has_a_check():
+    assert public_names() <= {check.subject for check in CHECKS}
+
+
+def test_every_function_is_on_the_tape_of_some_check():
+    small = [check for check in CHECKS if "255" not in check.name]
+    on_tape = {name for check in small for name in check.run().functions}
+    assert {cls.__name__ for cls in concrete(Function)} <= on_tape
+
+
+def test_a_new_operation_would_be_missed(monkeypatch):
+    def cube(x: Tensor) -> Tensor:
+        return x * x * x
+
+    cube.__module__ = ops.__name__
+    monkeypatch.setattr(ops, "cube", cube, raising=False)
+    assert public_names() - {check.subject for check in CHECKS} == {"cube"}
+
+
+# What the protocol finds
+
+
+class Cube(Function):
+    """Its subclasses spoil ``backward`` in one way each."""
+
+    def forward(self, x):
+        self.x = x
+        return x**3
+
+    def backward(self, gy):
+        return 3 * self.x**2 * gy
+
+
+class Aliases(Cube):
+    def backward(self, gy):
+        self.x[...] = 3 * self.x**2 * gy
+        return self.x
+
+
+class ChangesGy(Cube):
+    def backward(self, gy):
+        gy *= 3 * self.x**2
+        return gy
+
+
+class Forgets(Cube):
+    calls = 0
+
+    def backward(self, gy):
+        Forgets.calls += 1
+        return super().backward(gy) * (1 + 1e-15 * Forgets.calls)
+
+
+class Clips(Cube):
+    def backward(self, gy):
+        return np.clip(super().backward(gy), -1, 1)
+
+
+class Decays(Cube):
+    def backward(self, gy):
+        return super().backward(gy) + 1e-3 * self.x
+
+
+class Overflows(Cube):
+    def backward(self, gy):
+        return super().backward(gy) + np.where(self.x == self.x[0], np.nan, 0)
+
+
+class Single(Cube):
+    def backward(self, gy):
+        return super().backward(gy).astype(np.float32)
+
+
+class HalfWrong(Cube):
+    """Wrong in column 2 alone, by a factor of 1.5."""
+
+    def backward(self, gy):
+        gx = super().backward(gy)
+        gx[:, 2] *= 1.5
+        return gx
+
+
+def rules(report) -> set[str]:
+    return {problem.rule for problem in report.problems}
+
+
+@pytest.mark.parametrize(
+    ("function", "rule"),
+    [
+        (Aliases, "inputs stay"),
+        (Aliases, "no aliases"),
+        (ChangesGy, "gy stays"),
+        (Forgets, "same bits"),
+        (Clips, "linear in gy"),
+        (Decays, "zero gy"),
+        (Overflows, "finite"),
+        (Single, "float64"),
+    ],
+)
+@pytest.mark.parametrize("exact", [True, False])
+def test_each_rule_is_kept_by_pseudo_gradients_too(function, rule, exact, rng, monkeypatch):
+    monkeypatch.setattr(function, "exact", exact)
+    x = rng.uniform(0.5, 2, (4, 3))
+    assert gradcheck(lambda x: Cube()(x), [x]).passed
+    report = gradcheck(lambda x: function()(x), [x])
+    assert not report.passed
+    assert rule in rules(report)
+    assert report.exact is exact
+    assert ("derivative" in rules(report)) <= exact
+
+
+@pytest.mark.parametrize("method", ["complex step", "differences"])
+def test_a_wrong_element_is_named_with_both_values(method, rng):
+    x = rng.uniform(0.5, 2, (5, 4))
+    report = gradcheck(lambda x: HalfWrong()(x), [x], name="cube", method=method)
+    assert rules(report) == {"derivative"}
+    assert report.input == "x"
+    assert report.index is not None
+    assert report.index[1] == 2
+    assert report.analytic == pytest.approx(1.5 * report.numeric, rel=1e-6)
+    assert report.error > 0.1
+    text = str(report)
+    assert "5 of 20 elements are wrong; all at 2 of axis 1 (0 to 3)" in text
+    assert "each is 1.5 times what it should be" in text
+    assert f"x{list(report.index)}: back-propagation" in text
+    assert text.startswith("cube: FAILED")
+
+
+def test_two_gradients_in_one_memory_are_found(rng):
+    class Shares(Function):
+        def forward(self, a, b):
+            return a + b
+
+        def backward(self, gy):
+            return gy, gy
+
+    report = gradcheck(lambda a, b: Shares()(a, b), [rng.random(3), rng.random(3)])
+    assert "no aliases" in rules(report)
+    assert "two gradients of Shares.backward share memory" in str(report)
+
+
+def test_a_gradient_that_never_arrives_is_found(rng):
+    def forgets(x, w):
+        with no_grad():
+            scaled = x * w
+        return scaled + x
+
+    report = gradcheck(forgets, {"x": rng.random(4), "w": rng.random(4)})
+    assert rules(report) == {"derivative"}
+    assert {e.input for e in report.elements if e.error > 1e-10} == {"x", "w"}
+    assert all(e.analytic == 0 for e in report.elements if e.input == "w")
+
+
+def test_a_gradient_of_zero_is_no_excuse(rng):
+    class Nothing(Cube):
+        def backward(self, gy):
+            return 0 * gy
+
+    assert not gradcheck(lambda x: Nothing()(x) * 1e-12, [rng.random(5)]).passed
+
+
+def test_values_are_held_against_the_oracle(rng):
+    x = rng.random((3, 4))
+    assert gradcheck(lambda x: Cube()(x), [x], oracle=lambda x: x**3).passed
+    report = gradcheck(lambda x: Cube()(x), [x], oracle=lambda x: x**3 + (x == x[1, 2]))
+    assert rules(report) == {"values"}
+    assert "1 of 12 elements, worst at [1, 2]" in str(report)
+    assert rules(gradcheck(lambda x: Cube()(x), [x], oracle=lambda x: x[0])) == {"values"}
+
+
+# Kinks and numbers that are not complex
+
+
+def test_kinks_are_stepped_around_and_counted(rng):
+    # between the steps 2**-9 and 2**-13
+    x = rng.choice([-1, 1], 20) * rng.uniform(1e-4, 1e-3, 20)
+    report = gradcheck(ops.relu, [x], method="differences")
+    assert report.passed, report
+    assert report.kinks > 0
+    smooth = gradcheck(ops.relu, [x + np.sign(x)], method="differences")
+    assert smooth.passed
+    assert smooth.kinks == 0
+
+
+def test_a_point_at_a_kink_is_moved(rng):
+    x = rng.standard_normal(20)
+    x[3] = 0
+    report = gradcheck(ops.relu, [x], method="differences")
+    assert report.passed, report
+    assert report.kinks > 0
+
+
+def test_a_function_that_is_all_kink_is_not_passed():
+    class Crease(Function):
+        """max(x, 1.7 x at the point that is asked for): there is no way around."""
+
+        def forward(self, x):
+            self.slope = np.where(x > x.mean(), 1.7, 1.0)
+            return np.abs(x - np.round(x * 2**20) / 2**20) * 2**8
+
+        def backward(self, gy):
+            return gy * self.slope
+
+    report = gradcheck(lambda x: Crease()(x), [np.linspace(0.1, 1, 8)], method="differences")
+    assert not report.passed
+
+
+def test_a_function_of_real_numbers_is_checked_by_differences(rng):
+    class Size(Function):
+        def forward(self, x):
+            self.sign = np.sign(x)
+            return np.abs(x)  # real for complex numbers
+
+        def backward(self, gy):
+            return gy * self.sign
+
+    x = rng.uniform(0.5, 1, 6) * rng.choice([-1, 1], 6)
+    report = gradcheck(lambda x: Size()(x), [x])
+    assert report.passed
+    assert report.method == "differences"
+    refused = gradcheck(lambda x: Size()(x), [x], method="complex step")
+    assert rules(refused) == {"analytic"}
+
+
+def test_a_complex_step_must_not_take_another_way(rng):
+    """A function that is right for complex numbers alone does not pass by them."""
+
+    class TwoFaced(Function):
+        def forward(self, x):
+            self.x = x
+            return x**2 if np.iscomplexobj(x) else x**3
+
+        def backward(self, gy):
+            return 2 * self.x * gy
+
+    assert not gradcheck(lambda x: TwoFaced()(x), [rng.uniform(1, 2, 5)]).passed
+
+
+# Modules and users
+
+
+def test_a_module_gives_its_parameters_and_gets_them_back(rng):
+    network = SpiralNet((1, 2), width=0.06, rng=rng).astype(np.float64)
+    x = rng.uniform(-1, 1, (2, 11, 7, 3))
+    network(Tensor(x))  # running statistics that are no zeros and ones
+    kept = {name: array.copy() for name, array in network.state().items()}
+    arrays = {name: id(array) for name, array in network.state().items()}
+    network.parameters()[0].grad = grad = np.ones(3)
+    report = gradcheck(network, [x], directions=1)
+    assert report.passed, report
+    assert report.directions == 1 + len(network.parameters())
+    assert network.parameters()[0].grad is grad
+    for name, array in network.state().items():
+        np.testing.assert_array_equal(array, kept[name])
+        assert id(array) == arrays[name]
+    mask = rng.random((2, 11, 7, 1)) < 0.3
+    report = gradcheck(lambda x: cross_entropy(network(x), mask), [x], module=network, jointly=True)
+    assert report.passed, report
+    assert report.directions == 3
+
+
+def test_a_wrong_parameter_is_found_in_a_joint_direction(rng, monkeypatch):
+    network = SpiralNet((1, 2), width=0.06, rng=rng).astype(np.float64)
+    original = ops.Conv2d.backward
+
+    def backward(self, gy):
+        gx, gw = original(self, gy)
+        return gx, None if gw is None else gw * (1 + 1e-6)
+
+    monkeypatch.setattr(ops.Conv2d, "backward", backward)
+    report = gradcheck(network, [rng.uniform(-1, 1, (2, 11, 7, 3))], jointly=True)
+    assert not report.passed
+    assert report.input.endswith(".w")
+
+
+def test_inputs_are_named_as_the_function_names_them(rng):
+    report = gradcheck(lambda big, small: Cube()(big) + small, [rng.random(3), rng.random(3)])
+    assert report.input in {"big", "small"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([np.ones(3, np.float32)], "x is float32"),
+        ([np.ones(3, int)], "x is int"),
+        ([np.broadcast_to(np.ones(1), (4,))], "elements of x share memory"),
+    ],
+)
+def test_inputs_that_cannot_be_checked_are_refused(inputs, message):
+    with pytest.raises(UserError, match=message):
+        gradcheck(lambda x: x * x, inputs)
+
+
+def test_inputs_that_share_memory_are_refused(rng):
+    both = rng.random(6)
+    with pytest.raises(UserError, match="a and b share memory"):
+        gradcheck(lambda a, b: a * b, [both[:4], both[2:]])
+    with pytest.raises(UserError, match=r"float32.*astype"):
+        gradcheck(SpiralNet((1,), width=0.1, rng=rng), [rng.random((1, 7, 7, 3))])
+    with pytest.raises(UserError, match="expected one Tensor"):
+        gradcheck(lambda x: x.data, [both])
+
+
+def test_random_numbers_are_private_and_follow_the_seed(rng):
+    x = rng.random(5)
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    reports = [gradcheck(lambda x: Cube()(x), [x], seed=seed) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    slopes = [report.analytic for report in reports]
+    assert slopes[0] == slopes[1] != slopes[2]
+
+
+# The command
+
+
+def test_the_command_prints_a_row_each():
+    result = command("gradcheck", "add", "pseudo-f1")
+    assert result.exit_code == 0
+    names = [check.name for check in CHECKS if check.subject in {"add", "pseudo-f1"}]
+    assert all(name in result.stdout for name in names)
+    assert f"{len(names)} of {len(names)} checks passed" in result.stdout
+    assert "asymmetry of Eq. 11" in result.stdout
+
+
+def test_the_command_prints_one_json_object():
+    found = json.loads(command("gradcheck", "conv2d", "relu", "--json", "--seed", "5").stdout)
+    assert found["passed"]
+    assert found["seed"] == 5
+    for check in found["checks"]:
+        assert check["passed"]
+        assert check["kind"] == "exact"
+        assert 0 <= check["error"] <= check["tolerance"]
+        assert check["method"] in {"complex step", "differences"}
+
+
+def test_the_command_fails_with_the_worst_first(monkeypatch):
+    monkeypatch.setattr(ops.Log, "backward", lambda self, gy: gy / (self.x + 1e-3))
+    result = command("gradcheck", "log", "sigmoid")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("log: FAILED\n  derivative: along a direction of x")
+    assert result.stderr.splitlines()[-1] == "minispiral: 1 of 2 checks failed, first log."
+    found = json.loads(command("gradcheck", "log", "--json").stdout)
+    assert not found["passed"]
+    [check] = found["checks"]
+    assert check["input"] == "x"
+    assert check["elements"][0]["index"] == check["index"]
+
+
+def test_the_command_refuses_what_there_is_not():
+    assert "no check of 'softmax'" in refusal(command("gradcheck", "softmax"))
+    assert "--device cuda" in refusal(command("gradcheck", "--device", "cuda"))
+
+
+def test_what_rests_on_a_failure_is_not_searched(monkeypatch):
+    monkeypatch.setattr(ops.ReLU, "backward", lambda self, gy: 2 * gy * (self.x > 0))
+    first, *others = check_library(["relu", "ConvNormReLU plain, training"])
+    assert first.elements
+    assert all(not report.passed and not report.elements for report in others)
