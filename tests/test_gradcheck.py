@@ -269,21 +269,38 @@ def test_a_function_that_is_all_kink_is_not_passed():
     assert not report.passed
 
 
-def test_a_function_of_real_numbers_is_checked_by_differences(rng):
-    class Size(Function):
-        def forward(self, x):
-            self.sign = np.sign(x)
-            return np.abs(x)  # real for complex numbers
+class Size(Function):
+    """Real for complex numbers."""
 
-        def backward(self, gy):
-            return gy * self.sign
+    def forward(self, x):
+        self.sign = np.sign(x)
+        return np.abs(x)
 
+    def backward(self, gy):
+        return gy * self.sign
+
+
+class Swirl(Function):
+    """Complex for complex numbers, but without a derivative there."""
+
+    def forward(self, x):
+        self.size = np.abs(x)
+        return x * self.size
+
+    def backward(self, gy):
+        return 2 * gy * self.size
+
+
+@pytest.mark.parametrize("function", [Size, Swirl])
+def test_a_function_that_is_not_analytic_is_checked_by_differences(function, rng):
     x = rng.uniform(0.5, 1, 6) * rng.choice([-1, 1], 6)
-    report = gradcheck(lambda x: Size()(x), [x])
+    report = gradcheck(lambda x: function()(x), [x])
     assert report.passed
     assert report.method == "differences"
-    refused = gradcheck(lambda x: Size()(x), [x], method="complex step")
+    refused = gradcheck(lambda x: function()(x), [x], method="complex step")
     assert rules(refused) == {"analytic"}
+    report = gradcheck(lambda x: function()(x) * HalfWrong()(x), [np.tile(x, (2, 1))])
+    assert rules(report) == {"derivative"}
 
 
 def test_a_complex_step_must_not_take_another_way(rng):

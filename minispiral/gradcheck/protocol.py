@@ -1,26 +1,23 @@
 """`gradcheck`: whether a backward pass is the derivative of its forward pass, and well behaved."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.gradcheck.derivatives import AtKink, NotAnalytic, central_difference, complex_step
-from minispiral.gradcheck.report import Element, Problem, Report, pattern
+from minispiral.gradcheck.comparison import LEAST_SIZE, TOLERANCES, Method, check_derivative
+from minispiral.gradcheck.derivatives import NotAnalytic
+from minispiral.gradcheck.report import Problem, Report
 from minispiral.gradcheck.subject import Inputs, Pass, Subject
 from minispiral.nn import Module
 from minispiral.tensor import Tensor
 
 Array = NDArray[Any]
-Method = Literal["complex step", "differences"]
 
-TOLERANCES: dict[Method, float] = {"complex step": 1e-10, "differences": 1e-6}
 LINEAR = 1e-11  # rounding allowed between gradients of sums and sums of gradients
 VALUES = 1e-11  # and between a forward pass and its oracle, of the largest value
-LEAST_SIZE = 1e-3  # gradients are taken for at least so large, of the largest input's
-MOVES = 5  # points tried until one is away from all kinks
 
 
 def gradcheck(
@@ -49,8 +46,8 @@ def gradcheck(
     For a random ``gy`` and random directions ``v`` of every input, ``sum(v * gx)`` must agree with
     the derivative of ``sum(gy * function)`` along ``v``, within ``tolerance`` of the size such a
     sum has. That derivative comes from a complex step (tolerance 1e-10) or, where the function
-    does not take complex numbers, from central differences that step around kinks (1e-6);
-    ``method`` allows but the one. If it fails, ``elements`` entries of the inputs at fault are
+    is not analytic, from central differences that step around kinks (1e-6); ``method`` allows
+    but the one. If it fails, ``elements`` entries of the inputs at fault are
     compared one by one. ``jointly`` moves all inputs at once instead of one after the other, each
     weighing the same: quicker for a network of many parameters.
 
@@ -84,14 +81,14 @@ def gradcheck(
     if exact:
         options = rng, directions, jointly, elements
         try:
-            _check_derivative(subject, seen, gy, report, chosen, *options)
+            check_derivative(subject, seen, gy, report, chosen, *options)
         except NotAnalytic as error:
             if method is not None:
                 report.problems.append(Problem("analytic", f"no complex step is possible: {error}"))
             else:
                 report.method = "differences"
                 report.tolerance = tolerance or TOLERANCES["differences"]
-                _check_derivative(subject, seen, gy, report, "differences", *options)
+                check_derivative(subject, seen, gy, report, "differences", *options)
     else:
         report.error = max(report.rules.values(), default=0.0)
     report.seconds = time.perf_counter() - began
@@ -153,151 +150,5 @@ def _check_values(y: Array, expected: Array, report: Report) -> None:
         report.problems.append(Problem("values", message))
 
 
-def _check_derivative(
-    subject: Subject,
-    seen: Pass,
-    gy: Array,
-    report: Report,
-    method: Method,
-    rng: np.random.Generator,
-    directions: int,
-    jointly: bool,
-    elements: int,
-) -> None:
-    """Along directions, at another point where this one lies at a kink; then element by element."""
-    values = subject.values
-    for _ in range(MOVES):
-        slopes = Slopes(subject, values, gy, seen, method, report.tolerance)
-        try:
-            _check_directions(slopes, report, rng, directions, jointly)
-            break
-        except AtKink as kink:
-            report.kinks += kink.kinks
-            values = [_moved(value, rng) for value in values]
-            seen = subject.run(values, gy)
-    else:
-        message = f"all of {MOVES} points lie at a kink of the function; give other inputs"
-        report.problems.append(Problem("kink", message))
-        return
-    if not report.error <= report.tolerance:
-        _find_elements(slopes, report, rng, elements)
-
-
-def _check_directions(
-    slopes: "Slopes", report: Report, rng: np.random.Generator, directions: int, jointly: bool
-) -> None:
-    inputs = range(len(slopes.values))
-    report.directions, report.error = 0, 0.0
-    for _ in range(directions):
-        for chosen in [inputs] if jointly else [[i] for i in inputs]:
-            analytic, numeric, error = slopes.compare(slopes.direction(chosen, rng), report)
-            report.directions += 1
-            if not error <= report.error:
-                report.error, report.analytic, report.numeric = error, analytic, numeric
-                report.input = "all inputs" if jointly else slopes.subject.names[chosen[0]]
-
-
-def _find_elements(slopes: "Slopes", report: Report, rng: np.random.Generator, most: int) -> None:
-    """Say what is wrong: along which direction and, element by element, in which inputs."""
-    message = (
-        f"along a direction of {report.input} back-propagation gives {report.analytic:.9g}, "
-        f"{report.method} {report.numeric:.9g}, error {report.error:.1e}"
-    )
-    report.problems.append(Problem("derivative", message))
-    if not most:
-        return
-    guilty = [
-        i
-        for i in range(len(slopes.values))
-        if not slopes.compare(slopes.direction([i], rng), report)[2] <= report.tolerance
-    ]
-    for i in guilty:
-        own = slopes.by_element(i, report, rng, max(1, most // len(guilty)))
-        report.elements += own
-        shape, name = slopes.values[i].shape, slopes.subject.names[i]
-        if any(not e.error <= report.tolerance for e in own):
-            message = f"the gradient of {name} {shape}: {pattern(own, shape, report.tolerance)}"
-            report.problems.append(Problem("derivative", message))
-    report.elements.sort(key=lambda e: -e.error if e.error == e.error else -np.inf)
-    if report.elements:
-        worst = report.elements[0]
-        report.input, report.index, report.error = worst.input, worst.index, worst.error
-        report.analytic, report.numeric = worst.analytic, worst.numeric
-
-
-class Slopes:
-    """Derivatives at one point, by back-propagation and numerically."""
-
-    def __init__(
-        self,
-        subject: Subject,
-        values: Sequence[Array],
-        gy: Array,
-        seen: Pass,
-        method: Method,
-        tolerance: float,
-    ) -> None:
-        self.subject, self.values, self.gy = subject, values, gy
-        self.y, self.gradients = seen.y, seen.gradients
-        self.method, self.tolerance = method, tolerance
-        sizes = np.array([_rms(g) for g in seen.gradients])
-        # Some gradients vanish but for rounding: that of a bias before batch norm.
-        self.sizes = np.maximum(sizes, LEAST_SIZE * sizes.max(initial=0.0))
-
-    def direction(self, chosen: Sequence[int], rng: np.random.Generator) -> list[Array]:
-        """A random direction of these inputs, weighted so that each has the same share."""
-        least = self.sizes[list(chosen)].min()
-        v = [np.zeros_like(x) for x in self.values]
-        for i in chosen:
-            v[i] = rng.standard_normal(v[i].shape) * (least / self.sizes[i] if least else 1.0)
-        return v
-
-    def compare(self, v: Sequence[Array], report: Report) -> tuple[float, float, float]:
-        """The derivative along ``v`` in both ways, and how far they are apart, relatively."""
-        pairs = list(zip(self.gradients, v, strict=True))
-        analytic = float(sum(np.sum(g * b) for g, b in pairs))
-        # what a sum of so many independent terms comes to
-        size = float(
-            np.sqrt(sum((s * np.linalg.norm(b)) ** 2 for s, b in zip(self.sizes, v, strict=True)))
-        )
-        point = self.subject.value, self.values, v, self.gy, self.y
-        if self.method == "complex step":
-            numeric = complex_step(*point)
-        else:
-            accuracy = self.tolerance / 4 * (size or 1.0)
-            numeric, kinks = central_difference(*point, accuracy)
-            report.kinks += kinks
-        error = abs(analytic - numeric) / (max(size, abs(numeric)) or 1.0)
-        return analytic, numeric, error
-
-    def by_element(
-        self, i: int, report: Report, rng: np.random.Generator, most: int
-    ) -> list[Element]:
-        """Up to ``most`` elements of input ``i``, each compared by itself."""
-        found = []
-        v = [np.zeros_like(x) for x in self.values]
-        for place in np.sort(rng.permutation(v[i].size)[:most]):
-            v[i].flat[place] = 1.0
-            try:
-                compared = self.compare(v, report)
-                index = tuple(int(k) for k in np.unravel_index(place, v[i].shape))
-                found.append(Element(self.subject.names[i], index, *compared))
-            except AtKink as kink:
-                report.kinks += kink.kinks
-            v[i].flat[place] = 0.0
-        return found
-
-
-def _moved(x: Array, rng: np.random.Generator) -> Array:
-    """A point nearby: each number a hundredth larger or smaller, zeros a little away from zero."""
-    moved: Array = x * (1 + 0.01 * rng.standard_normal(x.shape))
-    moved += np.where(x == 0, 1e-3 * rng.standard_normal(x.shape), 0)
-    return moved
-
-
 def _largest(x: Array) -> float:
     return float(np.max(np.abs(x), initial=0.0))
-
-
-def _rms(x: Array) -> float:
-    return float(np.sqrt(np.mean(x * x))) if x.size else 0.0

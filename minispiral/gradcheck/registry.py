@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral import ops
-from minispiral.gradcheck.protocol import Method, gradcheck
+from minispiral.gradcheck.comparison import Method
+from minispiral.gradcheck.protocol import gradcheck
 from minispiral.gradcheck.pseudo import check_pseudo_f1
 from minispiral.gradcheck.report import Report
 from minispiral.kernels import reference
