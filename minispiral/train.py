@@ -1,7 +1,8 @@
 """Training: patches in, checkpoints out (Section 4.2 of the paper).
 
-A run has one random generator. It initialises the network, then draws the batches; its state
-after the last batch trained on is part of every checkpoint. Nothing else in the loop is random and
+A run has one random generator. It draws the batches, and its state after the last batch trained on
+is part of every checkpoint; a child of it initialises the network, so that with one seed networks
+of any kind see the same batches. Nothing else in the loop is random and
 nothing depends on the time that passes, so a run that is killed at any moment and resumed ends
 with the same bits as one that never stopped.
 """
@@ -105,7 +106,7 @@ class Training:
             depths=config.depths,
             connection=config.connection,
             width=config.width,
-            rng=self.rng,
+            rng=self.rng.spawn(1)[0],
         )
         self.network.check_side(config.patch)
         self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
