@@ -1,11 +1,12 @@
-"""The three convolution kernels against their definition, SciPy and the adjoint identity."""
+"""The three convolution kernels against their definition and SciPy."""
 
 import functools
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from convolutions import Case, small_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,59 +14,6 @@ from minispiral.kernels import parallel, reference
 from minispiral.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
-
-
-class Case(NamedTuple):
-    """The sizes of one convolution."""
-
-    n: int
-    hw: tuple[int, int]
-    big: int
-    small: int
-    kernel_hw: tuple[int, int]
-    stride: int
-    pad: int
-
-    @property
-    def out_hw(self):
-        pairs = zip(self.hw, self.kernel_hw, strict=True)
-        return tuple((s + 2 * self.pad - k) // self.stride + 1 for s, k in pairs)
-
-    def arrays(self, rng, dtype):
-        """Random x, w and gy of both signs."""
-        shapes = (
-            (self.n, *self.hw, self.big),
-            (*self.kernel_hw, self.big, self.small),
-            (self.n, *self.out_hw, self.small),
-        )
-        return tuple(rng.uniform(-1, 2, shape).astype(dtype) for shape in shapes)
-
-    def calls(self, rng, dtype):
-        """The three kernels as calls on random arrays: (function, arguments)."""
-        x, w, gy = self.arrays(rng, dtype)
-        return (
-            (conv2d, (x, w, self.stride, self.pad)),
-            (conv2d_input_grad, (gy, w, self.hw, self.stride, self.pad)),
-            (conv2d_weight_grad, (x, gy, self.kernel_hw, self.stride, self.pad)),
-        )
-
-
-@st.composite
-def small_cases(draw):
-    """Every parity, remainder and overlap of window, stride and rim, at sizes loops can take."""
-    kernel_hw = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    pad = draw(st.integers(0, 2))
-    hw = tuple(draw(st.integers(max(1, k - 2 * pad), 10)) for k in kernel_hw)
-    return Case(
-        n=draw(st.integers(1, 3)),
-        hw=hw,
-        big=draw(st.sampled_from((1, 2, 3, 5, 64))),
-        small=draw(st.sampled_from((1, 2, 3, 7, 64))),
-        kernel_hw=kernel_hw,
-        stride=draw(st.integers(1, 3)),
-        pad=pad,
-    )
-
 
 # Sizes that meet several tiles of pixels, several tiles of channels, or one row beyond a tile.
 LARGE = [
@@ -203,26 +151,6 @@ def test_a_convolution_worked_by_hand():
         assert conv(image, kernel, 2, 1)[0, :, :, 0].tolist() == result
         assert input_grad(gy, kernel, (3, 4), 2, 1)[0, :, :, 0].tolist() == gx
         assert weight_grad(image, gy, (2, 2), 2, 1)[:, :, 0, 0].tolist() == gw
-
-
-@given(case=small_cases(), seed=st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
-def test_the_three_kernels_are_adjoint(case, seed):
-    """<conv(x, w), gy> = <x, input_grad(gy, w)> = <w, weight_grad(x, gy)>, loops and kernels."""
-    x, w, gy = case.arrays(np.random.default_rng(seed), np.float64)
-    place = case.stride, case.pad
-    scale = np.vdot(reference.conv2d(abs(x), abs(w), *place), abs(gy))
-    for conv, input_grad, weight_grad in (
-        (reference.conv2d, reference.conv2d_input_grad, reference.conv2d_weight_grad),
-        (conv2d, conv2d_input_grad, conv2d_weight_grad),
-    ):
-        product = np.vdot(conv(x, w, *place), gy)
-        assert product == pytest.approx(
-            np.vdot(x, input_grad(gy, w, case.hw, *place)), rel=0, abs=1e-13 * scale
-        )
-        assert product == pytest.approx(
-            np.vdot(w, weight_grad(x, gy, case.kernel_hw, *place)), rel=0, abs=1e-13 * scale
-        )
 
 
 def assert_moments_of(y, mean, var):

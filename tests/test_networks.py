@@ -60,14 +60,6 @@ def test_evaluation_uses_running_statistics(rng) -> None:
     np.testing.assert_array_equal(norm.running_mean, before)
 
 
-def test_momentum_is_a_tenth(rng) -> None:
-    norm = BatchNorm(2).astype(np.float64)
-    x = rng.normal(3, 2, (4, 5, 5, 2))
-    norm(Tensor(x))
-    np.testing.assert_allclose(norm.running_mean, 0.1 * x.mean((0, 1, 2)))
-    np.testing.assert_allclose(norm.running_var, 0.9 + 0.1 * x.var((0, 1, 2), ddof=1))
-
-
 def test_batch_norm_refuses_a_single_value() -> None:
     with pytest.raises(UserError, match="single value"):
         SpiralNet((1,), rng=np.random.default_rng(0))(Tensor(np.zeros((1, 3, 3, 3), np.float32)))
