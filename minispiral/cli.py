@@ -33,6 +33,18 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     return int(width), int(height)
 
 
+def parse_place(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """``1800,950``: column and row of a pixel, from 0."""
+    if value is None:
+        return None
+    x, _, y = value.partition(",")
+    if not (x.isdecimal() and y.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not a pixel; give X,Y, such as 1800,950.")
+    return int(x), int(y)
+
+
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which network is built."""
     for option in (
@@ -319,6 +331,35 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
         click.echo(f"results for {len(results) - unread} photographs: {out}")
     if unread:
         raise Failure(f"{unread} of {len(results)} photographs could not be read.")
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.argument("photo", type=FOLDER)
+@click.option(
+    "--out", type=FOLDER, default="maps.png", metavar="FILE.png", help="The picture to draw."
+)
+@click.option(
+    "--at",
+    callback=parse_place,
+    metavar="X,Y",
+    help="Show the surroundings of this pixel [default: where most crack is seen].",
+)
+@click.option("--size", default=512, metavar="PIXELS", help="Show at most so many pixels square.")
+def inspect(run: Path, photo: Path, out: Path, at: tuple[int, int] | None, size: int) -> None:
+    """Draw the maps that the modules of RUN make of PHOTO (Fig. 3 of the paper).
+
+    Each map stands with its weight in the last 1 x 1 convolution, beside the photograph and the
+    probability of crack.
+
+    \b
+    Examples: minispiral inspect run bridge.jpg
+              minispiral inspect run bridge.jpg --out maps.png --at 1800,950 --size 300
+    """
+    from minispiral.inspection import inspect as run_inspection
+
+    run_inspection(run, photo, out, at, size)
+    click.echo(f"maps: {out}")
 
 
 @main.command()
