@@ -1,0 +1,83 @@
+"""False alarms on formwork joints, which look like cracks, beside those elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.checkpoint import load_network
+from minispiral.data import find_pairs, read_pair
+from minispiral.errors import UserError
+from minispiral.photos import read_mask
+from minispiral.tiling import predict
+
+FOLDERS = ("joints", "planking")  # of a dataset, beside images/ and masks/: synth's, UAV75's
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class JointAlarms:
+    """Detected pixels that are no crack, on joints and elsewhere, over a set of photographs."""
+
+    joint_pixels: int = 0
+    joint_alarms: int = 0
+    other_pixels: int = 0
+    other_alarms: int = 0
+
+    def __add__(self, other: JointAlarms) -> JointAlarms:
+        mine, theirs = vars(self), vars(other)
+        return JointAlarms(**{name: mine[name] + theirs[name] for name in mine})
+
+    @property
+    def joint_rate(self) -> float | None:
+        """The share of the joint pixels that is detected."""
+        return self.joint_alarms / self.joint_pixels if self.joint_pixels else None
+
+    @property
+    def other_rate(self) -> float | None:
+        """The share of the pixels, neither joint nor crack, that is detected."""
+        return self.other_alarms / self.other_pixels if self.other_pixels else None
+
+
+def count(detected: Mask, crack: Mask, joints: Mask) -> JointAlarms:
+    """The alarms in one photograph, from its masks (h, w); a crack on a joint is a crack."""
+    numbers = []
+    for place in (joints & ~crack, ~joints & ~crack):
+        numbers += [int(np.count_nonzero(place)), int(np.count_nonzero(detected & place))]
+    return JointAlarms(*numbers)
+
+
+def find_joints(data: Path) -> dict[str, Path] | None:
+    """The masks of joints of a dataset by photograph; None where it marks none.
+
+    Raises `UserError` where only some photographs have one.
+    """
+    for folder in FOLDERS:
+        if (data / folder).is_dir():
+            masks = {path.stem: path for path in (data / folder).iterdir()}
+            missing = [pair.name for pair in find_pairs(data) if pair.name not in masks]
+            if missing:
+                raise UserError(f"{data / folder} has no mask of joints for {missing[0]}; add it.")
+            return masks
+    return None
+
+
+def measure(run: Path, data: Path, threshold: float = 0.5) -> JointAlarms:
+    """The alarms of a run's network in the photographs of a dataset that marks joints."""
+    joints = find_joints(data)
+    if joints is None:
+        raise UserError(f"{data} marks no joints: it has neither {' nor '.join(FOLDERS)} in it.")
+    network = load_network(run)
+
+    def each() -> Iterable[JointAlarms]:
+        for pair in find_pairs(data):
+            photo, crack = read_pair(pair)
+            detected = predict(network, photo) >= threshold
+            yield count(detected, crack, read_mask(joints[pair.name]))
+
+    return sum(each(), JointAlarms())

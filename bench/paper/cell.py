@@ -1,0 +1,110 @@
+"""Train and score one cell of a table, in a process of its own: ``python -m bench.paper.cell``.
+
+The job comes as JSON on standard input; how it gets on goes out as a JSON object per line.
+A finished cell has its scores in the run folder, so that it is known to be finished.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.joints import JointAlarms, count, find_joints
+from minispiral import __version__
+from minispiral.checkpoint import load, load_network
+from minispiral.data import find_pairs, read_pair
+from minispiral.errors import UserError
+from minispiral.files import write_text
+from minispiral.interrupt import Interrupted
+from minispiral.kernels import parallel
+from minispiral.metrics import score_photo, summarize
+from minispiral.photos import read_mask
+from minispiral.progress import Reporter
+from minispiral.run import resumable
+from minispiral.tiling import predict
+from minispiral.train import TrainConfig, train
+
+SCORES = "scores.json"
+SECONDS = 0.5  # between two lines about steps
+
+
+def say(**facts: Any) -> None:
+    """Write a line; where nobody reads any more, stop as if asked to."""
+    try:
+        print(json.dumps(facts), flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        signal.raise_signal(signal.SIGTERM)
+
+
+class Lines(Reporter):
+    """Steps done as lines, not too many."""
+
+    def __init__(self) -> None:
+        self.said = 0.0
+
+    def message(self, text: str) -> None:
+        say(message=text)
+
+    def stepped(self, step: int, loss: float | None, f1: float | None) -> None:
+        if time.monotonic() - self.said > SECONDS:
+            self.said = time.monotonic()
+            say(step=step)
+
+
+def chosen_checkpoint(run: Path) -> str:
+    """The best by validation F1; the last where no validation found any crack."""
+    return "best" if load(run / "last.safetensors").progress["best_f1"] else "last"
+
+
+def score(run: Path, test: Path) -> dict[str, Any]:
+    """The scores of a trained run on the test photographs, and what it took."""
+    which = chosen_checkpoint(run)
+    network = load_network(run, which)
+    last, chosen = load(run / "last.safetensors"), load(run / f"{which}.safetensors")
+    joint_masks = find_joints(test)
+    photos, alarms = [], JointAlarms()
+    for pair in find_pairs(test):
+        photo, crack = read_pair(pair)
+        probability = predict(network, photo)
+        photos.append(score_photo(pair.name, probability, crack))
+        if joint_masks is not None:
+            joints = read_mask(joint_masks[pair.name])
+            alarms += count(probability >= photos[-1].threshold, crack, joints)
+    config = {name: value for name, value in last.config.items() if name not in ("data", "val")}
+    return {
+        "scores": summarize(photos).as_dict(),
+        "false_alarms_on_joints": alarms.joint_rate,
+        "false_alarms_elsewhere": alarms.other_rate,
+        "checkpoint": which,
+        "checkpoint_step": chosen.step,
+        "steps": last.step,
+        "seconds": last.progress["seconds"],
+        "threads": parallel.threads(),
+        "version": __version__,
+        "config": config,
+    }
+
+
+def main() -> int:
+    job = json.load(sys.stdin)
+    run, test = Path(job["run"]), Path(job["test"])
+    try:
+        config = TrainConfig(**job["config"])
+        train(config, run, resume=resumable(run) is not None, report=Lines())
+        write_text(run / SCORES, json.dumps(score(run, test), indent=2) + "\n")
+    except UserError as error:
+        say(error=str(error))
+        return 1
+    except Interrupted as stopped:
+        return stopped.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

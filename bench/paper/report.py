@@ -1,0 +1,153 @@
+"""The results of a table: rows of means and spreads, as JSON and as Markdown."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from bench.paper.cell import SCORES
+from bench.paper.tables import Row, Table
+from minispiral.describe import describe
+
+# The names of the paper's columns, and ours in scores.json.
+COLUMNS = {"mAP": "average_precision", "F1": "f1", "Precision": "precision", "Recall": "recall"}
+ALARMS = {"on joints": "false_alarms_on_joints", "elsewhere": "false_alarms_elsewhere"}
+
+
+def run_folder(runs: Path, row: Row, seed: int) -> Path:
+    """Where a row is trained."""
+    return runs / f"{row.key}-seed{seed}"
+
+
+def collect(table: Table, runs: Path, seeds: int) -> list[dict[str, Any]]:
+    """What each row of the table reached with the runs in the folder ``runs``.
+
+    Scores are means and standard deviations over seeds, in %; None where the row was not trained
+    or no photograph has the score.
+    """
+    return [
+        _collect(table, row, [run_folder(runs, row, seed) for seed in range(seeds)])
+        for row in table.rows
+    ]
+
+
+def _collect(table: Table, row: Row, runs: Sequence[Path]) -> dict[str, Any]:
+    results = []
+    for run in runs:
+        if (run / SCORES).exists():
+            result = json.loads((run / SCORES).read_text(encoding="utf-8"))
+            del result["scores"]["photos"]
+            results.append({"run": run.name, **result})
+    means, spreads = {}, {}
+    for name in (*COLUMNS.values(), *ALARMS.values()):
+        values = [result["scores"].get(name, result.get(name)) for result in results]
+        numbers = [100 * value for value in values if value is not None]
+        means[name] = mean(numbers) if numbers else None
+        spreads[name] = stdev(numbers) if len(numbers) > 1 else None
+    collected: dict[str, Any] = {
+        "labels": dict(zip(table.headings, row.labels, strict=True)),
+        "paper": dict(zip(table.scores, row.paper, strict=True)),
+        "mean": means,
+        "spread": spreads,
+        "seconds": mean(r["seconds"] for r in results) if results else None,
+        "runs": results,
+    }
+    if table.parameters is not None:
+        collected["parameters"] = parameters(row)
+        collected["paper_parameters"] = table.parameters[row.labels[0]]
+    return collected
+
+
+def parameters(row: Row) -> int | None:
+    """What the full-width network of a row has; None for one that does not exist here."""
+    from minispiral.networks import NETWORKS
+
+    network = row.options["network"]
+    return describe(network).parameters if network in NETWORKS else None
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were made on."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}
+
+
+def markdown(table: Table, facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """The table with the paper's numbers beside ours, all in %, and what it was made with."""
+    heads = list(table.headings)
+    if table.parameters is not None:
+        heads += ["parameters / 2^20", "paper"]
+    for score in table.scores:
+        heads += [score, "paper"]
+    alarms = any(row["mean"][name] is not None for row in rows for name in ALARMS.values())
+    if alarms:
+        heads += [f"alarms {place}" for place in ALARMS]
+    lines = [f"# {table.title}", "", _line(heads)]
+    lines.append("|" + "---|" * len(table.headings) + "---:|" * (len(heads) - len(table.headings)))
+    for row in rows:
+        cells = list(row["labels"].values())
+        if table.parameters is not None:
+            count = row["parameters"]
+            cells += [_number(count and count / 2**20), f"{row['paper_parameters']}"]
+        for score in table.scores:
+            ours = _spread(row["mean"][COLUMNS[score]], row["spread"][COLUMNS[score]])
+            cells += [ours, _number(row["paper"][score])]
+        if alarms:
+            cells += [
+                _spread(row["mean"][name], row["spread"][name], 3) for name in ALARMS.values()
+            ]
+        lines.append(_line(cells))
+    return "\n".join([*lines, "", *_notes(facts, rows, alarms), ""])
+
+
+def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) -> list[str]:
+    runs = [run for row in rows for run in row["runs"]]
+    notes = [
+        f"Made by `{facts['command']}`. Scores in %, averaged over the test photographs that have "
+        f"a crack ({facts['photos']} of them, Section 4.1); beside them those of the paper, on its "
+        "own photographs."
+    ]
+    if alarms:
+        notes.append(
+            "Alarms: the share, in %, of the pixels on formwork joints, and of all others, that "
+            "are detected though they are no crack."
+        )
+    if runs:
+        config = runs[0]["config"]
+        last_seed = facts["seeds"] - 1
+        seeds = f"seeds 0 to {last_seed} (mean ± standard deviation)" if last_seed else "seed 0"
+        notes.append(
+            f"Every network: width {config['width']:g}, {runs[0]['steps']} steps of "
+            f"{config['batch']} patches of {config['patch']} x {config['patch']}, Adam "
+            f"{config['lr']:g}, {seeds}; scored with the checkpoint that had the "
+            "best F1 on the validation photographs, or with the last where none found any crack. "
+            f"Training took {min(r['seconds'] for r in runs):.0f} to "
+            f"{max(r['seconds'] for r in runs):.0f} s a network with {runs[0]['threads']} "
+            f"threads, {facts['jobs']} at a time ({facts['machine']['processor']}, minispiral "
+            f"{runs[0]['version']})."
+        )
+    missing = [" / ".join(row["labels"].values()) for row in rows if not row["runs"]]
+    if missing:
+        notes.append(f"Not trained: {'; '.join(missing)}.{facts['left_out']}")
+    return [line for note in notes for line in (note, "")][:-1]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _spread(value: float | None, spread: float | None, digits: int = 2) -> str:
+    text = _number(value, digits)
+    return text if spread is None else f"{text} ± {_number(spread, digits)}"
