@@ -40,10 +40,10 @@ def measure(
         workers["minispiral"] = Worker("spiral", *size)
         if torch and importlib.util.find_spec("torch") is not None:
             for layout in LAYOUTS:
-                workers[layout] = Worker("torch_twin", *size, "--layout", layout)
+                workers[layout] = Worker("torch_spiral", *size, "--layout", layout)
                 if compiled:
                     workers[f"{layout} compiled"] = Worker(
-                        "torch_twin", *size, "--layout", layout, "--compile"
+                        "torch_spiral", *size, "--layout", layout, "--compile"
                     )
         if len({worker.facts["parameters"] for worker in workers.values()}) > 1:
             raise WorkerError("the networks differ in their number of parameters")
