@@ -428,6 +428,17 @@ def test_the_command_fails_with_the_worst_first(monkeypatch):
     assert check["elements"][0]["index"] == check["index"]
 
 
+def test_a_function_that_does_not_run_is_a_failure_like_others(monkeypatch):
+    def backward(self, gy):
+        raise ValueError("shapes differ")
+
+    monkeypatch.setattr(ops.Log, "backward", backward)
+    result = command("gradcheck", "log", "sigmoid")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("log: FAILED\n  runs: ValueError in backward: shapes differ")
+    assert "1 of 2 checks passed" in result.stdout
+
+
 def test_the_command_refuses_what_there_is_not():
     assert "no check of 'softmax'" in refusal(command("gradcheck", "softmax"))
     assert "--device cuda" in refusal(command("gradcheck", "--device", "cuda"))

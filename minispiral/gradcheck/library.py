@@ -1,11 +1,12 @@
 """The whole library checked: what ``minispiral gradcheck`` runs."""
 
 from collections.abc import Callable, Sequence
+from traceback import extract_tb
 from typing import Any
 
 from minispiral.errors import UserError
 from minispiral.gradcheck.registry import CHECKS, Check
-from minispiral.gradcheck.report import Report
+from minispiral.gradcheck.report import Problem, Report
 
 
 def select(names: Sequence[str]) -> list[Check]:
@@ -39,7 +40,18 @@ def check_library(
         options: dict[str, Any] = {}
         if done and not all(report.passed for report in reports):
             options["elements"] = 0
-        reports.append(check.run(seed, **options))
+        reports.append(_report(check, seed, options))
     if progress is not None:
         progress("", len(chosen), len(chosen))
     return reports
+
+
+def _report(check: Check, seed: int, options: dict[str, Any]) -> Report:
+    """Where a function does not even run, that is the problem."""
+    try:
+        return check.run(seed, **options)
+    except Exception as error:
+        frame = extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__} in {frame.name}: {error}"
+        problem = Problem("runs", message)
+        return Report(check.name, "none", exact=True, tolerance=0.0, problems=[problem])
