@@ -5,7 +5,8 @@ from traceback import extract_tb
 from typing import Any
 
 from minispiral.errors import UserError
-from minispiral.gradcheck.registry import CHECKS, Check
+from minispiral.gradcheck.check import Check
+from minispiral.gradcheck.registry import CHECKS
 from minispiral.gradcheck.report import Problem, Report
 
 

@@ -1,0 +1,249 @@
+"""Cases of every operation and every loss, each with an oracle for its values."""
+
+import operator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minispiral import ops
+from minispiral.gradcheck.check import (
+    AROUND_KINKS,
+    Arguments,
+    Array,
+    Check,
+    Generator,
+    OwnRules,
+    numbers,
+)
+from minispiral.kernels import reference
+from minispiral.losses import LOSSES
+from minispiral.nn import BatchNorm
+from minispiral.tensor import Tensor
+
+EPS = BatchNorm.eps
+
+
+def operations() -> Iterator[Check]:
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((3, 4), (3, 4)),
+        ((2, 3, 4), (3, 1)),
+        ((1, 4), (5, 1)),
+        ((3,), ()),
+    ]
+    for name, function in {
+        "add": operator.add,
+        "subtract": operator.sub,
+        "multiply": operator.mul,
+        "divide": operator.truediv,
+    }.items():
+        for a, b in shapes:
+            yield Check(f"{name} {a} {b}", partial(_arithmetic, function, a, b))
+    yield Check("negate", partial(_elementwise, operator.neg, operator.neg))
+    yield Check("sigmoid", partial(_elementwise, ops.sigmoid, reference.sigmoid))
+    yield Check("log", partial(_elementwise, ops.log, np.log, positive=True))
+    yield Check("relu", _relu)
+    for axis in (None, 0, (0, 2), -1):
+        yield Check(f"sum over {axis}", partial(_reduction, ops.sum, np.sum, axis))
+        yield Check(f"mean over {axis}", partial(_reduction, ops.mean, np.mean, axis))
+    yield Check("reshape", _reshape)
+    for axis in (-1, 1):
+        yield Check(f"concatenate along {axis}", partial(_concatenate, axis))
+    for kernel_hw, stride, pad, hw in (
+        ((3, 3), 2, 0, (7, 9)),
+        ((3, 3), 2, 0, (8, 7)),  # with a remainder
+        ((2, 4), 1, 1, (5, 6)),
+        ((3, 2), 3, 1, (7, 6)),
+        ((1, 1), 2, 0, (5, 6)),  # pixels that no tap reaches
+    ):
+        kh, kw = kernel_hw
+        case = f"{kh}x{kw}, stride {stride}, pad {pad}, {hw[0]}x{hw[1]}"
+        for name, transpose in (("conv2d", False), ("conv_transpose2d", True)):
+            yield Check(
+                f"{name} {case}", partial(_convolution, transpose, kernel_hw, stride, pad, hw)
+            )
+    for constant in (False, True):
+        moments = "given moments" if constant else "own moments"
+        yield Check(f"batch_norm, {moments}", partial(_batch_norm, constant))
+        for transpose in (False, True):
+            kind = " transposed" if transpose else ""
+            yield Check(
+                f"conv_norm_relu{kind}, {moments}", partial(_conv_norm_relu, transpose, constant)
+            )
+    for size, stride, hw in ((2, 2, (6, 8)), (2, 2, (7, 5)), (3, 2, (7, 8)), (2, 3, (8, 7))):
+        case = f"{size}x{size}, stride {stride}, {hw[0]}x{hw[1]}"
+        yield Check(f"max_pool2d {case}", partial(_max_pool, size, stride, hw))
+
+
+def _arithmetic(
+    function: Callable[[Any, Any], Any], a: tuple[int, ...], b: tuple[int, ...], rng: Generator
+) -> Arguments:
+    inputs = {"a": numbers(rng, *a), "b": numbers(rng, *b)}
+    return {"function": function, "inputs": inputs, "oracle": function}
+
+
+def _elementwise(
+    function: Callable[[Any], Tensor],
+    oracle: Callable[[Array], Array],
+    rng: Generator,
+    positive: bool = False,
+) -> Arguments:
+    x = numbers(rng, 3, 7)
+    return {"function": function, "inputs": {"x": abs(x) if positive else x}, "oracle": oracle}
+
+
+def _relu(rng: Generator) -> Arguments:
+    return {
+        "function": ops.relu,
+        "inputs": {"x": rng.normal(0, 0.01, (3, 7))},  # near the kink, to have it stepped around
+        "oracle": lambda x: np.where(x > 0, x, 0),
+        "method": AROUND_KINKS,
+    }
+
+
+def _reduction(
+    function: Callable[..., Tensor], oracle: Callable[..., Array], axis: Any, rng: Generator
+) -> Arguments:
+    keepdims = bool(rng.integers(2))
+    return {
+        "function": lambda x: function(x, axis, keepdims),
+        "inputs": {"x": numbers(rng, 3, 4, 5)},
+        "oracle": lambda x: oracle(x, axis=axis, keepdims=keepdims),
+    }
+
+
+def _reshape(rng: Generator) -> Arguments:
+    return {
+        "function": lambda x: ops.reshape(x, (3, 4, 1)),
+        "inputs": {"x": numbers(rng, 2, 6)},
+        "oracle": lambda x: np.reshape(x, (3, 4, 1)),
+    }
+
+
+def _concatenate(axis: int, rng: Generator) -> Arguments:
+    shapes = [(2, 3, 4), (2, 3, 4), (2, 3, 4)]
+    shapes[1] = (2, 3, 1) if axis == -1 else (2, 5, 4)
+    return {
+        "function": lambda a, b, c: ops.concatenate([a, b, c, a], axis),
+        "inputs": dict(zip("abc", (numbers(rng, *shape) for shape in shapes), strict=True)),
+        "oracle": lambda a, b, c: np.concatenate([a, b, c, a], axis),
+    }
+
+
+def convolved(transpose: bool, stride: int, pad: int, x: Array, w: Array) -> Array:
+    """By the plainest loops there are."""
+    if not transpose:
+        return np.asarray(reference.conv2d(x, w, stride, pad))
+    out_hw = [
+        stride * (n - 1) + k - 2 * pad for n, k in zip(x.shape[1:3], w.shape[:2], strict=True)
+    ]
+    return np.asarray(reference.conv2d_input_grad(x, w, out_hw, stride, pad))
+
+
+def _convolution(
+    transpose: bool,
+    kernel_hw: tuple[int, int],
+    stride: int,
+    pad: int,
+    hw: tuple[int, int],
+    rng: Generator,
+) -> Arguments:
+    function = ops.conv_transpose2d if transpose else ops.conv2d
+    big, small = 3, 2
+    return {
+        "function": lambda x, w: function(x, w, stride, pad),
+        "inputs": {
+            "x": numbers(rng, 2, *hw, small if transpose else big),
+            "w": numbers(rng, *kernel_hw, big, small),
+        },
+        "oracle": partial(convolved, transpose, stride, pad),
+    }
+
+
+def normalized(x: Array, gamma: Array, beta: Array, moments: tuple[Array, Array] | None) -> Array:
+    axes = tuple(range(x.ndim - 1))
+    mean, var = (x.mean(axes), x.var(axes)) if moments is None else moments
+    y: Array = gamma * (x - mean) / np.sqrt(var + EPS) + beta
+    return y
+
+
+def _moments(constant: bool, c: int, rng: Generator) -> tuple[Array, Array] | None:
+    return (rng.normal(size=c), rng.uniform(0.5, 2, c)) if constant else None
+
+
+def _batch_norm(constant: bool, rng: Generator) -> Arguments:
+    c = 4
+    moments = _moments(constant, c, rng)
+    inputs = {"x": numbers(rng, 2, 3, 5, c), "gamma": numbers(rng, c), "beta": numbers(rng, c)}
+    return {
+        "function": (
+            lambda x, gamma, beta: (
+                ops.BatchNorm(EPS, moments)(x, gamma, beta)
+                if constant
+                else ops.batch_norm(x, gamma, beta, EPS)
+            )
+        ),
+        "inputs": inputs,
+        "oracle": lambda x, gamma, beta: normalized(x, gamma, beta, moments),
+    }
+
+
+def _conv_norm_relu(transpose: bool, constant: bool, rng: Generator) -> Arguments:
+    big, small, stride, pad = 3, 4, 2, 1
+    co = big if transpose else small
+    moments = _moments(constant, co, rng)
+
+    def oracle(x: Array, w: Array, gamma: Array, beta: Array) -> Array:
+        y = convolved(transpose, stride, pad, x, w)
+        return np.maximum(normalized(y, gamma, beta, moments), 0)
+
+    return {
+        "function": lambda *inputs: ops.ConvNormReLU(EPS, stride, pad, transpose, moments)(*inputs),
+        "inputs": {
+            "x": numbers(rng, 3, 7, 8, small if transpose else big),
+            "w": numbers(rng, 3, 3, big, small),
+            "gamma": numbers(rng, co),
+            "beta": numbers(rng, co),
+        },
+        "oracle": oracle,
+        "method": AROUND_KINKS,
+    }
+
+
+def _max_pool(size: int, stride: int, hw: tuple[int, int], rng: Generator) -> Arguments:
+    return {
+        "function": lambda x: ops.max_pool2d(x, size, stride),
+        "inputs": {"x": numbers(rng, 2, *hw, 3)},
+        "oracle": lambda x: reference.max_pool2d(x, size, stride)[0],
+        "method": AROUND_KINKS,
+    }
+
+
+def losses() -> Iterator[Check]:
+    oracles: dict[str, Callable[..., float]] = {
+        "f1": lambda x, mask: reference.f1_loss(reference.f1_sums(x, mask)),
+        "pseudo-f1": lambda x, mask: reference.f1_loss(reference.f1_sums(x, mask)),
+        "cross-entropy": reference.cross_entropy,
+        "balanced": reference.balanced,
+        "focal": partial(reference.focal, alpha=0.25, gamma=2.0),
+        "linear": reference.linear,
+    }
+    for name, loss in LOSSES.items():
+        yield Check(name, partial(_loss, loss, oracles[name]))
+    yield OwnRules("pseudo-f1 by its own rules", _no_arguments)
+
+
+def _loss(loss: Callable[..., Tensor], oracle: Callable[..., float], rng: Generator) -> Arguments:
+    x = rng.normal(0, 3, (2, 7, 5, 1))
+    mask = rng.random(x.shape) < 0.2
+    mask[0, 0, 0] = True
+    return {
+        "function": lambda logits: loss(logits, mask),
+        "inputs": {"logits": x},
+        "oracle": lambda logits: np.float64(oracle(logits, mask)),
+    }
+
+
+def _no_arguments(rng: Generator) -> Arguments:
+    return {}
