@@ -137,6 +137,7 @@ def load_network(run: Path | str, which: str = "best") -> networks.Network:
             depths=checkpoint.config["depths"],
             connection=checkpoint.config["connection"],
             width=checkpoint.config["width"],
+            pretrained=checkpoint.config.get("pretrained"),  # older versions had none
             rng=np.random.default_rng(0),  # every value it draws is replaced below
         )
     except KeyError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(path_type=Path)
 SHOWN_FAILURES = 3  # in detail, those that others rest on first; the table has them all
-NETWORK = click.Choice(["spiral", "unet", "wide-unet"])
+NETWORK = click.Choice(["spiral", "unet", "wide-unet", "hed"])
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -183,9 +183,16 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
     "--network",
     type=NETWORK,
     default="spiral",
-    help="A U-Net is as deep as the largest of --depths; wide-unet has 4/3 of its channels.",
+    help="A U-Net is as deep as the largest of --depths; wide-unet has 4/3 of its channels; "
+    "hed is VGG-16 with side outputs and without --depths.",
 )
 @network_options
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Start HED from VGG-16's weights: .safetensors or .npz, named as in torchvision.",
+)
 @click.option(
     "--loss",
     type=click.Choice(["pseudo-f1", "f1", "cross-entropy", "balanced", "focal", "linear"]),
@@ -225,6 +232,7 @@ def train(
     \b
     Examples: minispiral train concrete --out run
               minispiral train concrete --val others --out run --depths 1-5 --width 0.25 --batch 8
+              minispiral train concrete --out run --network hed --init vgg16.safetensors
               minispiral train concrete --out run --resume
     """
     from minispiral.networks.spiral import parse_depths

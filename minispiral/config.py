@@ -21,6 +21,8 @@ MAY_CHANGE = frozenset(
 class TrainConfig:
     """The options of a run; the defaults are the recipe of Section 4.2.
 
+    ``init`` is a file of VGG-16's weights that HED starts from. Training sets ``pretrained`` to the
+    kind they are of: `minispiral.networks.build` needs it once the file is gone.
     ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches per photograph.
     ``validate_every`` counts steps (default: an epoch), as does ``checkpoint_every`` (default:
     every two minutes and at each validation); neither changes the weights a run ends with.
@@ -33,6 +35,8 @@ class TrainConfig:
     depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
     connection: str = "concat"
     width: float = 1.0
+    init: Path | str | None = None
+    pretrained: str | None = None
     loss: str = "pseudo-f1"
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
@@ -59,6 +63,11 @@ class TrainConfig:
         }
         for name, known in choices.items():
             _check(name, getattr(self, name), getattr(self, name) in known, " or ".join(known))
+        if self.init is not None and self.network != "hed":
+            raise UserError(
+                f"--init {self.init} was given with --network {self.network}, which has no "
+                "pretrained weights; give --network hed or leave --init out."
+            )
         counts = ("patch", "batch", "patches_per_image", "epochs", "log_every")
         for name in (*counts, "steps", "checkpoint_every", "validate_every"):
             value = getattr(self, name)
@@ -87,7 +96,7 @@ class TrainConfig:
         """The options as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["depths"] = list(self.depths)
-        for name in ("data", "val"):
+        for name in ("data", "val", "init"):
             values[name] = None if values[name] is None else str(values[name])
         return values
 

@@ -109,8 +109,8 @@ def describe(
 
 
 def _module_name(layer: LayerInfo) -> str:
-    """``stages.3`` of the layer ``stages.3.encoder.0``; empty for ``encoder.0``, as in a U-Net."""
-    return re.split(r"\.?(?:en|de)coder\.", layer.name)[0]
+    """``stages.3`` of the layer ``stages.3.encoder.0``; empty for those of U-Net and HED."""
+    return re.split(r"\.?(?:encoder|decoder|sides)\.|fuse", layer.name)[0]
 
 
 def layers_table(description: Description) -> Table:

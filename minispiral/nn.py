@@ -159,6 +159,27 @@ class Conv2d(Module):
         return y if self.b is None else y + self.b
 
 
+class ConvReLU(Module):
+    """Convolution with a bias and ReLU, ``(n, h, w, ci)`` to ``(n, oh, ow, co)``.
+
+    It runs as the block of convolution, batch norm and ReLU whose constant moments change
+    nothing: the bias is added where the other's shift would be, in the pass of the ReLU.
+    """
+
+    def __init__(
+        self, ci: int, co: int, rng: np.random.Generator, size: int, stride: int = 1, pad: int = 0
+    ) -> None:
+        super().__init__()
+        self.conv = Conv2d(ci, co, size, rng, stride, pad)
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        assert conv.b is not None
+        zeros, ones = np.zeros_like(conv.b.data), np.ones_like(conv.b.data)
+        function = ops.ConvNormReLU(0.0, conv.stride, conv.pad, moments=(zeros, ones))
+        return function(x, conv.w, Tensor(ones), conv.b)
+
+
 class BatchNorm(Module):
     """Batch norm over all axes but the last, of ``c`` channels (Ioffe and Szegedy 2015).
 
@@ -209,17 +230,27 @@ class BatchNorm(Module):
 
 
 class ConvNormReLU(Module):
-    """The paper's building block: 3 x 3 convolution at stride 2, batch norm, ReLU (Table 1).
+    """Convolution without a bias, batch norm and ReLU.
 
-    ``transpose`` makes it a decoder's block, which doubles the image. It runs as one fused
-    operation; ``fused = False`` runs the three plain ones instead, with the same result.
+    The paper's building block is 3 x 3 at stride 2 without padding (Table 1); ``transpose`` makes
+    it a decoder's block, which doubles the image. It runs as one fused operation;
+    ``fused = False`` runs the three plain ones instead, with the same result.
     """
 
     fused = True
 
-    def __init__(self, ci: int, co: int, rng: np.random.Generator, transpose: bool = False) -> None:
+    def __init__(
+        self,
+        ci: int,
+        co: int,
+        rng: np.random.Generator,
+        transpose: bool = False,
+        size: int = 3,
+        stride: int = 2,
+        pad: int = 0,
+    ) -> None:
         super().__init__()
-        self.conv = Conv2d(ci, co, 3, rng, stride=2, transpose=transpose, bias=False)
+        self.conv = Conv2d(ci, co, size, rng, stride, pad, transpose, bias=False)
         self.norm = BatchNorm(co)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -60,6 +60,37 @@ class Concatenate(Function):
         return tuple(part.copy() for part in np.split(gy, self.borders, self.axis))
 
 
+class EdgePad(Function):
+    def __init__(self, before: int, after: int) -> None:
+        self.before, self.after = before, after
+
+    def forward(self, x: Array) -> Array:
+        self.hw = x.shape[1:3]
+        rim = self.before, self.after
+        return np.pad(x, ((0, 0), rim, rim, (0, 0)), "edge")
+
+    def backward(self, gy: Array) -> Array:
+        for axis, n in enumerate(self.hw, 1):  # the first and the last row take in the rim
+            starts = np.r_[0, self.before + 1 : self.before + n]
+            gy = np.add.reduceat(gy, starts, axis)
+        return gy
+
+
+class Crop(Function):
+    def __init__(self, start: int, hw: tuple[int, int]) -> None:
+        rows, columns = (slice(start, start + n) for n in hw)
+        self.window = slice(None), rows, columns
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return x[self.window].copy()
+
+    def backward(self, gy: Array) -> Array:
+        gx = np.zeros(self.shape, gy.dtype)
+        gx[self.window] = gy
+        return gx
+
+
 # Elementwise functions
 
 
@@ -232,6 +263,19 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def concatenate(xs: Sequence[Tensor], axis: int = -1) -> Tensor:
     """Tensors side by side along an axis, the channels by default."""
     return Concatenate(axis)(*xs)
+
+
+def edge_pad(x: Tensor, before: int, after: int) -> Tensor:
+    """Repeat the outermost rows and columns of ``x (n, h, w, c)``.
+
+    The result is ``(n, before + h + after, before + w + after, c)``.
+    """
+    return EdgePad(before, after)(x)
+
+
+def crop(x: Tensor, start: int, hw: tuple[int, int]) -> Tensor:
+    """The ``(h, w)`` pixels of ``x`` from row ``start`` and column ``start`` on."""
+    return Crop(start, hw)(x)
 
 
 def relu(x: Tensor) -> Tensor:

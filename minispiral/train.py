@@ -12,13 +12,13 @@ import math
 import time
 import warnings
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minispiral import networks, tiling
+from minispiral import networks, pretrained, tiling
 from minispiral.checkpoint import Checkpoint, load, load_network, restore, save
 from minispiral.config import MAY_CHANGE, TrainConfig
 from minispiral.data import Batch, Pair, PatchSampler, PhotoStore, find_pairs, prefetch
@@ -66,7 +66,7 @@ def train(
     """
     run = Path(run)
     report = report or Reporter()
-    training = Training(config, run, report)
+    training = Training(config, run, report, resume)
     pairs = find_pairs(config.data)
     val_pairs = None if config.val is None else find_pairs(config.val)
     try:
@@ -89,6 +89,26 @@ def train(
         raise
 
 
+def _pretrained(
+    config: TrainConfig, run: Path, resume: bool
+) -> tuple[TrainConfig, pretrained.Weights | None]:
+    """``config`` with the kind of weights that ``init`` gives, and these where the run begins.
+
+    A run that goes on has them in its checkpoint: the file may be gone, and the option left out.
+    """
+    path = resumable(run) if resume else None
+    if config.network != "hed":
+        return config, None
+    if path is not None:
+        before = load(path).config
+        init, kind = config.init or before.get("init"), before.get("pretrained")
+        return replace(config, init=init, pretrained=kind), None
+    if config.init is None:
+        return config, None
+    weights = pretrained.read(config.init)
+    return replace(config, pretrained=weights.name), weights
+
+
 def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoStore]:
     return closing(PhotoStore(pairs, scratch=run, progress=report.prepared))
 
@@ -96,7 +116,10 @@ def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoSto
 class Training:
     """One run: its network, optimiser and generator, and where it stands."""
 
-    def __init__(self, config: TrainConfig, run: Path, report: Reporter) -> None:
+    def __init__(
+        self, config: TrainConfig, run: Path, report: Reporter, resume: bool = False
+    ) -> None:
+        config, weights = _pretrained(config, run, resume)
         self.config = config
         self.run = run
         self.report = report
@@ -106,9 +129,12 @@ class Training:
             depths=config.depths,
             connection=config.connection,
             width=config.width,
+            pretrained=config.pretrained,
             rng=self.rng.spawn(1)[0],
         )
         self.network.check_side(config.patch)
+        if weights is not None:
+            pretrained.copy_into(self.network, weights)
         self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
         self.random_state = self.rng.bit_generator.state
         self.step = 0
@@ -198,8 +224,12 @@ class Training:
 
     def _train(self, batch: Batch) -> None:
         """One step: forward, loss, backward, Adam."""
-        logits = self.network(Tensor(batch.x))
-        loss = LOSSES[self.config.loss](logits, batch.mask, **self.config.loss_parameters)
+        outputs = self.network.outputs(Tensor(batch.x))
+        losses = [
+            LOSSES[self.config.loss](logits, batch.mask, **self.config.loss_parameters)
+            for logits in outputs
+        ]
+        loss = sum(losses[1:], start=losses[0])
         value = loss.data.item()
         if math.isnan(value):
             raise self._diverged("loss", self.step + 1)
@@ -208,7 +238,7 @@ class Training:
         self.adam.step()
         self.step += 1
         self.random_state = batch.random_state
-        self.sums.add(value, logits.data, batch.mask)
+        self.sums.add(value, outputs[-1].data, batch.mask)
         self.batches_without_crack += not batch.mask.any()
         self.report.stepped(self.step, self.sums.loss, self.sums.f1)
 

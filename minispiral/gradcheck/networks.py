@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from minispiral import ops
 from minispiral.gradcheck.check import (
     AROUND_KINKS,
     EXACTLY,
@@ -20,7 +21,7 @@ from minispiral.gradcheck.operations import convolved, normalized
 from minispiral.losses import cross_entropy
 from minispiral.networks import Network, SpiralNet, build
 from minispiral.networks.spiral import EncoderDecoder
-from minispiral.nn import BatchNorm, Conv2d, ConvNormReLU
+from minispiral.nn import BatchNorm, Conv2d, ConvNormReLU, ConvReLU
 
 
 def layers() -> Iterator[Check]:
@@ -39,6 +40,7 @@ def layers() -> Iterator[Check]:
                 yield Check(
                     f"ConvNormReLU {kind}, {mode}", partial(_block, transpose, fused, training)
                 )
+    yield Check("ConvReLU", _conv_relu)
     yield Check("EncoderDecoder, depth 2", _encoder_decoder)
 
 
@@ -78,6 +80,17 @@ def _block(transpose: bool, fused: bool, training: bool, rng: Generator) -> Argu
     return {"function": block, "inputs": inputs, "oracle": oracle, "method": AROUND_KINKS}
 
 
+def _conv_relu(rng: Generator) -> Arguments:
+    layer = shaken(ConvReLU(3, 4, rng, size=3, pad=1), rng)
+
+    def oracle(x: Array) -> Array:
+        y: Array = convolved(False, 1, 1, x, layer.conv.w.data) + layer.conv.b.data
+        return np.maximum(y, 0)
+
+    inputs = {"x": numbers(rng, 2, 5, 6, 3)}
+    return {"function": layer, "inputs": inputs, "oracle": oracle, "method": AROUND_KINKS}
+
+
 def _encoder_decoder(rng: Generator) -> Arguments:
     module = shaken(EncoderDecoder(3, 2, 0.1, rng), rng)
     return {"function": module, "inputs": {"x": rng.uniform(-1, 1, (2, 11, 15, 3))}}
@@ -91,6 +104,9 @@ def networks() -> Iterator[Check]:
     yield Check("spiral 1-2 and cross-entropy", _under_a_loss)
     yield Check("unet, depth 3", partial(_small, "unet", (3,)))
     yield Check("wide-unet, depth 2", partial(_small, "wide-unet", (2,)))
+    for pretrained in (None, "vgg16"):
+        kind = "" if pretrained is None else f" for {pretrained}"
+        yield Check(f"hed{kind}, all outputs", partial(_hed, pretrained))
     for name in ("spiral", "unet"):
         yield Check(f"{name} 1-7, side 255", partial(_full, name))
 
@@ -110,6 +126,15 @@ def _spiral(
 def _small(name: str, depths: tuple[int, ...], rng: Generator) -> Arguments:
     network = shaken(build(name, depths=depths, width=0.05, rng=rng), rng)
     return {"function": network, "inputs": _pictures(network, rng)}
+
+
+def _hed(pretrained: str | None, rng: Generator) -> Arguments:
+    network = shaken(build("hed", width=0.03, pretrained=pretrained, rng=rng), rng)
+    return {
+        "function": lambda x: ops.concatenate(network.outputs(x)),
+        "inputs": _pictures(network, rng),
+        "module": network,
+    }
 
 
 def _under_a_loss(rng: Generator) -> Arguments:

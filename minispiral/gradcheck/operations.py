@@ -50,6 +50,9 @@ def operations() -> Iterator[Check]:
     yield Check("reshape", _reshape)
     for axis in (-1, 1):
         yield Check(f"concatenate along {axis}", partial(_concatenate, axis))
+    for hw in ((4, 3), (1, 1)):
+        yield Check(f"edge_pad {hw[0]}x{hw[1]}", partial(_edge_pad, hw))
+    yield Check("crop", _crop)
     for kernel_hw, stride, pad, hw in (
         ((3, 3), 2, 0, (7, 9)),
         ((3, 3), 2, 0, (8, 7)),  # with a remainder
@@ -128,6 +131,26 @@ def _concatenate(axis: int, rng: Generator) -> Arguments:
         "function": lambda a, b, c: ops.concatenate([a, b, c, a], axis),
         "inputs": dict(zip("abc", (numbers(rng, *shape) for shape in shapes), strict=True)),
         "oracle": lambda a, b, c: np.concatenate([a, b, c, a], axis),
+    }
+
+
+def _edge_pad(hw: tuple[int, int], rng: Generator) -> Arguments:
+    def oracle(x: Array) -> Array:
+        rows, columns = (np.clip(np.arange(-2, n + 3), 0, n - 1) for n in hw)
+        return x[:, rows][:, :, columns]
+
+    return {
+        "function": lambda x: ops.edge_pad(x, 2, 3),
+        "inputs": {"x": numbers(rng, 2, *hw, 3)},
+        "oracle": oracle,
+    }
+
+
+def _crop(rng: Generator) -> Arguments:
+    return {
+        "function": lambda x: ops.crop(x, 1, (4, 2)),
+        "inputs": {"x": numbers(rng, 2, 6, 5, 3)},
+        "oracle": lambda x: x[:, 1:5, 1:3],
     }
 
 

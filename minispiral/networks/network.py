@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from minispiral.errors import UserError
-from minispiral.nn import Conv2d, ConvNormReLU, Module
+from minispiral.nn import Conv2d, ConvNormReLU, ConvReLU, Module
+from minispiral.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Network(Module):
 
     A network that halves its picture ``d`` times by 3 x 3 convolutions at stride 2 without
     padding, and doubles it again, gives back the size it got only for sides ``2**d * k - 1`` with
-    ``k >= 2``. ``unit`` is that ``2**d``.
+    ``k >= 2``. ``unit`` is that ``2**d``; a network that pools keeps to the same sides.
     """
 
     unit: int
@@ -40,18 +41,24 @@ class Network(Module):
             f"not {side}: choose {' or '.join(map(str, nearest))}"
         )
 
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        """All maps of logits that training holds against the mask; the last is ``self(x)``."""
+        return [self(x)]
+
     def layers(self, side: int) -> list[LayerInfo]:
         """Every layer in order, for a square picture of this side."""
         raise NotImplementedError
 
 
-def layer_info(name: str, layer: Conv2d | ConvNormReLU, size: tuple[int, int, int]) -> LayerInfo:
+def layer_info(
+    name: str, layer: Conv2d | ConvNormReLU | ConvReLU, size: tuple[int, int, int]
+) -> LayerInfo:
     """Sizes and costs of one layer for an input of ``size (h, w, c)``.
 
     A tap of the kernel is one multiply-accumulate per channel pair and pixel of the *smaller*
     image, for a transposed convolution too.
     """
-    conv = layer.conv if isinstance(layer, ConvNormReLU) else layer
+    conv = layer if isinstance(layer, Conv2d) else layer.conv
     h, w, _ = size
     k = conv.w.shape[0]
     if conv.transpose:
@@ -61,9 +68,10 @@ def layer_info(name: str, layer: Conv2d | ConvNormReLU, size: tuple[int, int, in
         co = conv.w.shape[3]
         oh, ow = ((n + 2 * conv.pad - k) // conv.stride + 1 for n in (h, w))
     kind = "transposed conv" if conv.transpose else "conv"
+    behind = {ConvNormReLU: ", batch norm, ReLU", ConvReLU: ", ReLU"}.get(type(layer), "")
     return LayerInfo(
         name=name,
-        kind=f"{kind} {k}x{k}" + (", batch norm, ReLU" if layer is not conv else ""),
+        kind=f"{kind} {k}x{k}{behind}",
         input=size,
         output=(oh, ow, co),
         parameters=sum(p.data.size for p in layer.parameters()),
