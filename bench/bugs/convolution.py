@@ -23,7 +23,7 @@ CONVOLUTION = (
         "padding-uncut",
         "The gradient of a padded image is cut off in the wrong corner.",
         (Edit(conv2d.conv2d_input_grad, "[:, pad : pad + h, pad : pad + v]", "[:, :h, :v]"),),
-        checks=("conv2d 2x4, stride 1, pad 1, 5x6", "Conv2d"),
+        checks=("conv2d 2x4, stride 1, pad 1, 5x6", "Conv2d with bias"),
         clue="the gradient of x (2, 5, 6, 3)",
     ),
     Bug(
@@ -177,7 +177,7 @@ CONVOLUTION = (
                 "s * h + kh - 1 - 2 * p, s * v + kw - 1 - 2 * p",
             ),
         ),
-        checks=("conv_transpose2d 3x3, stride 2, pad 0, 7x9", "Conv2d transposed"),
+        checks=("conv_transpose2d 3x3, stride 2, pad 0, 7x9", "Conv2d transposed with bias"),
         clue="values: the output has shape (2, 16, 20, 3), its oracle (2, 15, 19, 3)",
     ),
     Bug(

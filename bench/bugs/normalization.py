@@ -145,7 +145,8 @@ NORMALIZATION = (
         "running-in-evaluation",
         "Evaluation moves the running variance.",
         (Edit(nn.BatchNorm.update, "if not self.training:", "if count == 0:"),),
-        test="test_running_statistics_go_a_tenth_of_the_way",
+        checks=("BatchNorm, evaluation",),
+        clue="derivative: along a direction of",
     ),
     Bug(
         "adam-uncorrected",
