@@ -357,8 +357,8 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
 def inspect(run: Path, photo: Path, out: Path, at: tuple[int, int] | None, size: int) -> None:
     """Draw the maps that the modules of RUN make of PHOTO (Fig. 3 of the paper).
 
-    Each map stands with its weight in the last 1 x 1 convolution, beside the photograph and the
-    probability of crack.
+    Each map of Spiral-Net, or side output of HED, stands with its weight in the last 1 x 1
+    convolution, beside the photograph and the probability of crack.
 
     \b
     Examples: minispiral inspect run bridge.jpg

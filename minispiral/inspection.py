@@ -1,4 +1,4 @@
-"""What a Spiral-Net sees on its way to the cracks: the maps of its modules (Fig. 3)."""
+"""What a network sees on its way to the cracks: Spiral-Net's maps (Fig. 3), HED's side outputs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from minispiral.checkpoint import load_network
 from minispiral.errors import UserError
 from minispiral.figures import side_by_side
 from minispiral.kernels import parallel
-from minispiral.networks import Network, SpiralNet
+from minispiral.networks import HED, Network, SpiralNet
 from minispiral.ops import sigmoid
 from minispiral.photos import read_photo, scaled, write_picture
 from minispiral.tensor import Tensor, no_grad
@@ -130,15 +130,20 @@ def look(
 
 
 def _check_has_maps(network: Network, run: Path | str) -> None:
-    if not isinstance(network, SpiralNet):
+    if not isinstance(network, SpiralNet | HED):
         raise UserError(
             f"{run} holds a U-Net, which makes no maps on its way to the cracks; give a run of a "
-            "Spiral-Net."
+            "Spiral-Net or of HED."
         )
 
 
 def _maps(network: Network, x: Tensor) -> tuple[list[str], list[Tensor], Tensor]:
-    """Titles and maps of all modules, and the logits."""
+    """Titles and maps of all modules or stages, and the logits."""
+    if isinstance(network, HED):
+        *sides, logits = network.outputs(x)
+        weights = network.fuse.w.data[0, 0, :, 0]
+        titles = [f"side output {k} ({weight:+.3f})" for k, weight in enumerate(weights, start=1)]
+        return titles, sides, logits
     assert isinstance(network, SpiralNet)
     maps = network.maps(x)
     titles = [

@@ -1,4 +1,4 @@
-"""The maps of a Spiral-Net: those it mixes, where they are, and a picture that shows them."""
+"""The maps of a network: those it mixes, where they are, and a picture that shows them."""
 
 from pathlib import Path
 
@@ -40,6 +40,22 @@ def test_the_maps_and_their_weights_make_the_probability(
     logits = maps @ network.mix.w.data[0, 0, :, 0] + network.mix.b.data
     np.testing.assert_allclose(inspection.probability, 1 / (1 + np.exp(-logits)), atol=1e-5)
     np.testing.assert_allclose(inspection.probability, tiling.predict(network, photo), atol=1e-5)
+
+
+def test_side_outputs_of_hed_and_their_weights_make_the_probability(rng) -> None:
+    hed = build("hed", width=0.03, rng=rng).eval()
+    for p in hed.parameters():
+        p.data += rng.normal(0, 0.1, p.shape).astype(np.float32)
+    photo, _ = make_photo(rng, 61, 90)
+    inspection = look(hed, photo)
+    assert [stage.title[:13] for stage in inspection.stages] == [
+        f"side output {k}" for k in range(1, 6)
+    ]
+    maps = np.stack([stage.values for stage in inspection.stages], axis=-1)
+    logits = maps @ hed.fuse.w.data[0, 0, :, 0] + hed.fuse.b.data
+    np.testing.assert_allclose(inspection.probability, 1 / (1 + np.exp(-logits)), atol=1e-5)
+    assert np.ptp(inspection.probability) > 0
+    assert inspection.picture().ndim == 3
 
 
 @pytest.mark.parametrize("at", [(0, 0), (100, 77), (310, 199)])
