@@ -142,6 +142,16 @@ NORMALIZATION = (
         test="test_running_statistics_go_a_tenth_of_the_way",
     ),
     Bug(
+        "running-count-of-input",
+        "The fused block counts the pixels of its input for the unbiased variance of its output.",
+        (
+            Edit(
+                nn.ConvNormReLU.forward, "y.data.size // y.shape[-1]", "x.data.size // x.shape[-1]"
+            ),
+        ),
+        test="test_the_fused_block_keeps_the_statistics_of_the_plain_one",
+    ),
+    Bug(
         "running-in-evaluation",
         "Evaluation moves the running variance.",
         (Edit(nn.BatchNorm.update, "if not self.training:", "if count == 0:"),),

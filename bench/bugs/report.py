@@ -60,17 +60,14 @@ def caught(name: str, all_tests: bool) -> dict[str, Any]:
 
 def gradcheck(names: list[str]) -> dict[str, Any]:
     """The exit code of ``minispiral gradcheck``, the first check that failed and how many did."""
-    result = CliRunner().invoke(main, ["gradcheck", *names, "--json"])
-    row = {"exit_code": result.exit_code, "check": "", "problem": "", "failed": 0}
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        return row | {"problem": f"{type(result.exception).__name__}: {result.exception}"}
+    command = ["gradcheck", *names, "--json"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
     failed = [check for check in json.loads(result.stdout)["checks"] if not check["passed"]]
-    if not failed:
-        return row
-    problem = failed[0]["problems"][0]
-    return row | {
-        "check": failed[0]["name"],
-        "problem": f"{problem['rule']}: {problem['message']}",
+    problems = [problem for check in failed for problem in check["problems"]]
+    return {
+        "exit_code": result.exit_code,
+        "check": failed[0]["name"] if failed else "",
+        "problem": "{rule}: {message}".format_map(problems[0]) if problems else "",
         "failed": len(failed),
     }
 
@@ -106,12 +103,11 @@ def table(rows: Iterable[dict[str, Any]]) -> Table:
     shown.add_column("caught first by")
     for row in rows:
         tests = row["tests"] or []
-        said = f"{row['check']}: {row['problem']}" if row["check"] else row["problem"]
         shown.add_row(
             row["bug"] or "none",
             str(row["exit_code"]),
             str(row["failed"]),
             "" if row["tests"] is None else str(len(tests)),
-            shorten(said or ", ".join(tests), 150),
+            shorten(f"{row['check']}: {row['problem']}" if row["check"] else ", ".join(tests), 150),
         )
     return shown
