@@ -24,7 +24,7 @@ def test_the_derivation_by_hand_agrees_entry_by_entry(rng, share):
     found = jacobian(pseudo_f1, logits, mask)
     expected = skew_by_hand(logits, mask)
     np.testing.assert_allclose(found - found.T, expected, atol=1e-14 * np.abs(found).max())
-    assert asymmetry(found) > 1e-3
+    assert asymmetry(found) > 1e-9  # little where all probabilities are near 0 and 1
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, f1_loss])
