@@ -180,6 +180,13 @@ TAPE = (
         clue="the gradient of b (2, 3, 1)",
     ),
     Bug(
+        "relu-in-place",
+        "ReLU overwrites its input, which a second call would not show.",
+        (Edit(ops.ReLU.forward, "np.maximum(x, 0)", "np.maximum(x, 0, out=x)"),),
+        checks=("relu",),
+        clue="inputs stay: x was modified",
+    ),
+    Bug(
         "relu-shifted",
         "ReLU lets the gradient through a little below zero.",
         (Edit(ops.ReLU.backward, "self.x > 0", "self.x > -0.005"),),

@@ -60,7 +60,8 @@ class Subject:
         self.values = [value.copy() for value in self.values]
 
     def value(self, values: Sequence[Array]) -> Array:
-        """The output for these values, real or complex."""
+        """The output for these values, real or complex, which stay as they are."""
+        values = [value.copy() for value in values]
         with no_grad(), self._holding(values[self.arguments :]):
             y = self.function(*map(Tensor, values[: self.arguments]))
         if not isinstance(y, Tensor):
