@@ -74,7 +74,9 @@ def score(run: Path, test: Path) -> dict[str, Any]:
         if joint_masks is not None:
             joints = read_mask(joint_masks[pair.name])
             alarms += count(probability >= photos[-1].threshold, crack, joints)
-    config = {name: value for name, value in last.config.items() if name not in ("data", "val")}
+    # where the photographs lie may change, and `pretrained` follows from `init`
+    left_out = ("data", "val", "pretrained")
+    config = {name: value for name, value in last.config.items() if name not in left_out}
     return {
         "scores": summarize(photos).as_dict(),
         "false_alarms_on_joints": alarms.joint_rate,

@@ -23,7 +23,6 @@ from bench.worker import ROOT
 from minispiral.data import find_pairs, read_pair
 from minispiral.errors import UserError
 from minispiral.files import write_text
-from minispiral.networks import NETWORKS
 from minispiral.photos import write_picture
 from minispiral.progress import TerminalReporter
 from minispiral.train import TrainConfig
@@ -194,9 +193,7 @@ def available(table: Table, order: Order) -> tuple[str, list[Row]]:
     full_width = BUDGETS[order.budget].options.get("width", 1.0) == 1
     reasons, rows = [], []
     for row in table.rows:
-        if row.options["network"] not in NETWORKS:
-            reasons.append(f"This version of minispiral has no network {row.options['network']}.")
-        elif row.pretrained and not full_width:
+        if row.pretrained and not full_width:
             reasons.append("VGG-16 weights fit a HED of full width alone: --budget gpu or paper.")
         elif row.pretrained and order.vgg is None:
             reasons.append("A fine-tuned HED needs VGG-16 weights: give their file with --vgg.")

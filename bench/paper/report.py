@@ -97,8 +97,7 @@ def markdown(table: Table, facts: dict[str, Any], rows: Sequence[dict[str, Any]]
     for row in rows:
         cells = list(row["labels"].values())
         if table.parameters is not None:
-            count = row["parameters"]
-            cells += [_number(count and count / 2**20), f"{row['paper_parameters']}"]
+            cells += [_number(row["parameters"] / 2**20), f"{row['paper_parameters']}"]
         for score in table.scores:
             ours = _spread(row["mean"][COLUMNS[score]], row["spread"][COLUMNS[score]])
             cells += [ours, _number(row["paper"][score])]
