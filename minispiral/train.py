@@ -96,10 +96,9 @@ def _pretrained(
 
     A run that goes on has them in its checkpoint: the file may be gone, and the option left out.
     """
-    path = resumable(run) if resume else None
     if config.network != "hed":
         return config, None
-    if path is not None:
+    if resume and (path := resumable(run)) is not None:
         before = load(path).config
         init, kind = config.init or before.get("init"), before.get("pretrained")
         return replace(config, init=init, pretrained=kind), None

@@ -1,6 +1,10 @@
 """Small datasets and runs for tests of the commands."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
@@ -9,6 +13,8 @@ from PIL import Image
 
 from minispiral.cli import main
 from minispiral.demo import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # A network, patches and steps that train in a second; sides are 4 * k - 1.
 NETWORK = ["--depths", "1-2", "--width", "0.06"]
@@ -79,6 +85,19 @@ def make_trained(folder: Path, photos: int = 3, without_crack: int = 0) -> Path:
     make_dataset(folder / "data", np.random.default_rng(), photos, without_crack)
     assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
     return folder
+
+
+def measurement(*words: object) -> dict[str, Any]:
+    """The JSON object that ``python -m bench words... --json`` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, words), "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def refusal(result: Result, exit_code: int = 1) -> str:

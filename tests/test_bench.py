@@ -1,13 +1,7 @@
 """The benchmark runs and counts what it says it counts."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from small import measurement
 
 
 def step_gflop(batch: int, side: int) -> float:
@@ -28,15 +22,7 @@ def step_gflop(batch: int, side: int) -> float:
 
 def test_step_prints_one_json_object() -> None:
     size = ["--batch", "2", "--width", "0.001", "--repeats", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "step", *size, "--no-torch", "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = measurement("step", *size, "--no-torch")
     assert report["gflop_per_step"] == pytest.approx(step_gflop(batch=2, side=255), rel=1e-12)
     assert report["torch"] is None
     ours = report["minispiral"]

@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 import zlib
 from functools import cache
 from pathlib import Path
@@ -11,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small import measurement
 
 from bench import twin
 from bench.__main__ import main
 from bench.twin_task import TASKS, Step, Task, batch, uniform
 
-ROOT = Path(__file__).resolve().parents[1]
-GOLDEN = ROOT / "tests" / "golden" / "torch_steps.json"
+GOLDEN = Path(__file__).parent / "golden" / "torch_steps.json"
 
 
 @cache
@@ -85,15 +83,7 @@ def test_batches_differ_and_every_picture_has_a_crack() -> None:
 
 def test_twin_prints_one_json_object() -> None:
     pytest.importorskip("torch")
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "twin", "--steps", "1", "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = measurement("twin", "--steps", 1)
     assert report["agree"]
     assert report["networks"].keys() == TASKS.keys()
     for network in report["networks"].values():

@@ -175,7 +175,8 @@ def _watch(function: Function, problems: list[Problem]) -> None:
         result = backward(gy)
         if not np.array_equal(gy, before, equal_nan=True):
             problems.append(Problem("gy stays", f"{name}.backward modified its gy"))
-        gradients = [g for g in (result if isinstance(result, tuple) else (result,)) if _is(g)]
+        results = result if isinstance(result, tuple) else (result,)
+        gradients = [g for g in results if isinstance(g, np.ndarray)]  # None where none is wanted
         if any(np.shares_memory(a, b) for a, b in combinations(gradients, 2)):
             problems.append(Problem("no aliases", f"two gradients of {name}.backward share memory"))
         if any(np.shares_memory(g, x) for g in gradients for x in inputs):
@@ -185,7 +186,3 @@ def _watch(function: Function, problems: list[Problem]) -> None:
         return result
 
     function.backward = watched  # type: ignore[method-assign]
-
-
-def _is(gradient: object) -> bool:
-    return isinstance(gradient, np.ndarray)
