@@ -18,7 +18,7 @@ moments about the mean of the tile they are in. A batch of 32 images of 255 x 25
 nothing that float32 can hold, whatever the mean.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ from numpy.typing import DTypeLike, NDArray
 from . import parallel
 
 Array = NDArray[Any]
+
+_BROADCAST = 8192  # elements of a row from which NumPy broadcasts at the speed of its plain loops
 
 
 class Moments(NamedTuple):
@@ -48,7 +50,7 @@ def tile_moments(rows: Array) -> Moments:
     """Moments of a tile ``(m, c)`` small enough to stay in cache."""
     mean = (_column_sums(rows) / len(rows)).astype(rows.dtype)
     centred = parallel.scratch(rows.shape, rows.dtype, "centred")
-    np.subtract(rows, mean, out=centred)
+    _by_channel(np.subtract, rows, _repeated(mean), centred)
     # What rounding left of the mean: the centred values sum to nearly, not exactly, zero.
     shift = _column_sums(centred) / len(rows)
     np.multiply(centred, centred, out=centred)
@@ -59,20 +61,17 @@ def tile_moments(rows: Array) -> Moments:
 def merge_moments(channels: Iterable[Sequence[Any]], dtype: DTypeLike) -> tuple[Array, Array]:
     """Mean and biased variance from the moments of tiles, one sequence of tiles per channel range.
 
-    ``M2 = M2_a + M2_b + d**2 * n_a * n_b / (n_a + n_b)`` with ``d`` the distance of the means
-    (Chan, Golub and LeVeque 1979), in the order of the tiles.
+    The squared distances from the mean of all are those from a tile's own mean and, for each of
+    its values, that of the two means: ``sum_t squares_t + n_t * (mean_t - mean)**2``.
     """
     means, variances = [], []
     for tiles in channels:
-        count, mean, squares = tiles[0]
-        for n, tile_mean, tile_squares in tiles[1:]:
-            distance = tile_mean - mean
-            total = count + n
-            mean = mean + distance * (n / total)
-            squares = squares + tile_squares + distance**2 * (count * n / total)
-            count = total
+        counts, tile_means, squares = (np.array(part) for part in zip(*tiles, strict=True))
+        values = counts.sum()
+        mean = counts @ tile_means / values
+        squares = squares.sum(0) + counts @ (tile_means - mean) ** 2
         means.append(mean)
-        variances.append(np.maximum(squares, 0) / count)
+        variances.append(np.maximum(squares, 0) / values)
     return np.concatenate(means).astype(dtype), np.concatenate(variances).astype(dtype)
 
 
@@ -86,6 +85,15 @@ def normalize_relu(
 ) -> Array:
     """``max(normalize(x), 0)`` in one pass."""
     return _normalize(x, mean, var, gamma, beta, eps, relu=True)
+
+
+def scale_shift_relu(x: Array, scale: Array, shift: Array) -> None:
+    """``max(scale * x + shift, 0)`` in place of ``x (..., c)``, on the calling thread.
+
+    This is `normalize_relu` with the vectors that `scale_shift` made, for a tile in cache.
+    """
+    rows = x.reshape(-1, x.shape[-1]) if x.flags.c_contiguous else x
+    _scale_shift(rows, _repeated(scale), _repeated(shift), rows, relu=True)
 
 
 def normalize_grad(
@@ -126,17 +134,21 @@ def _normalize(
     _check_vectors(x, mean, var, gamma, beta)
     y = parallel.empty(x.shape, x.dtype)
     rows, out_rows = _rows(x), _rows(y)
-    scale, shift = _scale_shift(x.dtype, mean, var, gamma, beta, eps)
+    scale, shift = map(_repeated, scale_shift(x.dtype, mean, var, gamma, beta, eps))
 
     def work(tile: slice) -> None:
-        out = out_rows[tile]
-        np.multiply(rows[tile], scale, out=out)
-        out += shift
-        if relu:
-            np.maximum(out, 0, out=out)
+        _scale_shift(rows[tile], scale, shift, out_rows[tile], relu)
 
     parallel.run(work, parallel.row_tiles(*rows.shape))
     return y
+
+
+def _scale_shift(rows: Array, scale: Array, shift: Array, out: Array, relu: bool) -> None:
+    """``scale * rows + shift`` with the vectors of `_repeated`, and ReLU behind it."""
+    _by_channel(np.multiply, rows, scale, out)
+    _by_channel(np.add, out, shift, out)
+    if relu:  # NumPy's maximum is slow with a single number
+        _by_channel(np.maximum, out, np.zeros_like(shift), out)
 
 
 def _normalize_grad(
@@ -156,46 +168,43 @@ def _normalize_grad(
     gx = parallel.empty(x.shape, x.dtype)
     rows, gy_rows, gx_rows = _rows(x), _rows(gy), _rows(gx)
     m = len(rows)
-    scale, shift = _scale_shift(x.dtype, mean, var, gamma, beta, eps)
+    scale, shift = scale_shift(x.dtype, mean, var, gamma, beta, eps)
+    scale, negative_shift = _repeated(scale), _repeated(-shift)
     inv = 1 / np.sqrt(var.astype(np.float64) + eps)
 
-    def masked(tile: slice, out: Array) -> Array:
-        """The gradient before the ReLU: ``gy`` where the output was positive, else zero."""
-        if not relu:
-            return gy_rows[tile]
-        np.multiply(rows[tile], scale, out=out)
-        return np.multiply(gy_rows[tile], out > -shift, out=out)
-
     def sums(tile: slice) -> tuple[Array, Array]:
-        g = masked(tile, parallel.scratch(rows[tile].shape, x.dtype, "masked"))
-        centred = parallel.scratch(g.shape, x.dtype, "centred")
-        np.subtract(rows[tile], mean, out=centred)
-        np.multiply(centred, g, out=centred)
-        return _column_sums(g), _column_sums(centred)
+        """Of the gradient before the ReLU and of its product with x; it is left in gx."""
+        g = gy_rows[tile]
+        if relu:
+            out = _by_channel(np.multiply, rows[tile], scale, gx_rows[tile])
+            positive = parallel.scratch(out.shape, np.bool_, "positive")
+            _by_channel(np.greater, out, negative_shift, positive)
+            g = np.multiply(g, positive, out=out)
+        weighted = parallel.scratch(g.shape, x.dtype, "weighted")
+        return _column_sums(g), _column_sums(np.multiply(rows[tile], g, out=weighted))
 
     parts = parallel.run(sums, parallel.row_tiles(*rows.shape))
     gbeta = np.add.reduce([part[0] for part in parts], 0)
-    ggamma = np.add.reduce([part[1] for part in parts], 0) * inv
+    ggamma = (np.add.reduce([part[1] for part in parts], 0) - mean * gbeta) * inv
 
     # gx = a*g + b*x + d, the formula above sorted by what changes from pixel to pixel
     a = gamma * inv
     b = 0 * a if constant else -a * inv * ggamma / m
     d = 0 * a if constant else -a * gbeta / m - b * mean
-    a, b, d = (vector.astype(x.dtype) for vector in (a, b, d))
+    a, b, d = (_repeated(vector.astype(x.dtype)) for vector in (a, b, d))
 
     def apply(tile: slice) -> None:
         out = gx_rows[tile]
-        np.multiply(masked(tile, out), a, out=out)
-        slope = parallel.scratch(out.shape, x.dtype, "centred")
-        np.multiply(rows[tile], b, out=slope)
-        out += slope
-        out += d
+        _by_channel(np.multiply, out if relu else gy_rows[tile], a, out)
+        weighted = parallel.scratch(out.shape, x.dtype, "weighted")
+        out += _by_channel(np.multiply, rows[tile], b, weighted)
+        _by_channel(np.add, out, d, out)
 
     parallel.run(apply, parallel.row_tiles(*rows.shape))
     return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
 
 
-def _scale_shift(
+def scale_shift(
     dtype: DTypeLike, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
 ) -> tuple[Array, Array]:
     """Batch norm as ``scale * x + shift``, worked out in float64."""
@@ -222,6 +231,27 @@ def _column_sums(rows: Array) -> Array:
     rest = ones[: len(rows) - whole] @ rows[whole:]
     sums: Array = np.add.reduce(blocks, 0, dtype=_wide(rows)) + rest
     return sums
+
+
+def _repeated(vector: Array) -> Array:
+    """The vector over and over, as `_by_channel` wants it."""
+    return np.tile(vector, -(-_BROADCAST // len(vector)))
+
+
+def _by_channel(operation: Callable[..., Any], rows: Array, repeated: Array, out: Array) -> Array:
+    """``operation(rows, vector, out=out)`` of ``rows (m, c)`` and a vector ``(c,)``, repeated.
+
+    Broadcast to rows of a few hundred channels, NumPy takes twice the time.
+    """
+    if not rows.flags.c_contiguous:
+        operation(rows, repeated[: rows.shape[-1]], out=out)
+        return out
+    flat, result = rows.reshape(-1), out.reshape(-1)
+    size = len(repeated)
+    whole = flat.size // size * size
+    operation(flat[:whole].reshape(-1, size), repeated, out=result[:whole].reshape(-1, size))
+    operation(flat[whole:], repeated[: flat.size - whole], out=result[whole:])
+    return out
 
 
 def _rows(x: Array) -> Array:

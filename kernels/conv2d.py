@@ -24,7 +24,7 @@ as in a network's inner layers, threads share the *channels*, so that the large 
 once for the whole batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,11 +36,13 @@ from . import batchnorm, parallel
 from .batchnorm import Moments, merge_moments, tile_moments
 
 Array = NDArray[Any]
+Finish = Callable[..., Moments | None]
 
 _TILE = 800_000  # elements of the windows in a tile
 _CACHED_WEIGHTS = 400_000  # elements of the weights up to which threads share the pixels
 _SHARED_WINDOWS = 6_000_000  # elements of the windows gathered at once where they do not
 _PARTIAL_SUMS = 8  # partial weight gradients where threads share the pixels
+_NARROW = 16  # elements that are too few to be worth a loop of their own
 
 
 class _Tile(NamedTuple):
@@ -50,12 +52,20 @@ class _Tile(NamedTuple):
     rows: slice
 
 
-def conv2d(x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = False) -> Any:
+def conv2d(
+    x: Array,
+    w: Array,
+    stride: int = 1,
+    pad: int = 0,
+    moments: bool = False,
+    scale_shift: tuple[Array, Array] | None = None,
+) -> Any:
     """Slide the kernel over the image: ``x (n, h, w, big)`` to ``y (n, oh, ow, small)``.
 
-    ``oh = (h + 2*pad - kh) // stride + 1``, likewise ``ow``. With ``moments`` the result is
-    ``(y, mean, var)``: mean and biased variance of each output channel, ``(small,)``, summed
-    while each tile is still in cache. ValueError for shapes that do not fit.
+    ``oh = (h + 2*pad - kh) // stride + 1``, likewise ``ow``. Two things can be done with each part
+    of the output while it is in cache. With ``scale_shift``, two vectors ``(small,)``, it becomes
+    ``max(scale * y + shift, 0)``. With ``moments`` the result is ``(y, mean, var)``: mean and
+    biased variance of each channel, ``(small,)``. ValueError for shapes that do not fit.
     """
     kh, kw, big, small = _check_weights(w)
     _check_dtypes(x, w)
@@ -63,15 +73,16 @@ def conv2d(x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = Fa
     n, oh, ow = windows.shape[:3]
     y = parallel.empty((n, oh, ow, small), x.dtype)
     weights = w.reshape(-1, small)  # (kh*kw*big, small)
+    finish = _finisher(moments, scale_shift)
 
     def multiply_tile(tile: _Tile) -> Moments | None:
         out = y[tile].reshape(-1, small)
         np.matmul(_gather(windows, tile), weights, out=out)
-        return tile_moments(out) if moments else None
+        return finish(out)
 
     def multiply_channels(rows: Array, out: Array, k: slice) -> Moments | None:
         np.matmul(rows, weights[:, k], out=out[:, k])
-        return tile_moments(out[:, k]) if moments else None
+        return finish(out[:, k], k)
 
     if weights.size <= _CACHED_WEIGHTS:
         channels = [slice(0, small)]
@@ -130,7 +141,7 @@ def conv2d_weight_grad(
         for images, rows in _gathered_groups(windows):
             g = gy[images].reshape(-1, small)
             multiply = partial(multiply_channels, rows, g, images.start == 0)
-            parallel.run(multiply, parallel.slices(len(weights), 768))
+            parallel.run(multiply, parallel.even_slices(len(weights), 768))
     return gw
 
 
@@ -141,12 +152,12 @@ def conv2d_input_grad(
     stride: int = 1,
     pad: int = 0,
     moments: bool = False,
+    scale_shift: tuple[Array, Array] | None = None,
 ) -> Any:
     """The adjoint of `conv2d`: ``gy (n, oh, ow, small)`` to ``gx (n, *out_hw, big)``.
 
-    Images of several sizes have the same ``(oh, ow)``, so ``out_hw`` says which is meant. With
-    ``moments`` the result is ``(gx, mean, var)`` as for `conv2d`. ValueError for shapes
-    that do not fit.
+    Images of several sizes have the same ``(oh, ow)``, so ``out_hw`` says which is meant. For
+    ``moments`` and ``scale_shift (big,)`` see `conv2d`. ValueError for shapes that do not fit.
     """
     kh, kw, big, small = _check_weights(w)
     _check_dtypes(gy, w)
@@ -157,74 +168,138 @@ def conv2d_input_grad(
         raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
     if stride == 1 and kh == kw > max(pad, 1):  # a convolution too, and to gather is faster
         turned = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))
-        return conv2d(gy, turned, 1, kh - 1 - pad, moments)
+        return conv2d(gy, turned, 1, kh - 1 - pad, moments, scale_shift)
     if pad:
-        out_hw = (h + 2 * pad, v + 2 * pad)
-        gx = conv2d_input_grad(gy, w, out_hw, stride)[:, pad : pad + h, pad : pad + v].copy()
+        gx = conv2d_input_grad(gy, w, (h + 2 * pad, v + 2 * pad), stride, 0, False, scale_shift)
+        gx = gx[:, pad : pad + h, pad : pad + v].copy()
         return (gx, *batchnorm.moments(gx)) if moments else gx
     gy = np.ascontiguousarray(gy)
     gx = parallel.empty((n, h, v, big), gy.dtype)
-    # Few channels at a time make a tile of many rows, of which fewer border on another tile.
-    cached = w.size <= _CACHED_WEIGHTS
-    channels = parallel.slices(big, 64 if cached else big)
-    size = _TILE if cached else 2 * _TILE
-    # each (small, kh*kw*channels); no copy where it is the whole of a contiguous w
-    transposed = [w[:, :, c].reshape(-1, small).T for c in channels]
-
-    def scatter(task: tuple[int, _Tile]) -> Moments | None:
-        """Finish the rows ``stride * tile.rows`` of gx from all rows of gy that reach them."""
-        k, (images, rows) = task
-        c = channels[k]
-        start, stop = max(rows.start - (kh - 1) // stride, 0), min(rows.stop, oh)
-        g = gy[images, start:stop]
-        products = parallel.scratch((*g.shape[:3], kh, kw, c.stop - c.start), gy.dtype)
-        np.matmul(
-            g.reshape(-1, small),
-            transposed[k],
-            out=products.reshape(-1, transposed[k].shape[1]),
-        )
-        out = gx[images, stride * rows.start : stride * rows.stop, :, c]
-        _fold(products, out, stride, rows.start - start)
-        return tile_moments(out.reshape(-1, c.stop - c.start)) if moments else None
-
-    bands = (n, -(-h // stride), ow, kh, kw * (channels[0].stop - channels[0].start))
-    tasks = [(k, tile) for k in range(len(channels)) for tile in _tiles(bands, size)]
-    parts = parallel.run(scatter, tasks)
-    if not moments:
-        return gx
-    by_channels = [parts[s] for s in parallel.slices(len(parts), len(parts) // len(channels))]
-    return gx, *merge_moments(by_channels, gy.dtype)
+    weights = w.reshape(-1, small)  # (kh*kw*big, small)
+    share = _share_pixels if w.size <= _CACHED_WEIGHTS else _share_channels
+    parts = share(gy, weights, gx, (kh, kw), stride, _finisher(moments, scale_shift))
+    return (gx, *merge_moments(parts, gy.dtype)) if moments else gx
 
 
-def _fold(products: Array, out: Array, stride: int, skip: int) -> None:
+def _finisher(moments: bool, scale_shift: tuple[Array, Array] | None) -> Finish:
+    """What to do with a part ``(..., c)`` of an output, and which channels it has, once it is
+    there and still in cache: scale, shift and ReLU, or its moments, which are the result."""
+
+    def finish(out: Array, channels: slice = slice(None)) -> Moments | None:
+        if scale_shift is not None:
+            scale, shift = scale_shift
+            batchnorm.scale_shift_relu(out, scale[channels], shift[channels])
+        return tile_moments(out.reshape(-1, out.shape[-1])) if moments else None
+
+    return finish
+
+
+def _share_pixels(
+    gy: Array,
+    weights: Array,
+    gx: Array,
+    kernel_hw: tuple[int, int],
+    stride: int,
+    finish: Finish,
+) -> list[list[Any]]:
+    """Write the adjoint into ``gx``, each thread some of the pixels; returns what was finished.
+
+    A tile of gy reaches ``kh - stride`` rows into the tile below. These rows are kept apart until
+    both tiles are done, so that no two threads write to one row.
+    """
+    n, oh, ow, small = gy.shape
+    (kh, kw), (h, v, big) = kernel_hw, gx.shape[1:]
+    overlap = max(kh - stride, 0)
+    tiles = _tiles((n, oh, ow, kh, kw * big), _TILE, overlap // stride + 1)
+    borders = sorted({tile.rows.stop for tile in tiles})[:-1] if overlap else []
+    beyond = parallel.empty((len(borders), n, overlap, v, big), gy.dtype)
+
+    def scatter(tile: _Tile) -> Moments | None:
+        g = gy[tile]
+        products = parallel.scratch((*g.shape[:3], kh, kw, big), gy.dtype)
+        np.matmul(g.reshape(-1, small), weights.T, out=products.reshape(-1, len(weights)))
+        start, stop = stride * tile.rows.start, stride * tile.rows.stop
+        out = gx[tile.images, start : h if tile.rows.stop == oh else stop]
+        _fold(products, out, stride)
+        if tile.rows.stop in borders:
+            below = beyond[borders.index(tile.rows.stop), tile.images]
+            _fold(products, below, stride, g.shape[1])
+        return finish(out[:, overlap if start else 0 :])
+
+    def add_beyond(border: int) -> Moments | None:
+        start = stride * borders[border]
+        rows = gx[:, start : start + overlap]
+        rows += beyond[border]
+        return finish(rows)
+
+    return [parallel.run(scatter, tiles) + parallel.run(add_beyond, range(len(borders)))]
+
+
+def _share_channels(
+    gy: Array,
+    weights: Array,
+    gx: Array,
+    kernel_hw: tuple[int, int],
+    stride: int,
+    finish: Finish,
+) -> list[list[Any]]:
+    """Write the adjoint into ``gx``, each thread some channels; returns what was finished."""
+    n, oh, ow, small = gy.shape
+    big = gx.shape[-1]
+
+    def multiply(g: Array, products: Array, k: slice) -> None:
+        np.matmul(g, weights[k].T, out=products[:, k])
+
+    def scatter(products: Array, images: slice, k: slice) -> Moments | None:
+        out = gx[images, ..., k]
+        _fold(products.reshape(-1, oh, ow, *kernel_hw, big)[..., k], out, stride)
+        return finish(out, k)
+
+    parts = []
+    for images in parallel.slices(n, max(1, _SHARED_WINDOWS // (oh * ow * len(weights)))):
+        g = gy[images].reshape(-1, small)
+        products = parallel.empty((len(g), len(weights)), gy.dtype)
+        parallel.run(partial(multiply, g, products), parallel.even_slices(len(weights), 768))
+        channels = parallel.even_slices(big, 256)
+        parts.append(parallel.run(partial(scatter, products, images), channels))
+    return [list(part) for part in zip(*parts, strict=True)]
+
+
+def _fold(products: Array, out: Array, stride: int, skip: int = 0) -> None:
     """Add each product where its tap of the kernel puts it.
 
     ``products (n, a, b, kh, kw, c)`` at ``(a, b, i, j)`` belongs to the pixel
     ``(stride * (a - skip) + i, stride * b + j)`` of ``out (n, h, w, c)``.
 
-    ``stride`` taps side by side fill ``stride`` neighbouring pixels at once. The first taps to
-    reach a pixel write and the others add, so that only the rim that they leave out is filled
-    with zeros first.
+    ``stride`` taps side by side fill as many neighbouring pixels at once, since NumPy's loops run
+    along the last axis; those of a single channel come one by one, so that the loop runs along
+    the row. The first taps to reach a pixel write and the others add, so that only the rim that
+    they leave out is filled with zeros first.
     """
-    ow, kh, kw = products.shape[2:5]
-    sparse = min(kh, kw) < stride  # pixels that no tap reaches lie between the others
+    ow, kh, kw, c = products.shape[2:]
+    together = kw // stride * stride if c > 1 else 0
+    taps = [*parallel.slices(together, stride), *(slice(j, j + 1) for j in range(together, kw))]
+    sparse = kh < stride or kw < stride  # pixels that no tap reaches lie between the others
     if sparse:
         out[...] = 0
     for i in range(kh):
         rows = out[:, i % stride :: stride]
         target, source = _overlap(rows.shape[1], products.shape[1], i // stride - skip)
-        for j in range(0, kw, stride):
-            taps = products[:, source, :, i, j : j + stride]  # (n, a, b, taps, c)
-            pixels = rows[:, target, j:]
-            sn, sh, sw, sc = pixels.strides
-            pixels = as_strided(pixels, taps.shape, (sn, sh, stride * sw, sw, sc))
-            if i < stride and j == 0 and not sparse:
-                rows[:, : target.start] = 0
-                rows[:, target.stop :] = 0
-                rows[:, target, stride * ow :] = 0
-                pixels[...] = taps
+        if i < stride and not sparse:
+            rows[:, : target.start] = 0
+            rows[:, target.stop :] = 0
+            rows[:, target, stride * ow :] = 0
+        for tap in taps:
+            values = products[:, source, :, i, tap]  # (n, a, b, taps, c)
+            pixels = rows[:, target, tap.start : tap.start + stride * ow]
+            if tap.start < together:
+                pixels = pixels.reshape(values.shape)
             else:
-                pixels += taps
+                pixels = pixels[:, :, ::stride, None]
+            if i < stride and tap.start < stride and not sparse:
+                pixels[...] = values
+            else:
+                pixels += values
 
 
 def _overlap(size: int, length: int, offset: int) -> tuple[slice, slice]:
@@ -254,11 +329,19 @@ def _windows(x: Array, kernel_hw: tuple[int, int], big: int, stride: int, pad: i
 
 
 def _gather(windows: Array, tile: _Tile) -> Array:
-    """The windows of a tile as rows ``(pixels, kh*kw*big)`` in this thread's buffer."""
+    """The windows of a tile as rows ``(pixels, kh*kw*big)`` in this thread's buffer.
+
+    Windows of few channels are gathered tap by tap, since NumPy's loops run along the last axis.
+    """
     view = windows[tile]
+    kh, row = view.shape[3:]
+    if row < _NARROW:
+        columns = parallel.scratch((kh, row, *view.shape[:3]), view.dtype)
+        np.copyto(columns, view.transpose(3, 4, 0, 1, 2))
+        return columns.reshape(kh * row, -1).T
     rows = parallel.scratch(view.shape, view.dtype)
     np.copyto(rows, view)
-    return rows.reshape(-1, view.shape[3] * view.shape[4])
+    return rows.reshape(-1, kh * row)
 
 
 def _gathered_groups(windows: Array) -> Iterator[tuple[slice, Array]]:
@@ -275,14 +358,19 @@ def _copy_tile(source: Array, target: Array, tile: _Tile) -> None:
     np.copyto(target[tile], source[tile])
 
 
-def _tiles(windows_shape: tuple[int, ...], size: int) -> list[_Tile]:
-    """Cut ``(n, oh, ow, kh, kw*c)`` into tiles of at most ``size`` elements, if a row has fewer."""
+def _tiles(windows_shape: tuple[int, ...], size: int, fewest: int = 1) -> list[_Tile]:
+    """Cut ``(n, oh, ow, kh, kw*c)`` into tiles of at most ``size`` elements.
+
+    Those of some rows of an image have at least ``fewest`` rows, or are the only one.
+    """
     n, oh, ow, kh, row = windows_shape
     rows = max(1, size // (ow * kh * row))
     if n > 1 and rows >= oh:
         groups = parallel.even_slices(n, rows // oh)
         return [_Tile(images, slice(0, oh)) for images in groups]
     parts = parallel.even_slices(oh, rows)
+    if parts[0].stop < fewest:
+        parts = parallel.slices(oh, fewest)
     return [_Tile(slice(i, i + 1), part) for i in range(n) for part in parts]
 
 

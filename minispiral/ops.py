@@ -16,6 +16,7 @@ from minispiral.tensor import Function, Tensor
 
 Array = NDArray[Any]
 Axes = int | tuple[int, ...] | None
+Vectors = tuple[Array, Array]
 
 
 # Sums and shapes
@@ -131,9 +132,11 @@ class Conv2d(Function):
     def __init__(self, stride: int = 1, pad: int = 0) -> None:
         self.stride, self.pad = stride, pad
 
-    def forward(self, x: Array, w: Array, moments: bool = False) -> Any:
+    def forward(
+        self, x: Array, w: Array, moments: bool = False, scale_shift: Vectors | None = None
+    ) -> Any:
         self.x, self.w = x, w
-        return convolution.conv2d(x, w, self.stride, self.pad, moments)
+        return convolution.conv2d(x, w, self.stride, self.pad, moments, scale_shift)
 
     def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
         x, w = self.x, self.w
@@ -151,12 +154,14 @@ class ConvTranspose2d(Function):
     def __init__(self, stride: int = 1, pad: int = 0) -> None:
         self.stride, self.pad = stride, pad
 
-    def forward(self, x: Array, w: Array, moments: bool = False) -> Any:
+    def forward(
+        self, x: Array, w: Array, moments: bool = False, scale_shift: Vectors | None = None
+    ) -> Any:
         self.x, self.w = x, w
         (h, v), (kh, kw) = x.shape[1:3], w.shape[:2]
         s, p = self.stride, self.pad
         out_hw = s * (h - 1) + kh - 2 * p, s * (v - 1) + kw - 2 * p
-        return convolution.conv2d_input_grad(x, w, out_hw, s, p, moments)
+        return convolution.conv2d_input_grad(x, w, out_hw, s, p, moments, scale_shift)
 
     def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
         x, w = self.x, self.w
@@ -174,7 +179,7 @@ class BatchNorm(Function):
     ``mean`` and ``var`` hold the moments that were used.
     """
 
-    def __init__(self, eps: float, moments: tuple[Array, Array] | None = None) -> None:
+    def __init__(self, eps: float, moments: Vectors | None = None) -> None:
         self.eps, self.constant = eps, moments is not None
         if moments is not None:
             self.mean, self.var = moments
@@ -196,7 +201,8 @@ class ConvNormReLU(Function):
 
     Equal to the three operations one after the other. It keeps the input, the convolution's
     output and two vectors per channel; the moments are summed while the convolution's output is
-    still in cache, and normalisation and ReLU are one pass. ``moments`` as for batch norm.
+    still in cache, and normalisation and ReLU are one pass. ``moments`` as for batch norm. Where
+    they are constant and no gradient is wanted, that pass too is made in cache.
     """
 
     def __init__(
@@ -205,7 +211,7 @@ class ConvNormReLU(Function):
         stride: int = 1,
         pad: int = 0,
         transpose: bool = False,
-        moments: tuple[Array, Array] | None = None,
+        moments: Vectors | None = None,
     ) -> None:
         self.conv = (ConvTranspose2d if transpose else Conv2d)(stride, pad)
         self.eps, self.constant = eps, moments is not None
@@ -215,6 +221,10 @@ class ConvNormReLU(Function):
     def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
         self.conv.needs_grad = self.needs_grad[:2]
         self.gamma, self.beta = gamma, beta
+        if self.constant and not any(self.needs_grad):
+            vectors = batchnorm.scale_shift(x.dtype, self.mean, self.var, gamma, beta, self.eps)
+            result: Array = self.conv.forward(x, w, scale_shift=vectors)
+            return result
         if self.constant:
             self.y = self.conv.forward(x, w)
         else:

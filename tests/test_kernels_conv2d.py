@@ -20,6 +20,8 @@ LARGE = [
     Case(2, (95, 97), 64, 17, (3, 3), 2, 0),
     Case(1, (9, 1501), 64, 8, (3, 3), 2, 0),
     Case(1, (7, 701), 64, 5, (3, 3), 1, 1),
+    Case(2, (151, 40), 40, 16, (9, 3), 2, 0),  # a window reaches far into the next tile
+    Case(1, (31, 1201), 64, 2, (9, 3), 2, 1),  # and is higher than the rows that a tile should have
     Case(3, (90, 61), 3, 64, (3, 3), 2, 0),
     Case(1, (91, 70), 33, 20, (4, 5), 1, 2),
     Case(2, (64, 64), 16, 16, (2, 2), 3, 1),
@@ -171,6 +173,16 @@ def test_moments_are_those_of_the_result_small(case, seed, dtype):
         y, mean, var = kernel(*args, moments=True)
         assert np.array_equal(y, kernel(*args))
         assert_moments_of(y, mean, var)
+
+
+@both_dtypes
+@large
+def test_outputs_are_scaled_shifted_and_cut_off_at_zero_on_the_way(rng, case, dtype):
+    for kernel, args in case.calls(rng, dtype)[:2]:
+        y = kernel(*args)
+        scale, shift = rng.standard_normal((2, y.shape[-1])).astype(dtype)
+        cut = kernel(*args, scale_shift=(scale, shift))
+        assert np.array_equal(cut, np.maximum(y * scale + shift, 0))
 
 
 def test_moments_of_the_reference(rng):

@@ -45,6 +45,23 @@ def test_fused_network_equals_the_plain_one(rng) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["spiral", "unet", "hed"])
+def test_evaluation_has_the_same_bits_whether_a_gradient_is_wanted_or_not(rng, kind) -> None:
+    network = build(kind, width=0.1, rng=rng)
+    for _, module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.momentum = 1  # the running moments become those of one batch
+    for p in network.parameters():  # some begin at zero
+        p.data += 0.1 * rng.standard_normal(p.shape).astype(np.float32)
+    x = Tensor(rng.uniform(-1, 1, (2, 255, 255, 3)).astype(np.float32))
+    network(x)
+    network.eval()
+    with no_grad():
+        result = network(x).data
+    assert np.ptp(result) > 0
+    assert np.array_equal(result, network(x).data)
+
+
 def test_evaluation_uses_running_statistics(rng) -> None:
     norm = BatchNorm(3).astype(np.float64)
     x = rng.normal([5, -2, 0], [1, 2, 3], (50, 4, 4, 3))

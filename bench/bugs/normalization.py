@@ -24,7 +24,7 @@ NORMALIZATION = (
         "eps is added to the standard deviation, not to the variance.",
         (
             Edit(
-                batchnorm._scale_shift,
+                batchnorm.scale_shift,
                 "np.sqrt(var.astype(_wide(var)) + eps)",
                 "(np.sqrt(var) + eps)",
             ),
@@ -41,7 +41,7 @@ NORMALIZATION = (
         "norm-eps-twice",
         "eps is added twice, forward and backward alike.",
         (
-            Edit(batchnorm._scale_shift, "+ eps", "+ 2 * eps"),
+            Edit(batchnorm.scale_shift, "+ eps", "+ 2 * eps"),
             Edit(batchnorm._normalize_grad, "+ eps", "+ 2 * eps"),
         ),
         checks=("batch_norm, own moments", "BatchNorm, evaluation"),
@@ -60,8 +60,8 @@ NORMALIZATION = (
         (
             Edit(
                 batchnorm.merge_moments,
-                "np.maximum(squares, 0) / count",
-                "np.maximum(squares, 0) / (count - 1)",
+                "np.maximum(squares, 0) / values",
+                "np.maximum(squares, 0) / (values - 1)",
             ),
         ),
         checks=("batch_norm, own moments", "BatchNorm, training"),
@@ -91,7 +91,7 @@ NORMALIZATION = (
     Bug(
         "norm-gamma-unscaled",
         "The gradient of gamma is that of the input before it was divided by the deviation.",
-        (Edit(batchnorm._normalize_grad, "0) * inv", "0)"),),
+        (Edit(batchnorm._normalize_grad, "- mean * gbeta) * inv", "- mean * gbeta)"),),
         checks=("batch_norm, own moments", "batch_norm, given moments"),
         clue="the gradient of gamma (4,)",
     ),
@@ -105,14 +105,17 @@ NORMALIZATION = (
     Bug(
         "fused-mask-before-shift",
         "The fused backward pass looks for positive outputs before beta is added.",
-        (Edit(batchnorm._normalize_grad, "out > -shift", "out > beta - shift"),),
+        (Edit(batchnorm._normalize_grad, "_repeated(-shift)", "_repeated(beta - shift)"),),
         checks=("conv_norm_relu, own moments", "ConvNormReLU fused, training"),
         clue="derivative: along a direction of",
     ),
     Bug(
         "fused-without-mask",
         "The fused backward pass forgets the ReLU.",
-        (Edit(batchnorm._normalize_grad, "if not relu:", "if relu is not None:"),),
+        (
+            Edit(batchnorm._normalize_grad, "if relu:", "if False:"),
+            Edit(batchnorm._normalize_grad, "out if relu else gy_rows[tile]", "gy_rows[tile]"),
+        ),
         checks=("conv_norm_relu, own moments", "ConvNormReLU fused, training"),
         clue="derivative: along a direction of",
     ),
