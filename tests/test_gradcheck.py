@@ -187,7 +187,8 @@ def test_a_wrong_element_is_named_with_both_values(method, rng):
     assert "5 of 20 elements are wrong; all at 2 of axis 1 (0 to 3)" in text
     assert "each is 1.5 times what it should be" in text
     assert f"x{list(report.index)}: back-propagation" in text
-    assert text.startswith("cube: FAILED")
+    assert text.startswith("cube: FAILED\n  derivative: the gradient of x")
+    assert text.index("each is 1.5 times") < text.index("along a direction of x")
 
 
 def test_two_gradients_in_one_memory_are_found(rng):
@@ -354,6 +355,43 @@ def test_a_wrong_parameter_is_found_in_a_joint_direction(rng, monkeypatch):
     assert report.input.endswith(".w")
 
 
+def test_of_many_inputs_at_fault_the_last_are_found_in_few_evaluations(rng):
+    evaluations = 0
+
+    def chain(*ws):
+        nonlocal evaluations
+        evaluations += 1
+        y = ws[0]
+        for k, w in enumerate(ws[1:], start=1):
+            y = y + w
+            if k == 90:  # which spoils the gradients of 0 to 90
+                y = HalfWrong()(y)
+        return y
+
+    inputs = {f"w{k}": rng.uniform(0, 0.01, (2, 4)) for k in range(120)}
+    report = gradcheck(chain, inputs, jointly=True, directions=10, elements=24)
+    assert {e.input for e in report.elements} == {f"w{k}" for k in range(83, 91)}
+    assert len(report.elements) == 24
+    assert "these 8 are the last at fault" in str(report)
+    assert evaluations < 90
+    two = list(inputs.values())[:2]
+    few = gradcheck(lambda a, b: HalfWrong()(a) + b, two, jointly=True)
+    assert {e.input for e in few.elements} == {"a"}
+    assert "last at fault" not in str(few)
+
+
+def test_an_input_at_fault_is_named_though_no_element_compared_is_wrong(rng):
+    class WrongOnce(Cube):
+        def backward(self, gy):
+            gx = super().backward(gy)
+            gx[7, 7] *= 2
+            return gx
+
+    x = rng.uniform(0.5, 2, (9, 9))
+    report = gradcheck(lambda x: WrongOnce()(x), [x], elements=1)
+    assert "the gradient of x (9, 9): wrong along a direction, but at none of 1" in str(report)
+
+
 def test_inputs_are_named_as_the_function_names_them(rng):
     report = gradcheck(lambda big, small: Cube()(big) + small, [rng.random(3), rng.random(3)])
     assert report.input in {"big", "small"}
@@ -419,7 +457,8 @@ def test_the_command_fails_with_the_worst_first(monkeypatch):
     monkeypatch.setattr(ops.Log, "backward", lambda self, gy: gy / (self.x + 1e-3))
     result = command("gradcheck", "log", "sigmoid")
     assert result.exit_code == 1
-    assert result.stdout.startswith("log: FAILED\n  derivative: along a direction of x")
+    first = "log: FAILED\n  derivative: the gradient of x (3, 7): 21 of 21 elements are wrong"
+    assert result.stdout.startswith(first)
     assert result.stderr.splitlines()[-1] == "minispiral: 1 of 2 checks failed, first log."
     found = json.loads(command("gradcheck", "log", "--json").stdout)
     assert not found["passed"]

@@ -16,6 +16,7 @@ Method = Literal["complex step", "differences"]
 TOLERANCES: dict[Method, float] = {"complex step": 1e-10, "differences": 1e-6}
 LEAST_SIZE = 1e-3  # gradients are taken for at least so large, of the largest input's
 MOVES = 5  # points tried until one is away from all kinks
+SUSPECTS = 8  # inputs at fault that are searched: one fault spoils all gradients behind it
 
 
 def check_derivative(
@@ -38,7 +39,7 @@ def check_derivative(
     for _ in range(MOVES):
         slopes = Slopes(subject, values, gy, seen, method, report.tolerance)
         try:
-            _check_directions(slopes, report, rng, directions, jointly)
+            failed = _check_directions(slopes, report, rng, directions, jointly)
             break
         except AtKink as kink:
             report.kinks += kink.kinks
@@ -48,46 +49,69 @@ def check_derivative(
         message = f"all of {MOVES} points lie at a kink of the function; give other inputs"
         report.problems.append(Problem("kink", message))
         return
-    if not report.error <= report.tolerance:
-        _find_elements(slopes, report, rng, elements)
+    if failed:
+        report.problems += _find_elements(slopes, report, rng, elements, failed)
 
 
 def _check_directions(
     slopes: "Slopes", report: Report, rng: np.random.Generator, directions: int, jointly: bool
-) -> None:
+) -> list[Sequence[int]]:
+    """The groups of inputs along whose directions the two differ.
+
+    Once some do, further directions have nothing to add.
+    """
     inputs = range(len(slopes.values))
+    failed: list[Sequence[int]] = []
     report.directions, report.error = 0, 0.0
     for _ in range(directions):
         for chosen in [inputs] if jointly else [[i] for i in inputs]:
-            analytic, numeric, error = slopes.compare(slopes.direction(chosen, rng), report)
+            v = slopes.direction(chosen, rng)
+            analytic, numeric, error = slopes.compare(v, report)
+            if not error <= report.tolerance:
+                if not failed:
+                    slopes.doubt(v, numeric)
+                failed.append(chosen)
             report.directions += 1
             if not error <= report.error:
                 report.error, report.analytic, report.numeric = error, analytic, numeric
                 report.input = "all inputs" if jointly else slopes.subject.names[chosen[0]]
+        if failed:
+            break
+    return failed
 
 
-def _find_elements(slopes: "Slopes", report: Report, rng: np.random.Generator, most: int) -> None:
-    """Say what is wrong: along which direction and, element by element, in which inputs."""
-    message = (
+def _find_elements(
+    slopes: "Slopes",
+    report: Report,
+    rng: np.random.Generator,
+    most: int,
+    failed: Sequence[Sequence[int]],
+) -> list[Problem]:
+    """What is wrong: element by element, in which inputs, and along which direction."""
+    along = Problem(
+        "derivative",
         f"along a direction of {report.input} back-propagation gives {report.analytic:.9g}, "
-        f"{report.method} {report.numeric:.9g}, error {report.error:.1e}"
+        f"{report.method} {report.numeric:.9g}, error {report.error:.1e}",
     )
-    report.problems.append(Problem("derivative", message))
     if not most:
-        return
-    guilty = [i for i in range(len(slopes.values)) if slopes.disagree(i, report, rng)]
+        return [along]
+    guilty = slopes.last_at_fault(failed, report, rng, SUSPECTS)
+    problems = []
     for i in guilty:
         own = slopes.by_element(i, report, rng, max(1, most // len(guilty)))
         report.elements += own
         shape, name = slopes.values[i].shape, slopes.subject.names[i]
-        if any(not e.error <= report.tolerance for e in own):
-            message = f"the gradient of {name} {shape}: {pattern(own, shape, report.tolerance)}"
-            report.problems.append(Problem("derivative", message))
+        message = f"the gradient of {name} {shape}: {pattern(own, shape, report.tolerance)}"
+        problems.append(Problem("derivative", message))
+    if len(guilty) == SUSPECTS:
+        message = f"these {SUSPECTS} are the last at fault; any before them were not searched"
+        problems.append(Problem("derivative", message))
     report.elements.sort(key=lambda e: -e.error if e.error == e.error else -np.inf)
     if report.elements:
         worst = report.elements[0]
         report.input, report.index, report.error = worst.input, worst.index, worst.error
         report.analytic, report.numeric = worst.analytic, worst.numeric
+    return [*problems, along]
 
 
 class Slopes:
@@ -119,39 +143,63 @@ class Slopes:
 
     def compare(self, v: Sequence[Array], report: Report) -> tuple[float, float, float]:
         """The derivative along ``v`` in both ways, and how far they are apart, relatively."""
-        pairs = list(zip(self.gradients, v, strict=True))
-        analytic = float(sum(np.sum(g * b) for g, b in pairs))
-        # what a sum of so many independent terms comes to
-        size = float(
-            np.sqrt(sum((s * np.linalg.norm(b)) ** 2 for s, b in zip(self.sizes, v, strict=True)))
-        )
+        analytic = float(sum(np.sum(g * b) for g, b in zip(self.gradients, v, strict=True)))
+        size = self._size(v)
         if self.method == "complex step":
             numeric = complex_step(self.subject.value, self.values, v, self.gy, self.y)
         else:
-            numeric, kinks = self._difference(v, size)
+            numeric, kinks = self._difference(v)
             report.kinks += kinks
-        error = abs(analytic - numeric) / (max(size, abs(numeric)) or 1.0)
-        if self.method == "complex step" and not error <= self.tolerance:
-            self._doubt(numeric, v, size)
-        return analytic, numeric, error
+        return analytic, numeric, abs(analytic - numeric) / (max(size, abs(numeric)) or 1.0)
 
-    def _difference(self, v: Sequence[Array], size: float) -> tuple[float, int]:
-        accuracy = TOLERANCES["differences"] / 4 * (size or 1.0)
+    def _size(self, v: Sequence[Array]) -> float:
+        """What a sum of as many independent terms as ``v`` has comes to."""
+        shares = [s * np.linalg.norm(b) for s, b in zip(self.sizes, v, strict=True)]
+        return float(np.linalg.norm(shares))
+
+    def _difference(self, v: Sequence[Array]) -> tuple[float, int]:
+        accuracy = TOLERANCES["differences"] / 4 * (self._size(v) or 1.0)
         return central_difference(self.subject.value, self.values, v, self.gy, self.y, accuracy)
 
-    def _doubt(self, numeric: float, v: Sequence[Array], size: float) -> None:
+    def doubt(self, v: Sequence[Array], numeric: float) -> None:
         """Before blaming back-propagation: is the complex step right? `NotAnalytic` if not."""
+        if self.method != "complex step":
+            return
         try:
-            slope, _ = self._difference(v, size)
+            slope, _ = self._difference(v)
         except AtKink:
             return
-        if abs(slope - numeric) > TOLERANCES["differences"] * max(size, abs(slope)):
+        if abs(slope - numeric) > TOLERANCES["differences"] * max(self._size(v), abs(slope)):
             raise NotAnalytic("its value is not the slope that differences find")
 
-    def disagree(self, i: int, report: Report, rng: np.random.Generator) -> bool:
-        """Whether the two differ along a direction of input ``i``, or cannot be compared."""
+    def last_at_fault(
+        self,
+        groups: Sequence[Sequence[int]],
+        report: Report,
+        rng: np.random.Generator,
+        most: int,
+    ) -> list[int]:
+        """The last ``most`` inputs at fault in groups of inputs that each hold some.
+
+        A group is halved until one is left. The last come first because back-propagation goes
+        from there: a fault in one layer spoils the gradients of all before it.
+        """
+        found: list[int] = []
+        for group in reversed(groups):
+            if len(found) == most:
+                break
+            if len(group) == 1:
+                found = [*group, *found]
+                continue
+            middle = len(group) // 2
+            halves = [h for h in (group[:middle], group[middle:]) if self._differ(h, report, rng)]
+            found = [*self.last_at_fault(halves, report, rng, most - len(found)), *found]
+        return found
+
+    def _differ(self, chosen: Sequence[int], report: Report, rng: np.random.Generator) -> bool:
+        """Whether the two differ along a direction of these inputs, or cannot be compared."""
         try:
-            return not self.compare(self.direction([i], rng), report)[2] <= self.tolerance
+            return not self.compare(self.direction(chosen, rng), report)[2] <= self.tolerance
         except AtKink:
             return True
 

@@ -102,6 +102,8 @@ def pattern(elements: Sequence[Element], shape: tuple[int, ...], tolerance: floa
     Such a pattern often names the bug: a border, a channel, a factor of two.
     """
     wrong = [e for e in elements if not e.error <= tolerance]
+    if not wrong:
+        return f"wrong along a direction, but at none of {len(elements)} elements"
     found = [f"{len(wrong)} of {len(elements)} elements are wrong"]
     for axis, size in enumerate(shape):
         tried = {e.index[axis] for e in elements}
