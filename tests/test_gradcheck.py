@@ -11,7 +11,7 @@ from test_imports import MODULES
 
 from minispiral import networks, nn, ops
 from minispiral.errors import UserError
-from minispiral.gradcheck import check_library, gradcheck
+from minispiral.gradcheck import Problem, check_library, gradcheck
 from minispiral.gradcheck.registry import CHECKS
 from minispiral.losses import LOSSES, cross_entropy
 from minispiral.networks import SpiralNet
@@ -107,6 +107,23 @@ class ChangesGy(Cube):
         return gy
 
 
+class SpoilsOutput(Cube):
+    def forward(self, x):
+        self.y = super().forward(x)
+        return self.y
+
+    def backward(self, gy):
+        self.y /= self.x
+        return 3 * self.y * gy
+
+
+class ReusesBuffer(Cube):
+    buffer = np.empty((4, 3))
+
+    def backward(self, gy):
+        return np.multiply(3 * self.x**2, gy, out=self.buffer)
+
+
 class Forgets(Cube):
     calls = 0
 
@@ -153,6 +170,8 @@ def rules(report) -> set[str]:
     [
         (Aliases, "inputs stay"),
         (Aliases, "no aliases"),
+        (ReusesBuffer, "no aliases"),
+        (SpoilsOutput, "output stays"),
         (ChangesGy, "gy stays"),
         (Forgets, "same bits"),
         (Clips, "linear in gy"),
@@ -189,6 +208,64 @@ def test_a_wrong_element_is_named_with_both_values(method, rng):
     assert f"x{list(report.index)}: back-propagation" in text
     assert text.startswith("cube: FAILED\n  derivative: the gradient of x")
     assert text.index("each is 1.5 times") < text.index("along a direction of x")
+
+
+def test_a_reused_buffer_and_a_spoilt_output_are_named_and_blamed_for_nothing_else(rng):
+    x = rng.uniform(0.5, 2, (4, 3))
+    report = gradcheck(lambda x: ReusesBuffer()(x), [x])
+    assert [problem.message for problem in report.problems] == [
+        "the gradient of x is a buffer that the next pass overwrites"
+    ]
+    report = gradcheck(lambda x: SpoilsOutput()(x) + 1, [x], oracle=lambda x: x**3 + 1)
+    assert [problem.message for problem in report.problems] == [
+        "SpoilsOutput.backward modified its output"
+    ]
+
+
+@pytest.mark.parametrize("where", ["gradient", "slope", "values"])
+def test_float32_inside_is_called_that(where, rng):
+    def single(x: np.ndarray) -> np.ndarray:
+        return x.astype(np.float32).astype(np.float64)
+
+    class Rounds(Cube):
+        def forward(self, x):
+            y = super().forward(x)
+            return y + (single(x.real) - x.real if where == "values" else 0)
+
+        def backward(self, gy):
+            slope = 3 * self.x**2
+            slope = single(slope) if where == "slope" else slope
+            return single(slope * gy) if where == "gradient" else slope * gy
+
+    x = rng.uniform(0.5, 2, (4, 3))
+    report = gradcheck(lambda x: Rounds()(x), [x], oracle=lambda x: x**3)
+    first = {"gradient": "linear in gy", "slope": "derivative", "values": "values"}[where]
+    assert report.problems[0].rule == first
+    messages = [problem.message for problem in report.problems if problem.rule == first]
+    assert messages[-1].endswith("looks like float32 precision inside")
+    assert "each is 1 times" not in str(report)
+
+
+def test_half_a_gradient_is_not_called_float32(rng):
+    report = gradcheck(lambda x: HalfWrong()(x), [rng.uniform(0.5, 2, (5, 4))])
+    assert "float32" not in str(report)
+
+
+def test_buffers_that_move_in_evaluation_are_found(rng, monkeypatch):
+    network = SpiralNet((1, 2), width=0.06, rng=rng).astype(np.float64)
+    x = rng.uniform(-1, 1, (2, 11, 7, 3))
+    update = nn.BatchNorm.update
+
+    def moves(self, *arguments):
+        training, self.training = self.training, True
+        update(self, *arguments)
+        self.training = training
+
+    monkeypatch.setattr(nn.BatchNorm, "update", moves)
+    assert gradcheck(network, [x], directions=1).passed
+    report = gradcheck(network.eval(), [x], directions=1)
+    first = "stages.0.encoder.0.norm.running_var moved in evaluation mode (and 5 more)"
+    assert report.problems[0] == Problem("buffers stay", first)
 
 
 def test_two_gradients_in_one_memory_are_found(rng):

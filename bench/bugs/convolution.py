@@ -162,7 +162,7 @@ CONVOLUTION = (
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
-        clue="linear in gy: the gradient of w is not linear in gy",
+        clue="no aliases: the gradient of w is a buffer that the next pass overwrites",
     ),
     Bug(
         "weights-single",

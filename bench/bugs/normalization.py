@@ -68,6 +68,19 @@ NORMALIZATION = (
         clue="values: the output is not what its oracle gives",
     ),
     Bug(
+        "norm-merged-without-distance",
+        "Where the moments of tiles are merged, the distance of their means is forgotten.",
+        (
+            Edit(
+                batchnorm.merge_moments,
+                "squares.sum(0) + counts @ (tile_means - mean) ** 2",
+                "squares.sum(0)",
+            ),
+        ),
+        checks=("conv_norm_relu, own moments", "ConvNormReLU fused, training", "unet, depth 3"),
+        clue="values: the output is not what its oracle gives",
+    ),
+    Bug(
         "norm-first-picture",
         "The moments are those of the first picture, not of the batch.",
         (Edit(ops.BatchNorm.forward, "batchnorm.moments(x)", "batchnorm.moments(x[:1])"),),
@@ -159,7 +172,7 @@ NORMALIZATION = (
         "Evaluation moves the running variance.",
         (Edit(nn.BatchNorm.update, "if not self.training:", "if count == 0:"),),
         checks=("BatchNorm, evaluation",),
-        clue="derivative: along a direction of",
+        clue="buffers stay: running_mean moved in evaluation mode (and 1 more)",
     ),
     Bug(
         "adam-uncorrected",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.gradcheck.derivatives import AtKink, NotAnalytic, central_difference, complex_step
-from minispiral.gradcheck.report import Element, Problem, Report, pattern
+from minispiral.gradcheck.report import Element, Problem, Report, likely_cause, pattern
 from minispiral.gradcheck.subject import Pass, Subject
 
 Array = NDArray[Any]
@@ -91,7 +91,8 @@ def _find_elements(
     along = Problem(
         "derivative",
         f"along a direction of {report.input} back-propagation gives {report.analytic:.9g}, "
-        f"{report.method} {report.numeric:.9g}, error {report.error:.1e}",
+        f"{report.method} {report.numeric:.9g}, error {report.error:.1e}"
+        f"{likely_cause(report.error)}",
     )
     if not most:
         return [along]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from minispiral.gradcheck.comparison import LEAST_SIZE, TOLERANCES, Method, check_derivative
 from minispiral.gradcheck.derivatives import NotAnalytic
-from minispiral.gradcheck.report import Problem, Report
+from minispiral.gradcheck.report import Problem, Report, likely_cause
 from minispiral.gradcheck.subject import Inputs, Pass, Subject
 from minispiral.nn import Module
 from minispiral.tensor import Tensor
@@ -47,15 +47,15 @@ def gradcheck(
     the derivative of ``sum(gy * function)`` along ``v``, within ``tolerance`` of the size such a
     sum has. That derivative comes from a complex step (tolerance 1e-10) or, where the function
     is not analytic, from central differences that step around kinks (1e-6); ``method`` allows
-    but the one. If it fails, ``elements`` entries of the inputs at fault are
-    compared one by one. ``jointly`` moves all inputs at once instead of one after the other, each
-    weighing the same: quicker for a network of many parameters.
+    but the one. If it fails, ``elements`` entries of the inputs at fault, the last eight where
+    they are many, are compared one by one. ``jointly`` moves all inputs at once instead of one
+    after the other, each weighing the same: quicker for a network of many parameters.
 
     Besides, a second backward pass must give the same bits, a zero ``gy`` zero gradients, and
     gradients must be linear in ``gy``, finite, and share no memory with one another or anything
-    else; inputs and ``gy`` are left as they were. A function on the tape with ``exact = False`` has
-    no derivative to agree with: all but that is checked. An ``oracle`` is a function of the input
-    arrays, and the output must agree with it.
+    else; inputs, outputs and ``gy`` are left as they were, and so are buffers in evaluation mode. A
+    function on the tape with ``exact = False`` has no derivative to agree with: all but that is
+    checked. An ``oracle`` is a function of the input arrays, and the output must agree with it.
 
     Random numbers are private and follow ``seed``. Raises `UserError` for inputs that are not
     float64, share memory, or for a function that returns no tensor.
@@ -73,7 +73,6 @@ def gradcheck(
         exact=exact,
         tolerance=tolerance or TOLERANCES[chosen] if exact else LINEAR,
         functions=tuple(sorted({type(f).__name__ for f in seen.functions})),
-        problems=list(dict.fromkeys(seen.problems)),
     )
     _check_behaviour(subject, seen, gy, rng, report)
     if oracle is not None:
@@ -109,12 +108,11 @@ def _check_behaviour(
         fail("finite", "the output holds infinities or NaN")
     other = rng.standard_normal(gy.shape)
     least = LEAST_SIZE * max(map(_largest, seen.gradients), default=0.0)
-    again = subject.run(subject.values, gy).gradients
-    zero = subject.run(subject.values, np.zeros_like(gy)).gradients
-    second = subject.run(subject.values, other).gradients
-    both = subject.run(subject.values, 2 * gy - 3 * other).gradients
+    further = gy, np.zeros_like(gy), other, 2 * gy - 3 * other
+    passes = [seen, *(subject.run(subject.values, one) for one in further)]
+    report.problems += dict.fromkeys(problem for one in passes for problem in one.problems)
     for name, g, g2, g0, h, sum_ in zip(
-        subject.names, seen.gradients, again, zero, second, both, strict=True
+        subject.names, *(one.gradients for one in passes), strict=True
     ):
         if g.dtype != np.float64:
             fail("float64", f"the gradient of {name} is {g.dtype}")
@@ -129,7 +127,8 @@ def _check_behaviour(
         error = _largest(2 * g - 3 * h - sum_) / (size or 1.0)
         report.rules["linear in gy"] = max(report.rules.get("linear in gy", 0.0), error)
         if not error <= LINEAR:
-            fail("linear in gy", f"the gradient of {name} is not linear in gy, error {error:.1e}")
+            message = f"the gradient of {name} is not linear in gy, error {error:.1e}"
+            fail("linear in gy", message + likely_cause(error))
 
 
 def _check_values(y: Array, expected: Array, report: Report) -> None:
@@ -147,7 +146,7 @@ def _check_values(y: Array, expected: Array, report: Report) -> None:
             f"the output is not what its oracle gives: {np.sum(off > VALUES * _largest(expected))} "
             f"of {y.size} elements, worst at {list(at)}: {y[at]:.9g} instead of {expected[at]:.9g}"
         )
-        report.problems.append(Problem("values", message))
+        report.problems.append(Problem("values", message + likely_cause(error)))
 
 
 def _largest(x: Array) -> float:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN_ELEMENTS = 8
+SINGLE = 1e-9, 1e-6  # between these lie the errors that float32 makes
 BEHAVIOUR = ("linear in gy", "values")  # rules that every function has
 
 
@@ -113,8 +114,15 @@ def pattern(elements: Sequence[Element], shape: tuple[int, ...], tolerance: floa
             found.append(f"all at {listed} of axis {axis} (0 to {size - 1})")
     ratios = np.array([e.analytic / e.numeric for e in wrong if e.numeric])
     if len(ratios) == len(wrong) > 1 and np.ptp(ratios) <= 1e-6 * abs(ratios[0]):
-        found.append(f"each is {ratios[0]:.6g} times what it should be")
+        factor = f"{ratios[0]:.6g}"
+        if factor != "1":
+            found.append(f"each is {factor} times what it should be")
     return "; ".join(found)
+
+
+def likely_cause(error: float) -> str:
+    """What to add to the message of a relative error that float32 inside float64 would make."""
+    return ": looks like float32 precision inside" if SINGLE[0] < error < SINGLE[1] else ""
 
 
 def reports_table(reports: Sequence[Report]) -> Table:

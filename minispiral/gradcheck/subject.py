@@ -19,7 +19,10 @@ Inputs = Sequence[Tensor | ArrayLike] | Mapping[str, Tensor | ArrayLike]
 
 
 class Pass(NamedTuple):
-    """One forward and backward pass: the output, a gradient for each value, what was seen."""
+    """One forward and backward pass: the output, a gradient for each value, what was seen.
+
+    The arrays are copies, which no later pass can reach.
+    """
 
     y: Array
     gradients: list[Array]
@@ -58,6 +61,7 @@ class Subject:
             if np.shares_memory(a, b):
                 raise UserError(f"{one} and {other} share memory; give a copy of one of them")
         self.values = [value.copy() for value in self.values]
+        self.handed_back: list[Array | None] = [None] * len(self.values)  # by the last pass
 
     def value(self, values: Sequence[Array]) -> Array:
         """The output for these values, real or complex, which stay as they are."""
@@ -74,15 +78,29 @@ class Subject:
         leaves = [Tensor(value, requires_grad=True) for value in values[: self.arguments]]
         problems: list[Problem] = []
         with self._holding(values[self.arguments :]):
-            before = [value.copy() for value in values]
+            before, constants = [value.copy() for value in values], self._constants()
             y = self.function(*leaves)
-            functions = list(_tape(y))
-            for function in functions:
-                _watch(function, problems)
+            output = y.data.copy()
+            functions = _tape(y)
+            for function, result in functions.items():
+                _watch(function, result, problems)
             given = gy.copy()
             if y.requires_grad:
                 y.backward(given)
+            moved = [
+                name
+                for name, value in self._constants().items()
+                if not np.array_equal(value, constants[name], equal_nan=True)
+            ]
             found = [leaf.grad for leaf in (*leaves, *self.parameters)]
+        if moved:
+            more = f" (and {len(moved) - 1} more)" if len(moved) > 1 else ""
+            problems.append(Problem("buffers stay", f"{moved[0]} moved in evaluation mode{more}"))
+        for name, gx, last in zip(self.names, found, self.handed_back, strict=True):
+            if gx is not None and last is not None and np.shares_memory(gx, last):
+                message = f"the gradient of {name} is a buffer that the next pass overwrites"
+                problems.append(Problem("no aliases", message))
+        self.handed_back = found
         named = dict(zip(self.names, values, strict=True))
         for (name, value), kept in zip(named.items(), before, strict=True):
             if not np.array_equal(value, kept, equal_nan=True):
@@ -99,10 +117,10 @@ class Subject:
             if "gradient" in other and np.shares_memory(a, b):
                 problems.append(Problem("no aliases", f"{other} shares memory with {one}"))
         gradients = [
-            np.zeros_like(value) if gx is None else gx
+            np.zeros_like(value) if gx is None else gx.copy()
             for gx, value in zip(found, values, strict=True)
         ]
-        return Pass(y.data, gradients, functions, problems)
+        return Pass(output, gradients, list(functions), problems)
 
     @contextmanager
     def _holding(self, values: Sequence[Array]) -> Iterator[None]:
@@ -129,6 +147,17 @@ class Subject:
             for module, name, buffer in buffers:
                 setattr(module, name, buffer)
 
+    def _constants(self) -> dict[str, Array]:
+        """Copies of the buffers of modules in evaluation mode, where nothing moves them."""
+        if self.module is None:
+            return {}
+        return {
+            prefix + name: getattr(module, name).copy()
+            for prefix, module in self.module.modules()
+            if not module.training
+            for name in module.buffers
+        }
+
 
 def _named(
     function: Callable[..., Tensor], inputs: Sequence[Tensor | ArrayLike]
@@ -153,28 +182,30 @@ def _overlaps_itself(x: Array) -> bool:
     return any(n > 1 and stride == 0 for n, stride in zip(x.shape, x.strides, strict=True))
 
 
-def _tape(y: Tensor) -> Iterator[Function]:
-    """Every function that ``y`` was made by."""
-    waiting, seen = [y.creator], set[Function]()
+def _tape(y: Tensor) -> dict[Function, Array]:
+    """Every function that ``y`` was made by, with its output."""
+    waiting, found = [y], dict[Function, Array]()
     while waiting:
-        function = waiting.pop()
-        if function is None or function in seen:
-            continue
-        seen.add(function)
-        yield function
-        waiting.extend(x.creator for x in function.inputs or ())
+        x = waiting.pop()
+        if x.creator is not None and x.creator not in found:
+            found[x.creator] = x.data
+            waiting.extend(x.creator.inputs or ())
+    return found
 
 
-def _watch(function: Function, problems: list[Problem]) -> None:
-    """Have ``function.backward`` report a modified ``gy`` and gradients that share memory."""
+def _watch(function: Function, y: Array, problems: list[Problem]) -> None:
+    """Have ``function.backward`` report arrays it modified and gradients that share memory."""
     name, backward = type(function).__name__, function.backward
 
     def watched(gy: Array) -> Any:
-        before = gy.copy()
         inputs = [x.data for x in function.inputs or ()]
+        theirs = [("gy stays", "gy", gy), ("output stays", "output", y)]
+        theirs += [("inputs stay", "input", x) for x in inputs]
+        before = [array.copy() for _, _, array in theirs]
         result = backward(gy)
-        if not np.array_equal(gy, before, equal_nan=True):
-            problems.append(Problem("gy stays", f"{name}.backward modified its gy"))
+        for (rule, what, array), kept in zip(theirs, before, strict=True):
+            if not np.array_equal(array, kept, equal_nan=True):
+                problems.append(Problem(rule, f"{name}.backward modified its {what}"))
         results = result if isinstance(result, tuple) else (result,)
         gradients = [g for g in results if isinstance(g, np.ndarray)]  # None where none is wanted
         if any(np.shares_memory(a, b) for a, b in combinations(gradients, 2)):
