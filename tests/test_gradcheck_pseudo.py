@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minispiral.gradcheck import check_pseudo_f1
+from minispiral.gradcheck import check_pseudo_f1, pseudo
+from minispiral.gradcheck.check import OwnRules
 from minispiral.gradcheck.pseudo import asymmetry, jacobian, skew_by_hand
 from minispiral.losses import PseudoF1, cross_entropy, f1_loss, pseudo_f1
 
@@ -47,6 +48,29 @@ def test_a_loss_with_a_true_gradient_is_not_passed_for_eq_11(loss):
     assert {"footnote 2", "weights of Eq. 7"} <= {problem.rule for problem in found.problems}
 
 
+@pytest.mark.parametrize(
+    ("without", "ratio", "rules"),
+    [
+        ("background", np.inf, {"weights of Eq. 7", "ratio tends to 1"}),
+        ("crack", 0, {"weights of Eq. 7", "ratio at least 1", "ratio tends to infinity"}),
+        ("both", np.inf, {"weights of Eq. 7", "footnote 2"}),
+    ],
+)
+def test_a_gradient_of_zero_is_no_division_by_zero(without, ratio, rules, monkeypatch, rng):
+    original = PseudoF1.backward
+
+    def backward(self, gy):
+        gx = original(self, gy)
+        return np.where(
+            {"background": ~self.mask, "crack": self.mask, "both": True}[without], 0, gx
+        )
+
+    monkeypatch.setattr(PseudoF1, "backward", backward)
+    mask = np.arange(6).reshape(1, 2, 3, 1) < 2
+    assert pseudo.ratio(pseudo_f1, rng.normal(0, 1, mask.shape), mask) == ratio
+    assert rules <= {problem.rule for problem in check_pseudo_f1().problems}
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_eq_11_passes_on_any_batch(seed, rng):
     report = check_pseudo_f1(seed=int(rng.integers(2**32)))
@@ -61,3 +85,9 @@ def test_a_gradient_over_the_number_of_pixels_is_not_eq_11(monkeypatch):
     problems = {problem.rule for problem in check_pseudo_f1().problems}
     assert {"product of Eq. 11", "weights of Eq. 7"} <= problems
     assert "ratio at least 1" not in problems
+
+
+def test_the_check_by_own_rules_checks_the_loss_it_is_given():
+    named = OwnRules("cross-entropy", lambda rng: {"loss": cross_entropy}).run()
+    assert named.name == "cross-entropy"
+    assert "weights of Eq. 7" in {problem.rule for problem in named.problems}

@@ -36,16 +36,19 @@ class Check:
 
     def run(self, seed: int = 0, **options: Any) -> Report:
         """Check this case on random numbers of its own, whichever others are checked."""
-        rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+        rng = self._rng(seed)
         arguments = {"method": EXACTLY, **self.arguments(rng), **options}
         return gradcheck(name=self.name, seed=int(rng.integers(2**32)), **arguments)
 
+    def _rng(self, seed: int) -> Generator:
+        return np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+
 
 class OwnRules(Check):
-    """A pseudo-gradient, which has rules of its own."""
+    """A pseudo-gradient by rules of its own; ``arguments`` makes those of `check_pseudo_f1`."""
 
     def run(self, seed: int = 0, **options: Any) -> Report:
-        return check_pseudo_f1(name=self.name, seed=seed)
+        return check_pseudo_f1(name=self.name, seed=seed, **self.arguments(self._rng(seed)))
 
 
 def numbers(rng: Generator, *shape: int) -> Array:

@@ -11,6 +11,7 @@ What the paper says of the pseudo-gradient is checked on a random batch, through
   what a derivation on paper says of it. docs/verification.md has that derivation.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +58,7 @@ def check_pseudo_f1(loss: Loss = pseudo_f1, name: str = "pseudo-f1", seed: int =
         ),
         "ratio at least 1": max(0.0, *(1 - ratio(loss, x, mask) for x in others)),
         "ratio tends to 1": abs(ratio(loss, np.where(mask, FAR, -FAR), mask) - 1),
-        "ratio tends to infinity": 1 / ratio(loss, np.full(mask.shape, -FAR), mask),
+        "ratio tends to infinity": _over(1, ratio(loss, np.full(mask.shape, -FAR), mask)),
         "asymmetry by hand": _distance(ours - ours.T, skew_by_hand(logits, mask)),
         **{f"symmetry of {known}": asymmetry(jacobians[known]) for known in list(jacobians)[:2]},
     }
@@ -93,8 +94,8 @@ def jacobian(loss: Loss, logits: Array, mask: Mask) -> Array:
 
 
 def asymmetry(jacobian: Array) -> float:
-    """``|J - J.T| / |J|`` in Frobenius norms: 0 for a Hessian, at most 2."""
-    return float(np.linalg.norm(jacobian - jacobian.T) / np.linalg.norm(jacobian))
+    """``|J - J.T| / |J|`` in Frobenius norms: 0 for a Hessian, zeros too, at most 2."""
+    return float(np.linalg.norm(jacobian - jacobian.T) / (np.linalg.norm(jacobian) or 1.0))
 
 
 def skew_by_hand(logits: Array, mask: Mask) -> Array:
@@ -148,9 +149,13 @@ def weights_of_f1(logits: Array, mask: Mask) -> Array:
 
 
 def ratio(loss: Loss, logits: Array, mask: Mask) -> float:
-    """``r`` of Eq. 13: the least weight on crack over the greatest elsewhere."""
+    """``r`` of Eq. 13: the least weight on crack over the greatest elsewhere, which may be 0."""
     found = weights(loss, logits, mask)
-    return float(found[mask].min() / found[~mask].max())
+    return _over(float(found[mask].min()), float(found[~mask].max()))
+
+
+def _over(a: float, b: float) -> float:
+    return a / b if b else math.inf
 
 
 def _sigmoid(x: Array) -> Array:
