@@ -16,6 +16,13 @@ from minispiral.networks import LayerInfo
 if TYPE_CHECKING:
     from rich.table import Table
 
+SIDES_OF = {
+    "spiral": "sides in the deepest module",
+    "unet": "sides from the picture to the logits",
+    "wide-unet": "sides from the picture to the logits",
+    "hed": "sides of the stages",
+}
+
 
 @dataclass(frozen=True)
 class ModuleInfo:
@@ -34,8 +41,10 @@ class ModuleInfo:
 
     @property
     def sizes(self) -> list[int]:
-        """The side of the picture and of every layer's output, in pixels."""
-        return [self.layers[0].input[0], *(layer.output[0] for layer in self.layers)]
+        """The sides in pixels that a picture takes on its way, beside which HED's outputs lie."""
+        way = [layer for layer in self.layers if not layer.name.startswith(("sides.", "fuse"))]
+        sides = [way[0].input[0], *(layer.output[0] for layer in way)]
+        return [side for side, _ in groupby(sides)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Description:
 
     @property
     def sizes(self) -> list[int]:
-        """The sizes of the deepest module."""
+        """The sizes in the deepest module; a U-Net and HED have but one."""
         return max((module.sizes for module in self.modules), key=len)
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,7 +131,7 @@ def layers_table(description: Description) -> Table:
     total = (
         f"{description.parameters:,} parameters ({description.parameters / 2**20:.2f} x 2^20), "
         f"{description.macs / 1e9:.2f} GMAC per {side} x {side} picture\n"
-        f"sides in the deepest module: {' '.join(map(str, description.sizes))}"
+        f"{SIDES_OF[description.network]}: {' '.join(map(str, description.sizes))}"
     )
     table = Table(box=SIMPLE_HEAD, caption=total, caption_justify="left")
     table.add_column("layer", no_wrap=True)

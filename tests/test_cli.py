@@ -120,7 +120,7 @@ def test_describe_prints_the_numbers_of_table_5() -> None:
     modules = description["modules"]
     assert sum(module["parameters"] for module in modules) == description["parameters"]
     table = command("describe").stdout
-    for text in ("41,625,942", "39.70 x 2^20", "9.54 GMAC"):
+    for text in ("41,625,942", "39.70 x 2^20", "9.54 GMAC", "deepest module: 255 127 63 31"):
         assert text in table
 
 

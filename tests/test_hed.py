@@ -217,7 +217,10 @@ def test_describe_takes_it_as_one_module() -> None:
         *(f"sides.{k}" for k in range(5)),
         "fuse",
     ]
-    assert "14,720,395" in command("describe", "hed").stdout
+    assert description["sizes"] == module["sizes"] == [255, 127, 63, 31, 15]
+    table = command("describe", "hed").stdout
+    assert "14,720,395" in table
+    assert "sides of the stages: 255 127 63 31 15" in map(str.rstrip, table.splitlines())
 
 
 def test_macs_are_those_of_plain_counting() -> None:

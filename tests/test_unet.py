@@ -157,7 +157,9 @@ def test_describe_takes_it_as_one_module(name: str) -> None:
     (module,) = description["modules"]
     assert module["name"] == name
     assert len(module["layers"]) == 14
-    assert f"{PARAMETERS[name]:,}" in command("describe", name).stdout
+    table = command("describe", name).stdout
+    assert f"{PARAMETERS[name]:,}" in table
+    assert "sides from the picture to the logits: 255 127 63 31 15 7 3 1 3 7" in table
 
 
 def test_macs_are_those_of_plain_counting() -> None:
