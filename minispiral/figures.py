@@ -70,8 +70,9 @@ def side_by_side(
     """Pictures in titled columns, ``width`` pixels each, as one picture (h, w, 3) uint8.
 
     ``rows`` holds one picture per column: uint8 grey or RGB, or a boolean mask; pictures of a
-    row have the same proportions. ``captions`` are texts under them, in the same arrangement.
-    ``legend`` explains the colours of `overlay` at the foot.
+    row have the same proportions. Where all titles are empty, no line is left for them.
+    ``captions`` are texts under the pictures, in the same arrangement. ``legend`` explains the
+    colours of `overlay` at the foot.
 
     Raises `UserError` for a row or captions that do not fit the titles.
     """
@@ -92,11 +93,12 @@ def side_by_side(
     size = width // 16  # of the letters, in pixels
     heights = [max(round(width * row[0].shape[0] / row[0].shape[1]), 1) for row in rows]
     caption_line = line if captions is not None else 0
+    top = gap + (line if any(titles) else 0)
     sheet = Image.new(
         "RGB",
         (
             gap + len(titles) * (width + gap),
-            gap + line + sum(heights) + len(rows) * (caption_line + gap) + (line if legend else 0),
+            top + sum(heights) + len(rows) * (caption_line + gap) + (line if legend else 0),
         ),
         "white",
     )
@@ -111,7 +113,6 @@ def side_by_side(
     lefts = [gap + k * (width + gap) for k in range(len(titles))]
     for left, title in zip(lefts, titles, strict=True):
         write(left + width // 2, gap // 2, title)
-    top = gap + line
     for i, (row, height) in enumerate(zip(rows, heights, strict=True)):
         for k, (left, cell) in enumerate(zip(lefts, row, strict=True)):
             pixels = cell * np.uint8(255) if cell.dtype == bool else cell

@@ -68,6 +68,15 @@ def test_side_by_side_shows_every_picture(rng, captions):
     assert not np.any(dark[:, :1] | dark[:, -1:])
 
 
+def test_side_by_side_leaves_no_room_for_titles_that_are_empty():
+    cell = np.zeros((20, 20), np.uint8)
+    titled, bare = (figures.side_by_side([t, ""], [[cell, cell]], width=240) for t in ("a", ""))
+    first_dark = [int(np.argmax(sheet[:, 20, 0] == 0)) for sheet in (titled, bare)]
+    assert first_dark == [10 + 24, 10]  # the gap, and a line of a tenth of the width
+    assert titled.shape[0] == bare.shape[0] + 24
+    np.testing.assert_array_equal(titled[34:], bare[10:])
+
+
 def test_side_by_side_keeps_a_hairline_when_it_shrinks():
     mask = np.zeros((1000, 1000), bool)
     mask[:, 499:502] = True
