@@ -5,72 +5,29 @@ What a command needs is imported when it runs, so that ``minispiral --help`` is 
 
 from __future__ import annotations
 
-import shlex
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from minispiral import __version__
+from minispiral.options import (
+    NETWORK,
+    PATH,
+    device_option,
+    json_option,
+    network_options,
+    parse_place,
+    parse_size,
+    resume_command,
+)
 from minispiral.terminal import Commands, Failure, print_json, progress_bar, show
 
 if TYPE_CHECKING:
     from minispiral.detect import Detection
 
-FOLDER = click.Path(path_type=Path)
 SHOWN_FAILURES = 3  # in detail, those that others rest on first; the table has them all
-NETWORK = click.Choice(["spiral", "unet", "wide-unet", "hed"])
-
-
-def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
-    """``1024x768``: width and height in pixels."""
-    width, _, height = value.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise click.BadParameter(f"{value!r} is not a size; give WxH, such as 1024x768.")
-    return int(width), int(height)
-
-
-def parse_place(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
-    """``1800,950``: column and row of a pixel, from 0."""
-    if value is None:
-        return None
-    x, _, y = value.partition(",")
-    if not (x.isdecimal() and y.isdecimal()):
-        raise click.BadParameter(f"{value!r} is not a pixel; give X,Y, such as 1800,950.")
-    return int(x), int(y)
-
-
-def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which network is built."""
-    for option in (
-        click.option(
-            "--width", default=1.0, metavar="FACTOR", help="Scale the 64 to 512 channels."
-        ),
-        click.option(
-            "--connection",
-            type=click.Choice(["concat", "sum", "none"]),
-            default="concat",
-            help="How a module of Spiral-Net takes in the maps of those before it.",
-        ),
-        click.option(
-            "--depths",
-            default="1-7",
-            metavar="1-7|PRESET|LIST",
-            help="Depth of each module: a range, a preset or a list such as 3,3,3. "
-            "A U-Net is as deep as the largest.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(
@@ -101,7 +58,7 @@ def main() -> None:
 @main.command()
 @click.option(
     "--out",
-    type=FOLDER,
+    type=PATH,
     default="minispiral-demo",
     metavar="DIR",
     help="Where photographs, runs and pictures go.",
@@ -134,7 +91,7 @@ def demo(out: Path) -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--photos", default=32, metavar="N", help="How many photographs.")
 @click.option(
     "--size",
@@ -165,17 +122,17 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 
 
 @main.command()
-@click.argument("data", type=FOLDER)
+@click.argument("data", type=PATH)
 @click.option(
     "--out",
-    type=FOLDER,
+    type=PATH,
     required=True,
     metavar="RUN",
     help="The folder of the run: checkpoints, scores and pictures.",
 )
 @click.option(
     "--val",
-    type=FOLDER,
+    type=PATH,
     metavar="DATA",
     help="Photographs to validate on; the network with the best F1 there is kept.",
 )
@@ -189,7 +146,7 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 @network_options
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Start HED from VGG-16's weights: .safetensors or .npz, named as in torchvision.",
 )
@@ -254,21 +211,9 @@ def train(
     click.echo(f"trained network: {out}")
 
 
-def resume_command(ctx: click.Context) -> str:
-    """The command that was typed, made one that resumes its run."""
-    words = ["minispiral", "train"]
-    for param in ctx.command.params:
-        name = param.name or ""
-        if isinstance(param, click.Argument):
-            words.append(str(ctx.params[name]))
-        elif name != "resume" and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-            words += [param.opts[0], str(ctx.params[name])]
-    return shlex.join([*words, "--resume"])
-
-
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("data", type=FOLDER)
+@click.argument("run", type=PATH)
+@click.argument("data", type=PATH)
 @click.option(
     "--tolerance",
     type=click.IntRange(min=0),
@@ -299,9 +244,9 @@ def evaluate(run: Path, data: Path, tolerance: int, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=PATH)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
-@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Where the results go.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the results go.")
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
@@ -342,10 +287,10 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("photo", type=FOLDER)
+@click.argument("run", type=PATH)
+@click.argument("photo", type=PATH)
 @click.option(
-    "--out", type=FOLDER, default="maps.png", metavar="FILE.png", help="The picture to draw."
+    "--out", type=PATH, default="maps.png", metavar="FILE.png", help="The picture to draw."
 )
 @click.option(
     "--at",
