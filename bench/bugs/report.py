@@ -50,7 +50,7 @@ def measure(
 def caught(name: str, all_tests: bool) -> dict[str, Any]:
     """Plant the bug of this name, or none for "", and see what fails.
 
-    A network that fails takes far longer than one that passes, so networks are checked only where
+    A network that fails takes longer than one that passes, so networks are checked only where
     none of their parts fails, and large ones where no small one does; if all passes, all is run.
     """
     began = time.perf_counter()
