@@ -176,8 +176,17 @@ def test_joints_of_a_dataset(tmp_path: Path) -> None:
 def test_a_table_is_stopped_and_taken_up(tmp_path: Path) -> None:
     """The smallest budget, through the command; what was done is not done again."""
     command = [sys.executable, "-m", "bench", "paper", "table3", "--budget", "smoke"]
-    command += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--jobs", "2"]
-    runs = tmp_path / "runs" / "synthetic-smoke"
+    command += [
+        "--steps",
+        "5",
+        "--runs",
+        str(tmp_path / "runs"),
+        "--out",
+        str(tmp_path / "out"),
+        "--jobs",
+        "2",
+    ]
+    runs = tmp_path / "runs" / "synthetic-smoke-5"
 
     def finished() -> dict[Path, float]:
         return {path: path.stat().st_mtime for path in runs.glob("*/scores.json")}
@@ -204,6 +213,7 @@ def test_a_table_is_stopped_and_taken_up(tmp_path: Path) -> None:
         [run] = row["runs"]
         assert 0 < run["scores"]["average_precision"] <= 1
         assert run["config"]["loss"] == "cross-entropy"
-        assert load(runs / run["run"] / "last.safetensors").step == run["steps"] == 4
+        assert load(runs / run["run"] / "last.safetensors").step == run["steps"] == 5
+    assert written["command"] == ("python -m bench paper table3 --budget smoke --steps 5 --seeds 1")
     assert (tmp_path / "out" / "table3.png").exists()
     assert str(tmp_path) not in json.dumps(written)

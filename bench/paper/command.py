@@ -37,6 +37,7 @@ class Order:
     what: str
     data: Path | None
     budget: str
+    steps: int | None
     seeds: int
     runs: Path
     jobs: int
@@ -48,8 +49,23 @@ class Order:
 
     @property
     def work(self) -> Path:
-        """The folder of the runs of this dataset and budget."""
-        return self.runs / f"{self.dataset}-{self.budget}"
+        """The folder of the runs of this dataset, budget and number of steps."""
+        return self.runs / "-".join(
+            filter(None, [self.dataset, self.budget, str(self.steps or "")])
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of training that all rows share."""
+        steps = {} if self.steps is None else {"steps": self.steps}
+        return {**BUDGETS[self.budget].options, **steps}
+
+    @property
+    def command(self) -> str:
+        """What makes the same again."""
+        what = f"{self.what} {shlex.quote(self.dataset)}" if self.data else self.what
+        steps = "" if self.steps is None else f" --steps {self.steps}"
+        return f"python -m bench paper {what} --budget {self.budget}{steps} --seeds {self.seeds}"
 
 
 @click.command()
@@ -62,6 +78,12 @@ class Order:
     show_default=True,
     help="How much each network is trained: a minute or two for all of Table 4, forty minutes on "
     "two cores, a GPU at full width, or the whole schedule of the paper.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train each so long [default: the budget's].",
 )
 @click.option(
     "--seeds",
@@ -148,9 +170,7 @@ def write_table(order: Order, out: Path, terminal: TerminalReporter) -> None:
         "seeds": order.seeds,
         "jobs": order.jobs,
         "photos": sum(bool(read_pair(pair)[1].any()) for pair in find_pairs(data / "test")),
-        "command": f"python -m bench paper {order.what}"
-        + (f" {order.dataset}" if order.data else "")
-        + f" --budget {order.budget} --seeds {order.seeds}",
+        "command": order.command,
         "machine": report.machine(),
         "left_out": f" {left_out}" if left_out else "",
     }
@@ -190,7 +210,7 @@ def dataset(order: Order, terminal: TerminalReporter) -> Path:
 
 def available(table: Table, order: Order) -> tuple[str, list[Row]]:
     """Why some rows cannot be trained, empty if all can, and those that can."""
-    full_width = BUDGETS[order.budget].options.get("width", 1.0) == 1
+    full_width = order.options.get("width", 1.0) == 1
     reasons, rows = [], []
     for row in table.rows:
         if row.pretrained and not full_width:
@@ -216,7 +236,7 @@ def train_rows(
     for seed in range(seeds):
         for row in rows:
             config = {
-                **BUDGETS[order.budget].options,
+                **order.options,
                 **row.options,
                 **({"init": str(order.vgg)} if row.pretrained else {}),
                 "data": str(data / "train"),
