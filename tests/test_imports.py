@@ -123,6 +123,10 @@ def test_only_parallel_knows_of_threads() -> None:
     assert users("concurrent", "minispiral.kernels") == parallel
 
 
+def test_only_launch_knows_of_cupy() -> None:
+    assert users("cupy", "minispiral") == {"minispiral.kernels.launch"}
+
+
 @pytest.mark.parametrize("library", ["jax", "scipy", "tensorflow", "torch"])
 def test_no_framework_is_used(library: str) -> None:
     assert not users(library, "minispiral")

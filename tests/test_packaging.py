@@ -53,7 +53,8 @@ class Installed:
             )
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout)
-        (self.checkout / "kernels" / "probe.cu").write_text("// data that must be shipped\n")
+        for name in ("probe.cu", "probe.cuh"):
+            (self.checkout / "kernels" / name).write_text("// data that must be shipped\n")
 
         venv.create(folder / "venv", symlinks=os.name != "nt")
         self.scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
@@ -104,6 +105,7 @@ def test_kernels_from_elsewhere_are_the_installed_files(installed: Installed) ->
         assert not used.is_relative_to(installed.checkout)
         assert used.read_bytes() == source.read_bytes()
         assert (used.parent / "probe.cu").is_file()
+        assert (used.parent / "probe.cuh").is_file()
         assert (used.parents[1] / "py.typed").is_file()
     else:
         assert used.samefile(source)
@@ -132,6 +134,8 @@ def test_every_file_of_both_folders_is_found(installed: Installed) -> None:
         shipped = Path(installed.run(installed.elsewhere, "-c", show))
         source = installed.checkout / name
         expected = {
-            path.relative_to(source) for path in source.rglob("*") if path.suffix in {".py", ".cu"}
+            path.relative_to(source)
+            for path in source.rglob("*")
+            if path.suffix in {".py", ".cu", ".cuh"}
         }
         assert expected <= {path.relative_to(shipped) for path in shipped.rglob("*")}

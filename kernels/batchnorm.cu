@@ -1,0 +1,154 @@
+// Batch normalisation, with and without the ReLU behind it; see batchnorm.py for the formulas.
+//
+// Arrays of (m, c): `m` values for each of `c` channels. T is float or double. All that is kept per
+// channel is worked out in double, and all sums over rows are taken in double.
+
+#include "rows.cuh"
+
+// Number of values, mean, and summed squared distance from the mean.
+struct Moments {
+  double count, mean, squares;
+};
+
+// Chan, Golub and LeVeque 1979: of two sets of values as of one.
+__device__ Moments merge(Moments a, Moments b) {
+  const double count = a.count + b.count;
+  if (count == 0) return a;
+  const double distance = b.mean - a.mean;
+  return {count, a.mean + distance * (b.count / count),
+          a.squares + b.squares + distance * distance * (a.count * b.count / count)};
+}
+
+// The moments of each block's rows: partial (gridDim.y, c).
+template <class T>
+__global__ void __launch_bounds__(256) block_moments(const T *x, int m, int c, Moments *partial) {
+  const int channel = own_channel();
+  Moments own = {};
+  if (channel < c && first_row() < m) {
+    // Distances are taken from a value of the channel itself: squares of x would lose the variance
+    // of a channel whose mean is large.
+    const double origin = x[first_row() * c + channel];
+    double sum = 0, squares = 0;
+    int count = 0;
+    for (int row = first_row(); row < m; row += row_step()) {
+      const double distance = x[row * c + channel] - origin;
+      sum += distance;
+      squares += distance * distance;
+      count++;
+    }
+    own = {double(count), origin + sum / count, squares - sum * sum / count};
+  }
+  const Moments all = merge_rows(own);
+  if (threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
+}
+
+// Mean and biased variance (c,) from the moments of the blocks.
+template <class T>
+__global__ void __launch_bounds__(256)
+    merge_moments(const Moments *partial, int blocks, int c, T *mean, T *var) {
+  const Moments all = merge_blocks(partial, blocks, c);
+  if (threadIdx.y > 0 || own_channel() >= c) return;
+  mean[own_channel()] = all.mean;
+  var[own_channel()] = (all.squares < 0 ? 0 : all.squares) / all.count;
+}
+
+// Batch norm of one channel as scale * x + shift.
+template <class T>
+struct Affine {
+  T scale, shift;
+
+  __device__ Affine(int channel, const T *mean, const T *var, const T *gamma, const T *beta,
+                    double eps) {
+    const double factor = gamma[channel] / sqrt(var[channel] + eps);
+    scale = factor;
+    shift = beta[channel] - mean[channel] * factor;
+  }
+
+  __device__ T operator()(T x) const { return fma(scale, x, shift); }
+};
+
+// y (m, c), with `relu` cut off at 0.
+template <class T, bool relu>
+__global__ void __launch_bounds__(256)
+    normalize(const T *x, const T *mean, const T *var, const T *gamma, const T *beta, double eps,
+              int m, int c, T *y) {
+  const int channel = own_channel();
+  if (channel >= c) return;
+  const Affine<T> affine(channel, mean, var, gamma, beta, eps);
+  for (int row = first_row(); row < m; row += row_step()) {
+    const T value = affine(x[row * c + channel]);
+    y[row * c + channel] = relu && value < 0 ? T(0) : value;
+  }
+}
+
+// The sums over the rows in the formula of the gradient: of g, which is gy behind the ReLU, and of
+// g * (x - mean).
+struct GradSums {
+  double g, g_centred;
+};
+
+__device__ GradSums merge(GradSums a, GradSums b) {
+  return {a.g + b.g, a.g_centred + b.g_centred};
+}
+
+// The sums over each block's rows: partial (gridDim.y, c).
+template <class T, bool relu>
+__global__ void __launch_bounds__(256)
+    block_grad_sums(const T *x, const T *gy, const T *mean, const T *var, const T *gamma,
+                    const T *beta, double eps, int m, int c, GradSums *partial) {
+  const int channel = own_channel();
+  GradSums own = {};
+  if (channel < c) {
+    const Affine<T> affine(channel, mean, var, gamma, beta, eps);
+    const double centre = mean[channel];
+    for (int row = first_row(); row < m; row += row_step()) {
+      const T value = x[row * c + channel];
+      if (relu && !(affine(value) > 0)) continue;
+      const double g = gy[row * c + channel];
+      own.g += g;
+      own.g_centred += g * (value - centre);
+    }
+  }
+  const GradSums all = merge_rows(own);
+  if (threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
+}
+
+// ggamma and gbeta (c,), and the rows a, b and d of `coefficients` (3, c): the formula of gx sorted
+// by what changes from pixel to pixel is gx = a * g + b * x + d. With `constant`, mean and var are
+// given numbers, and b and d are 0.
+template <class T>
+__global__ void __launch_bounds__(256)
+    merge_grad_sums(const GradSums *partial, int blocks, const T *mean, const T *var,
+                    const T *gamma, double eps, bool constant, int m, int c, T *ggamma, T *gbeta,
+                    T *coefficients) {
+  const GradSums all = merge_blocks(partial, blocks, c);
+  const int channel = own_channel();
+  if (threadIdx.y > 0 || channel >= c) return;
+  const double inv = 1 / sqrt(var[channel] + eps);
+  const double a = gamma[channel] * inv;
+  const double b = constant ? 0 : -a * inv * inv * all.g_centred / m;
+  const double d = constant ? 0 : -a * all.g / m - b * mean[channel];
+  ggamma[channel] = all.g_centred * inv;
+  gbeta[channel] = all.g;
+  coefficients[channel] = a;
+  coefficients[c + channel] = b;
+  coefficients[2 * c + channel] = d;
+}
+
+// gx (m, c). `beta` serves the mask of the ReLU only.
+template <class T, bool relu>
+__global__ void __launch_bounds__(256)
+    apply_grad(const T *x, const T *gy, const T *mean, const T *var, const T *gamma, const T *beta,
+               double eps, const T *coefficients, int m, int c, T *gx) {
+  const int channel = own_channel();
+  if (channel >= c) return;
+  const Affine<T> affine(channel, mean, var, gamma, beta, eps);
+  const T a = coefficients[channel];
+  const T b = coefficients[c + channel];
+  const T d = coefficients[2 * c + channel];
+  for (int row = first_row(); row < m; row += row_step()) {
+    const T value = x[row * c + channel];
+    const T g = relu && !(affine(value) > 0) ? T(0) : gy[row * c + channel];
+    gx[row * c + channel] = fma(a, g, fma(b, value, d));
+  }
+}

@@ -1,0 +1,83 @@
+"""Adam on the GPU; the formula is in `minispiral.kernels.adam`.
+
+All parameters of a network are updated in one launch: `table` lists them, `adam_all` updates what
+it lists.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..launch import Array, blocks, ctype, device, empty, launch
+
+_SHARE = 4096  # elements of a block
+
+
+class Table(NamedTuple):
+    """Where the arrays of an update lie, in the GPU's memory."""
+
+    parameters: Array  # (parameters, 6) int64: addresses of p, g, m, v; elements; first block
+    owner: Array  # (blocks,) int32: whose elements a block updates
+    ctype: str
+
+
+def adam(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: Array,
+    lr: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """Update the parameter ``p`` and its moments ``m``, ``v`` in place from the gradient ``g``.
+
+    ``step`` (int64) and ``lr`` (float64) are arrays of one element on the GPU, so that a captured
+    graph of a training step stays valid as they change. ValueError as for `table`.
+    """
+    adam_all(table([p], [g], [m], [v]), step, lr, beta1, beta2, eps)
+
+
+def adam_all(
+    parameters: Table, step: Array, lr: Array, beta1: float, beta2: float, eps: float
+) -> None:
+    """`adam` for all parameters of a table, in one launch after a tiny one."""
+    scales = empty((2,), np.float64)
+    betas = np.float64(beta1), np.float64(beta2)
+    launch("adam_scales", (1,), step, lr, *betas, np.float64(eps), scales)
+    arrays = parameters.parameters, parameters.owner, np.int32(_SHARE)
+    launch(f"adam<{parameters.ctype}>", parameters.owner.shape, *arrays, *betas, scales)
+
+
+def table(
+    ps: Sequence[Array], gs: Sequence[Array], ms: Sequence[Array], vs: Sequence[Array]
+) -> Table:
+    """List parameters, gradients and moments, to be updated together.
+
+    A table serves any number of updates while the arrays stay where they are; it does not keep
+    them alive. ValueError where the shapes of a parameter differ, where any dtypes differ, and for
+    what is not contiguous.
+    """
+    rows: list[list[int]] = []
+    owner: list[int] = []
+    for i, arrays in enumerate(zip(ps, gs, ms, vs, strict=True)):
+        p = arrays[0]
+        if any(a.shape != p.shape or a.dtype != ps[0].dtype for a in arrays):
+            given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
+            raise ValueError(
+                f"expected parameter {i}, its gradient and moments of shape {p.shape} and of "
+                f"dtype {ps[0].dtype}, got {given}"
+            )
+        if not all(device().owns(a) and a.flags.c_contiguous for a in arrays):
+            raise ValueError(f"the arrays of parameter {i} must be contiguous, on the GPU")
+        addresses = [device().address(a) for a in arrays]
+        rows.append([*addresses, p.size, len(owner)])
+        owner += [i] * blocks(p.size, _SHARE)
+    return Table(
+        device().array(np.array(rows, np.int64)),
+        device().array(np.array(owner, np.int32)),
+        ctype(ps[0].dtype),
+    )

@@ -1,0 +1,125 @@
+"""Batch normalisation on the GPU; the formulas are in `minispiral.kernels.batchnorm`."""
+
+import numpy as np
+
+from ..batchnorm import _check_vectors as check_vectors
+from ..launch import Array, ctype, empty, launch
+from .rows import block_of, grid_of
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance per channel: ``x (..., c)`` to two ``(c,)`` of the same dtype."""
+    t, (m, c) = ctype(x.dtype), _rows(x)
+    grid, block = grid_of(m, c), block_of(c)
+    parts = empty((grid[1], c, 3), np.float64)
+    mean, var = empty((c,), x.dtype), empty((c,), x.dtype)
+    launch(f"block_moments<{t}>", grid, x, np.int32(m), np.int32(c), parts, block=block)
+    merged = parts, np.int32(grid[1]), np.int32(c)
+    launch(f"merge_moments<{t}>", grid[:1], *merged, mean, var, block=block)
+    return mean, var
+
+
+def normalize(x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float) -> Array:
+    """``gamma * (x - mean) / sqrt(var + eps) + beta`` for ``x (..., c)``."""
+    return _normalize(x, mean, var, gamma, beta, eps, relu=False)
+
+
+def normalize_relu(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> Array:
+    """``max(normalize(x), 0)`` in one pass."""
+    return _normalize(x, mean, var, gamma, beta, eps, relu=True)
+
+
+def normalize_grad(
+    x: Array,
+    gy: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    eps: float,
+    constant: bool = False,
+) -> tuple[Array, Array, Array]:
+    """``gx, ggamma, gbeta`` of `normalize`.
+
+    ``mean`` and ``var`` are the moments of ``x`` or, with ``constant``, any given numbers: then
+    ``gx = gamma / sqrt(var + eps) * gy``.
+    """
+    beta = gamma  # read, and of no effect without the ReLU
+    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=False)
+
+
+def normalize_relu_grad(
+    x: Array,
+    gy: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    constant: bool = False,
+) -> tuple[Array, Array, Array]:
+    """``gx, ggamma, gbeta`` of `normalize_relu`; ``constant`` as above."""
+    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=True)
+
+
+def _normalize(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, relu: bool
+) -> Array:
+    check_vectors(x, mean, var, gamma, beta)
+    t, (m, c) = _type_of(x, mean, var, gamma, beta), _rows(x)
+    y = empty(x.shape, x.dtype)
+    vectors = mean, var, gamma, beta, np.float64(eps)
+    sizes = np.int32(m), np.int32(c)
+    name = f"normalize<{t}, {_boolean(relu)}>"
+    launch(name, grid_of(m, c), x, *vectors, *sizes, y, block=block_of(c))
+    return y
+
+
+def _normalize_grad(
+    x: Array,
+    gy: Array,
+    mean: Array,
+    var: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    constant: bool,
+    relu: bool,
+) -> tuple[Array, Array, Array]:
+    check_vectors(x, mean, var, gamma, beta)
+    if gy.shape != x.shape:
+        raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
+    t, (m, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
+    grid, block = grid_of(m, c), block_of(c)
+    parts = empty((grid[1], c, 2), np.float64)
+    ggamma, gbeta = empty((c,), x.dtype), empty((c,), x.dtype)
+    coefficients, gx = empty((3, c), x.dtype), empty(x.shape, x.dtype)
+
+    inputs = x, gy, mean, var, gamma, beta, np.float64(eps)
+    sizes = np.int32(m), np.int32(c)
+    name = f"block_grad_sums<{t}, {_boolean(relu)}>"
+    launch(name, grid, *inputs, *sizes, parts, block=block)
+    merged = parts, np.int32(grid[1]), mean, var, gamma, np.float64(eps), np.bool_(constant)
+    results = ggamma, gbeta, coefficients
+    launch(f"merge_grad_sums<{t}>", grid[:1], *merged, *sizes, *results, block=block)
+    name = f"apply_grad<{t}, {_boolean(relu)}>"
+    launch(name, grid, *inputs, coefficients, *sizes, gx, block=block)
+    return gx, ggamma, gbeta
+
+
+def _rows(x: Array) -> tuple[int, int]:
+    """Values per channel, and channels."""
+    return x.size // x.shape[-1], x.shape[-1]
+
+
+def _type_of(*arrays: Array) -> str:
+    """Their type in CUDA; ValueError where they differ: a kernel would take one for another."""
+    dtypes = {array.dtype for array in arrays}
+    if len(dtypes) > 1:
+        raise ValueError(f"expected one dtype throughout, got {' and '.join(map(str, dtypes))}")
+    return ctype(arrays[0].dtype)
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"

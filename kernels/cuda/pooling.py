@@ -1,0 +1,42 @@
+"""Max pooling on the GPU; the formulas are in `minispiral.kernels.pooling`."""
+
+import numpy as np
+
+from ..launch import Array, blocks, ctype, empty, launch
+from ..pooling import _output_hw as output_hw
+
+_THREADS = 256
+
+
+def max_pool2d(x: Array, size: int, stride: int) -> tuple[Array, Array]:
+    """``y`` and ``argmax (n, oh, ow, c)`` of ``x (n, h, w, c)``; see the NumPy twin."""
+    if x.ndim != 4:
+        raise ValueError(f"expected an image (n, h, w, c), got shape {x.shape}")
+    n, h, w, c = x.shape
+    oh, ow = output_hw((h, w), size, stride)
+    y, argmax = empty((n, oh, ow, c), x.dtype), empty((n, oh, ow, c), np.int32)
+    sizes = map(np.int32, (h, w, c, oh, ow, size, stride, y.size))
+    grid = (blocks(y.size, _THREADS),)
+    launch(f"max_pool2d<{ctype(x.dtype)}>", grid, x, *sizes, y, argmax)
+    return y, argmax
+
+
+def max_pool2d_grad(
+    gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
+) -> Array:
+    """Send each ``gy (n, oh, ow, c)`` to the pixel of ``(n, *in_hw, c)`` its maximum came from."""
+    if gy.ndim != 4 or argmax.shape != gy.shape:
+        raise ValueError(
+            f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
+        )
+    n, oh, ow, c = gy.shape
+    if (oh, ow) != output_hw(in_hw, size, stride):
+        raise ValueError(
+            f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
+            f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
+        )
+    gx = empty((n, *in_hw, c), gy.dtype)
+    sizes = map(np.int32, (*in_hw, c, oh, ow, size, stride, gx.size))
+    grid = (blocks(gx.size, _THREADS),)
+    launch(f"max_pool2d_grad<{ctype(gy.dtype)}>", grid, gy, argmax, *sizes, gx)
+    return gx

@@ -1,0 +1,238 @@
+"""The one door to the GPU: which kernel there is, and how it is compiled, checked and launched.
+
+The kernels' CUDA C lies in the ``.cu`` files beside this one; the functions in
+`minispiral.kernels.cuda` say with which sizes they run. Everything they need of the GPU is a
+`Device`: memory, and launches. CuPy's is made when it is first asked for, so that CuPy is needed
+only there. ``using`` puts another in its place: the tests' own runs the same kernels on the CPU,
+through the same functions, with the same grids, blocks and shared memory.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = Any  # of whichever device: like NumPy's in shape, dtype and flags
+
+FOLDER = Path(__file__).resolve().parent
+MOST_ELEMENTS = 2**30  # of one array: kernels count in 32 bits, and step beyond the end
+MOST_BLOCKS = (2**31 - 1, 65535, 65535)
+OPTIONS = ("-std=c++17",)
+
+CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+
+class Kernel(NamedTuple):
+    """A kernel as it is compiled and launched."""
+
+    file: str  # where its source is
+    expression: str  # its name in C++, template arguments included
+    threads: int  # of a block
+    shared: int  # bytes of dynamic shared memory of a block
+    registers: int  # a thread may use at most; tests hold the compiler to it
+
+
+def _table() -> Iterator[Kernel]:
+    part = 256 * 8  # bytes of one double for each thread of a reduction
+    for t, few, most in (("float", 40, 48), ("double", 48, 64)):
+        yield Kernel("adam.cu", f"adam<{t}>", 256, 0, most)
+        yield Kernel("batchnorm.cu", f"block_moments<{t}>", 256, 3 * part, most)
+        yield Kernel("batchnorm.cu", f"merge_moments<{t}>", 256, 3 * part, most)
+        yield Kernel("batchnorm.cu", f"merge_grad_sums<{t}>", 256, 2 * part, few)
+        for relu in ("false", "true"):
+            yield Kernel("batchnorm.cu", f"normalize<{t}, {relu}>", 256, 0, few)
+            yield Kernel("batchnorm.cu", f"block_grad_sums<{t}, {relu}>", 256, 2 * part, few)
+            yield Kernel("batchnorm.cu", f"apply_grad<{t}, {relu}>", 256, 0, few)
+        yield Kernel("conv2d.cu", f"conv2d<{t}>", 256, 0, few)
+        yield Kernel("conv2d.cu", f"conv2d_input_grad<{t}>", 256, 0, few)
+        yield Kernel("conv2d.cu", f"conv2d_weight_grad<{t}>", 256, 0, few)
+        yield Kernel("conv2d.cu", f"sum_parts<{t}>", 256, 0, few)
+        yield Kernel("losses.cu", f"sigmoid_of<{t}>", 256, 0, few)
+        for loss in ("CrossEntropy", "Focal", "Linear", "F1"):
+            yield Kernel("losses.cu", f"block_sums<{t}, {loss}>", 256, 3 * part, most)
+        for loss in ("CrossEntropy", "Balanced", "Focal", "Linear", "F1", "PseudoF1"):
+            yield Kernel("losses.cu", f"weighted_grad<{t}, {loss}>", 256, 0, most)
+        yield Kernel("pooling.cu", f"max_pool2d<{t}>", 256, 0, few)
+        yield Kernel("pooling.cu", f"max_pool2d_grad<{t}>", 256, 0, few)
+    yield Kernel("adam.cu", "adam_scales", 1, 0, 64)
+    yield Kernel("losses.cu", "merge_sums", 256, 3 * part, 40)
+    yield Kernel("losses.cu", "f1_loss", 1, 0, 40)
+    for loss in ("CrossEntropy", "Balanced", "Focal", "Linear"):
+        yield Kernel("losses.cu", f"weighted_sum<{loss}>", 1, 0, 40)
+
+
+KERNELS = {kernel.expression: kernel for kernel in _table()}
+
+
+class Device(Protocol):
+    """Where arrays lie and kernels run."""
+
+    def owns(self, array: Array) -> bool:
+        """Whether kernels can reach this array."""
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An uninitialised contiguous array."""
+
+    def array(self, values: NDArray[Any]) -> Array:
+        """A copy of an array of the host."""
+
+    def address(self, array: Array) -> int:
+        """Where its first element lies, for a table of arrays."""
+
+    def launch(
+        self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]
+    ) -> None:
+        """Run a kernel; arguments are arrays of this device and NumPy scalars."""
+
+
+_device: Device | None = None
+
+
+def device() -> Device:
+    """The device in use: the GPU through CuPy, unless `using` says otherwise.
+
+    ImportError where CuPy is not installed.
+    """
+    global _device
+    if _device is None:
+        _device = _Gpu()
+    return _device
+
+
+@contextmanager
+def using(other: Device) -> Iterator[Device]:
+    """Inside this context kernels run on another device."""
+    global _device
+    before, _device = _device, other
+    try:
+        yield other
+    finally:
+        _device = before
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """An uninitialised array on the device."""
+    return device().empty(shape, dtype)
+
+
+def ctype(dtype: DTypeLike) -> str:
+    """``float`` or ``double``; ValueError for any other dtype."""
+    if np.dtype(dtype) not in CTYPES:
+        raise ValueError(f"kernels compute in float32 or float64, got {np.dtype(dtype)}")
+    return CTYPES[np.dtype(dtype)]
+
+
+def blocks(size: int, per_block: int, most: int | None = None) -> int:
+    """How many blocks cover ``size`` elements, where they may loop at most ``most``."""
+    count = -(-size // per_block)
+    return count if most is None else max(1, min(count, most))
+
+
+def launch(
+    expression: str, grid: tuple[int, ...], *arguments: Any, block: tuple[int, ...] | None = None
+) -> None:
+    """Run the kernel of this name on ``grid`` blocks, of ``block`` threads where that is 2-D.
+
+    ``arguments`` are contiguous arrays of the device, and NumPy scalars of the very types of the
+    kernel's parameters (for a struct, a structured array without axes). A grid without blocks
+    runs nothing. ValueError for what a kernel could not take.
+    """
+    kernel = KERNELS[expression]
+    block = block or (kernel.threads,)
+    if math.prod(block) != kernel.threads:
+        raise ValueError(f"{expression} runs {kernel.threads} threads a block, got {block}")
+    if any(count > most for count, most in zip(grid, MOST_BLOCKS, strict=False)):
+        raise ValueError(f"{expression}: a grid of {grid} blocks is beyond {MOST_BLOCKS}")
+    for argument in arguments:
+        if not (isinstance(argument, np.generic) or _is_struct(argument)):
+            _check_array(expression, argument)
+    if all(grid):
+        device().launch(kernel, grid, block, list(arguments))
+
+
+def _is_struct(argument: Any) -> bool:
+    return isinstance(argument, np.ndarray) and argument.ndim == 0 and argument.dtype.kind == "V"
+
+
+def _check_array(expression: str, array: Array) -> None:
+    if not device().owns(array):
+        raise ValueError(f"{expression} takes arrays of the device, got {type(array).__name__}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{expression} takes contiguous arrays, got strides {array.strides}")
+    if array.size > MOST_ELEMENTS:
+        raise ValueError(
+            f"{expression} takes arrays of up to {MOST_ELEMENTS} elements, got shape {array.shape}:"
+            " use a smaller batch or smaller tiles"
+        )
+
+
+def source(file: str) -> str:
+    """The text of a ``.cu`` file with the ``.cuh`` files it includes in their places.
+
+    So the text is all there is: a cache that knows it by its text does not miss a change.
+    """
+    included: set[str] = set()
+
+    def expand(name: str) -> str:
+        if name in included:
+            return ""
+        included.add(name)
+        lines = []
+        for number, line in enumerate((FOLDER / name).read_text(encoding="utf-8").splitlines(), 1):
+            found = re.fullmatch(r'#include "([\w.]+)"', line)
+            lines += [expand(found[1]), f'#line {number + 1} "{name}"'] if found else [line]
+        return "\n".join([f'#line 1 "{name}"', *lines])
+
+    return expand(file) + "\n"
+
+
+def expressions(file: str) -> Sequence[str]:
+    """The kernels of one file."""
+    return [kernel.expression for kernel in KERNELS.values() if kernel.file == file]
+
+
+class _Gpu:
+    """The current GPU of CuPy. Nothing in here has a twin on the CPU: it is kept thin."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.cupy = cupy
+        self.functions: dict[tuple[int, str], Any] = {}  # by number of the GPU and expression
+
+    def owns(self, array: Array) -> bool:
+        return isinstance(array, self.cupy.ndarray)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        return self.cupy.empty(shape, dtype)
+
+    def array(self, values: NDArray[Any]) -> Array:
+        return self.cupy.asarray(values)
+
+    def address(self, array: Array) -> int:
+        return int(array.data.ptr)
+
+    def launch(
+        self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]
+    ) -> None:
+        key = (self.cupy.cuda.Device().id, kernel.expression)
+        if key not in self.functions:
+            self._compile(kernel.file, key[0])
+        self.functions[key](grid, block, tuple(arguments), shared_mem=kernel.shared)
+
+    def _compile(self, file: str, gpu: int) -> None:
+        """All kernels of a file, for the architecture of the current GPU, which CuPy adds."""
+        names = expressions(file)
+        module = self.cupy.RawModule(
+            code=source(file), options=OPTIONS, name_expressions=list(names)
+        )
+        for name in names:
+            function = module.get_function(name)
+            if KERNELS[name].shared > 48 * 1024:  # beyond which a kernel has to ask
+                function.max_dynamic_shared_size_bytes = KERNELS[name].shared
+            self.functions[gpu, name] = function
