@@ -1,0 +1,28 @@
+"""CUDA kernels on the CPU, for tests and for readers: see README.md in this folder.
+
+`CpuDevice` takes the place of the GPU in `minispiral.kernels.launch`; `in_both_orders` calls a
+function of `minispiral.kernels.cuda` on it. `build` compiles the kernels of a file, `mutant` makes
+copies of the kernels with a mistake in one of them.
+"""
+
+import pytest
+
+from .build import CompilerError, build, compiler, mutant
+from .device import CpuDevice, KernelError
+from .twins import call, in_both_orders
+
+needs_compiler = pytest.mark.skipif(
+    compiler() is None, reason="no C++ compiler here to run CUDA kernels on the CPU with"
+)
+
+__all__ = [
+    "CompilerError",
+    "CpuDevice",
+    "KernelError",
+    "build",
+    "call",
+    "compiler",
+    "in_both_orders",
+    "mutant",
+    "needs_compiler",
+]

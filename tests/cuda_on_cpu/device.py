@@ -1,0 +1,160 @@
+"""A device of `minispiral.kernels.launch` whose memory and threads are the CPU's."""
+
+import ctypes
+import math
+import mmap
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minispiral.kernels import launch
+
+from .build import build
+
+PAGE = mmap.PAGESIZE
+
+
+class KernelError(Exception):
+    """A kernel did what it must not; where, and what."""
+
+
+class DeviceArray(np.ndarray):
+    """An array that kernels can reach."""
+
+
+class CpuDevice:
+    """Runs kernels on the CPU, its threads in order or, with ``reverse``, the last ones first.
+
+    Arrays hold NaN until written (integers -1) and lie against a page that cannot be touched: they
+    end where it begins or, with ``reverse``, begin where it ends. So a kernel that reads or writes
+    beyond one raises `KernelError`, as does one that goes wrong at a barrier. ``kernels`` is the
+    folder of the kernels, ``flags`` go to the compiler, ``only`` are the kernels to compile where
+    not all of a file are; ``guarded = False`` takes memory from the heap instead, for
+    AddressSanitizer to watch.
+    """
+
+    def __init__(
+        self,
+        reverse: bool = False,
+        kernels: Path = launch.FOLDER,
+        flags: Sequence[str] = (),
+        only: Collection[str] = launch.KERNELS,
+        guarded: bool = True,
+    ) -> None:
+        self.reverse, self.kernels, self.flags = reverse, kernels, flags
+        self.only, self.guarded = only, guarded
+        self.launched: list[str] = []  # the kernels that ran, by expression
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, DeviceArray)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> DeviceArray:
+        dtype = np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
+        memory = _guarded(size, self.reverse) if self.guarded else np.empty(size, np.uint8)
+        memory[:] = 0xFF
+        return memory.view(dtype).reshape(shape).view(DeviceArray)
+
+    def array(self, values: NDArray[Any]) -> DeviceArray:
+        copy = self.empty(values.shape, values.dtype)
+        copy[...] = values
+        return copy
+
+    def address(self, array: Any) -> int:
+        return int(array.ctypes.data)
+
+    def launch(
+        self,
+        kernel: launch.Kernel,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: list[Any],
+    ) -> None:
+        names = [name for name in launch.expressions(kernel.file) if name in self.only]
+        self.run(
+            self.kernels / kernel.file,
+            names,
+            names.index(kernel.expression),
+            grid,
+            block,
+            kernel.shared,
+            arguments,
+        )
+        self.launched.append(kernel.expression)
+
+    def run(
+        self,
+        file: Path,
+        expressions: Sequence[str],
+        index: int,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared: int,
+        arguments: list[Any],
+    ) -> None:
+        """Run one of the kernels of a file. `KernelError` where anything goes wrong."""
+        library = build(file, expressions, self.flags)
+        signature = library[f"signature_kernel{index}"]
+        signature.restype = ctypes.c_char_p
+        _check(expressions[index], signature().decode().split(), arguments)
+
+        values = [_value(argument) for argument in arguments]  # each in memory of its own
+        pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        start = library[f"launch_kernel{index}"]
+        start.restype = ctypes.c_bool
+        sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
+        if not start(*sizes, ctypes.c_size_t(shared), ctypes.c_bool(self.reverse), pointers):
+            raise KernelError(f"{expressions[index]}, {_failure(library, arguments)}")
+
+
+def _guarded(size: int, at_start: bool) -> NDArray[np.uint8]:
+    """``size`` bytes that begin (or end) at a page that is not to be touched."""
+    room = -(-max(size, 1) // PAGE) * PAGE
+    memory = np.frombuffer(mmap.mmap(-1, room + PAGE), np.uint8)
+    guard = memory.ctypes.data if at_start else memory.ctypes.data + room
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) != 0:
+        raise OSError(ctypes.get_errno(), "mprotect")
+    start = PAGE if at_start else room - size
+    return memory[start : start + size]
+
+
+def _check(name: str, signature: list[str], arguments: list[Any]) -> None:
+    """What neither CUDA nor ctypes would notice: an argument that is not the parameter's type."""
+    given = [_type_of(argument) for argument in arguments]
+    # A struct in memory is an array of numbers whose last axis is as large.
+    for i, (wanted, argument) in enumerate(zip(signature, arguments, strict=False)):
+        if wanted.startswith("*V") and isinstance(argument, DeviceArray) and argument.ndim:
+            given[i] = f"*V{argument.shape[-1] * argument.itemsize}"
+    if given != signature:
+        raise KernelError(f"{name} takes {' '.join(signature)}, but was given {' '.join(given)}")
+
+
+def _type_of(argument: Any) -> str:
+    star = "*" if isinstance(argument, DeviceArray) else ""
+    return star + argument.dtype.str[1:]
+
+
+def _value(argument: Any) -> NDArray[Any]:
+    """What the kernel's parameter holds: an address or a number."""
+    if isinstance(argument, DeviceArray):
+        return np.array(argument.ctypes.data, np.uintp)
+    return np.array(argument)
+
+
+def _failure(library: ctypes.CDLL, arguments: list[Any]) -> str:
+    library.failure.restype = ctypes.c_char_p
+    library.faulty_address.restype = ctypes.c_void_p
+    text: str = library.failure().decode()
+    address = library.faulty_address()
+    for i, array in enumerate(arguments):
+        if address and isinstance(array, DeviceArray):
+            start, stop = array.ctypes.data, array.ctypes.data + array.nbytes
+            if start - PAGE <= address < start:
+                text += f", {start - address} bytes before argument {i} {array.shape}"
+            elif stop <= address < stop + PAGE:
+                text += f", {address - stop} bytes beyond argument {i} {array.shape}"
+    return text

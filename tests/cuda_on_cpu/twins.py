@@ -1,0 +1,34 @@
+"""Calls of the functions in `minispiral.kernels.cuda`, from arrays of the host to arrays of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minispiral.kernels import launch
+
+from .device import CpuDevice
+
+
+def call(device: launch.Device, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function on copies of the arrays among its arguments."""
+    with launch.using(device):
+        return function(*(device.array(a) if isinstance(a, np.ndarray) else a for a in arguments))
+
+
+def in_both_orders(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function; no bit of it may depend on which threads come first."""
+    forward, reverse = (
+        _to_host(call(CpuDevice(order), function, *arguments)) for order in (False, True)
+    )
+    for first, second in zip(_tuple(forward), _tuple(reverse), strict=True):
+        assert first.tobytes() == second.tobytes(), "the order of threads shows in the result"
+    return forward
+
+
+def _to_host(result: Any) -> Any:
+    return tuple(map(_to_host, result)) if isinstance(result, tuple) else np.array(result)
+
+
+def _tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
