@@ -1,0 +1,74 @@
+"""The CUDA kernels under AddressSanitizer: a program for `test_cuda_sanitizer.py`.
+
+    python sanitized.py KERNELS FILE...
+
+runs the kernels of these files of the folder KERNELS on odd shapes, in float32, and prints their
+names. Memory is from the heap, which the sanitizer watches byte by byte; at the first mistake it
+ends the process and names the line.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cuda_on_cpu.device import CpuDevice
+from cuda_on_cpu.twins import call
+from minispiral.kernels import launch
+from minispiral.kernels.cuda import adam, batchnorm, conv2d, losses, pooling
+
+FLAGS = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+ONLY = {name for name in launch.KERNELS if "double" not in name}
+
+
+def calls(file):
+    """Every function of a file's twin with arguments: (function, arguments)."""
+    rng, dtype = np.random.default_rng(), np.float32
+    x = rng.standard_normal((2, 7, 5, 35)).astype(dtype)
+    if file == "adam.cu":
+        p, g, m, v = (rng.random((9, 11)).astype(dtype) for _ in range(4))
+        yield adam.adam, (p, g, m, v, np.array(3), np.array(0.1), 0.9, 0.999, 1e-8)
+    if file == "batchnorm.cu":
+        vectors = [rng.random(35).astype(dtype) for _ in range(4)]
+        yield batchnorm.moments, (x,)
+        for relu in (batchnorm.normalize, batchnorm.normalize_relu):
+            yield relu, (x, *vectors, 1e-5)
+        yield batchnorm.normalize_grad, (x, x, *vectors[:3], 1e-5)
+        yield batchnorm.normalize_relu_grad, (x, x, *vectors, 1e-5)
+    if file == "conv2d.cu":
+        w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
+        yield conv2d.conv2d, (x, w, 2, 1)
+        yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
+        yield conv2d.conv2d_weight_grad, (x, gy, (3, 2), 2, 1)
+    if file == "losses.cu":
+        mask = rng.random(x.shape) < 0.1
+        sums = np.array([3.0, 2, 9])
+        yield losses.sigmoid, (x,)
+        yield losses.f1_sums, (x, mask)
+        yield losses.f1_loss, (sums,)
+        for grad in (losses.f1_grad, losses.pseudo_f1_grad):
+            yield grad, (x, mask, sums)
+        for name in ("cross_entropy", "balanced", "linear", "focal"):
+            parameters = (0.3, 1.7) if name == "focal" else ()
+            yield getattr(losses, name), (x, mask, *parameters)
+            yield getattr(losses, f"{name}_grad"), (x, mask, *parameters)
+    if file == "pooling.cu":
+        argmax = rng.integers(0, 9, (2, 3, 2, 35), np.int32)
+        yield pooling.max_pool2d, (x, 3, 2)
+        yield pooling.max_pool2d_grad, (x[:, :3, :2].copy(), argmax, (7, 5), 3, 2)
+
+
+def main(kernels, files):
+    for reverse in (False, True):
+        device = CpuDevice(reverse, Path(kernels), FLAGS, ONLY, guarded=False)
+        for file in files:
+            for function, arguments in calls(file):
+                call(device, function, *arguments)
+        print(*device.launched, sep="\n")
+
+
+main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,149 @@
+"""Mistakes that are easily made in a kernel, made on purpose: the CPU device finds each of them.
+
+A mistake is found if the kernel is stopped, if its results are wrong, or if they depend on which
+threads come first.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from cuda_on_cpu import CpuDevice, KernelError, call, mutant, needs_compiler
+
+from minispiral.kernels import batchnorm, conv2d, launch, losses, pooling
+from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
+from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import losses as cuda_losses
+from minispiral.kernels.cuda import pooling as cuda_pooling
+
+pytestmark = needs_compiler
+
+
+class Mistake(NamedTuple):
+    """One change to a source, and a word of how it is found: the error, or ``wrong``."""
+
+    file: str
+    old: str
+    new: str
+    function: str
+    found: str
+
+
+MISTAKES = {
+    "no barrier before the sums are merged": Mistake(
+        "rows.cuh", "parts[at] = own;\n  __syncthreads();", "parts[at] = own;", "moments", "wrong"
+    ),
+    "no barrier between the steps of merging": Mistake(
+        "rows.cuh",
+        "parts[at + half * blockDim.x]);\n    __syncthreads();",
+        "parts[at + half * blockDim.x]);",
+        "moments",
+        "wrong",
+    ),
+    "a barrier that only some threads reach": Mistake(
+        "rows.cuh",
+        "if (threadIdx.y < half) parts[at] = merge(parts[at], parts[at + half * blockDim.x]);\n"
+        "    __syncthreads();",
+        "if (threadIdx.y < half) {\n"
+        "      parts[at] = merge(parts[at], parts[at + half * blockDim.x]);\n"
+        "      __syncthreads();\n    }",
+        "moments",
+        "not every thread reaches the barrier",
+    ),
+    "threads that leave before a barrier": Mistake(
+        "batchnorm.cu",
+        "  Moments own = {};\n  if (channel < c && first_row() < m) {",
+        "  Moments own = {};\n  if (channel >= c) return;\n  if (first_row() < m) {",
+        "moments",
+        "not every thread reaches the barrier",
+    ),
+    "one row too many": Mistake(
+        "batchnorm.cu",
+        "int row = first_row(); row < m; row += row_step()) {\n      const double distance",
+        "int row = first_row(); row <= m; row += row_step()) {\n      const double distance",
+        "moments",
+        "memory that is not there",
+    ),
+    "twice the shared memory there is": Mistake(
+        "rows.cuh",
+        "const int at = threadIdx.y * blockDim.x + threadIdx.x;\n  parts",
+        "const int at = 2 * (threadIdx.y * blockDim.x + threadIdx.x);\n  parts",
+        "moments",
+        "memory that is not there",
+    ),
+    "a block's result that nobody writes": Mistake(
+        "losses.cu", "partial[blockIdx.y] = all", "partial[0] = all", "f1_sums", "wrong"
+    ),
+    "a column before the image": Mistake(
+        "conv2d.cu", "u >= conv.h || v < 0 || v >= conv.w", "u >= conv.h", "conv2d", "wrong"
+    ),
+    "a share of rows that leaves out the last": Mistake(
+        "conv2d.cu",
+        "(rows + gridDim.y - 1) / gridDim.y",
+        "rows / gridDim.y",
+        "conv2d_weight_grad",
+        "wrong",
+    ),
+    "a window beyond the last one": Mistake(
+        "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
+    ),
+}
+
+
+def arrays(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
+    """A function of the CUDA twins with arguments, and the results of its NumPy twin."""
+    twins = {
+        "moments": (batchnorm, cuda_batchnorm),
+        "f1_sums": (losses, cuda_losses),
+        "conv2d": (conv2d, cuda_conv2d),
+        "conv2d_weight_grad": (conv2d, cuda_conv2d),
+        "max_pool2d_grad": (pooling, cuda_pooling),
+    }
+    arguments = {
+        "moments": (arrays(rng, 2, 17, 19, 33),),
+        "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
+        "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 4), 2, 1),
+        "conv2d_weight_grad": (arrays(rng, 2, 150, 6, 5), arrays(rng, 2, 148, 4, 4), (3, 3)),
+        "max_pool2d_grad": (
+            arrays(rng, 2, 3, 2, 5),
+            rng.integers(0, 4, (2, 3, 2, 5), np.int32),
+            (7, 5),
+            2,
+            2,
+        ),
+    }[function]
+    numpy_twin, cuda_twin = (getattr(module, function) for module in twins[function])
+    return cuda_twin, arguments, numpy_twin(*arguments)
+
+
+def verdicts(function, rng, **options):
+    """What comes of running a function in both orders, and the kernels that ran."""
+    cuda_twin, arguments, expected = example(function, rng)
+    found, launched = [], []
+    for reverse in (False, True):
+        device = CpuDevice(reverse, **options)
+        try:
+            result = call(device, cuda_twin, *arguments)
+        except KernelError as error:
+            found.append(str(error))
+            continue
+        pairs = zip(np.atleast_1d(result), np.atleast_1d(expected), strict=True)
+        right = all(np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in pairs)
+        found.append("right" if right else "wrong")
+        launched += device.launched
+    return found, launched
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_found(tmp_path, rng, name):
+    mistake = MISTAKES[name]
+    found, launched = verdicts(mistake.function, rng)
+    assert found == ["right", "right"]
+    kernels = mutant(launch.FOLDER, mistake.file, mistake.old, mistake.new, tmp_path / "kernels")
+    found, _ = verdicts(mistake.function, rng, kernels=kernels, flags=["-O0"], only=launched)
+    assert found != ["right", "right"]
+    assert any(mistake.found in text for text in found), found
