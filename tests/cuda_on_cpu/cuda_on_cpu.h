@@ -65,22 +65,29 @@ inline void __syncthreads() {
 namespace cuda_on_cpu {
 
 inline unsigned lane() { return current->number % warp_size; }
-inline Warp &warp() { return warps[current->number / warp_size]; }
 
 inline void warp_barrier(const char *operation, unsigned mask = ~0u) {
   if (mask != ~0u) fail("%s of some lanes only, mask %#x: this is not supported", operation, mask);
   wait(State::at_warp_operation, operation);
 }
 
-// Each lane shows a value; what the lane `source` shows is the result.
+// Each lane of a warp shows a value; what all of them show is the result, lane by lane.
+template <class T>
+const T *exchange(const char *operation, unsigned mask, const T &value) {
+  static_assert(sizeof(T) == sizeof(Shown), "or lanes would not lie one after the other");
+  Shown *shown = warps[current->number / warp_size].shown[current->operations++ % 2];
+  std::memcpy(&shown[lane()], &value, sizeof value);
+  warp_barrier(operation, mask);
+  return reinterpret_cast<const T *>(shown);
+}
+
 template <class T>
 T shuffle(const char *operation, unsigned mask, T value, unsigned source) {
-  static_assert(sizeof(T) <= sizeof Warp::shown[0]);
-  std::memcpy(warp().shown[lane()], &value, sizeof value);
-  warp_barrier(operation, mask);
-  std::memcpy(&value, warp().shown[source % warp_size], sizeof value);
-  warp_barrier(operation, mask);  // nobody shows the next value before all have seen this one
-  return value;
+  union Padded {
+    T value;
+    Shown shown;
+  };
+  return exchange(operation, mask, Padded{value})[source % warp_size].value;
 }
 
 }  // namespace cuda_on_cpu
@@ -189,26 +196,21 @@ inline std::uint32_t to_tf32(float x) {
 inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
   using namespace cuda_on_cpu;
   struct Operands {
-    std::uint32_t a[4], b[2];
+    float a[4], b[2], unused[2];
   };
-  static_assert(sizeof(Operands) <= sizeof Warp::shown[0]);
-  Operands own = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
-  std::memcpy(warp().shown[lane()], &own, sizeof own);
-  warp_barrier("mma");
-  const auto shown = [](unsigned lane) {
-    return reinterpret_cast<const Operands *>(warp().shown[lane]);
-  };
-  const auto value = [](std::uint32_t bits) { return double(float_of(bits & ~0x1FFFu)); };
+  Operands own;
+  for (int i = 0; i < 4; i++) own.a[i] = float_of(a[i] & ~0x1FFFu);
+  for (int i = 0; i < 2; i++) own.b[i] = float_of(b[i] & ~0x1FFFu);
+  const Operands *of_lane = exchange("mma", ~0u, own);
   const unsigned g = lane() / 4, q = lane() % 4;
   for (unsigned i = 0; i < 4; i++) {
     const unsigned row = g + i / 2 * 8, column = 2 * q + i % 2;
     double sum = d[i];
     for (unsigned k = 0; k < 8; k++) {
-      const std::uint32_t left = shown(row % 8 * 4 + k % 4)->a[row / 8 + k / 4 * 2];
-      const std::uint32_t right = shown(column * 4 + k % 4)->b[k / 4];
-      sum += value(left) * value(right);
+      const double left = of_lane[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2];
+      const double right = of_lane[column * 4 + k % 4].b[k / 4];
+      sum += left * right;
     }
     d[i] = float(sum);
   }
-  warp_barrier("mma");
 }

@@ -54,13 +54,19 @@ struct Thread {
   const char *operation = "";  // what it waits at
   uint3 index{};
   unsigned number = 0;             // among the threads of the block
+  unsigned operations = 0;         // of its warp, that it took part in
   std::vector<Copy> copies;        // outstanding, oldest first
   std::vector<std::size_t> groups;  // for each committed group, the copies up to its end
 };
 
-// What the lanes of a warp show each other during an operation of the warp.
+// What the lanes of a warp show each other during an operation of the warp. There is room for two
+// operations in turn: a lane may come to the next one while others still look at this one.
+struct Shown {
+  alignas(16) unsigned char bytes[32];
+};
+
 struct Warp {
-  alignas(16) unsigned char shown[warp_size][32];
+  Shown shown[2][warp_size];
 };
 
 static std::vector<std::unique_ptr<Thread>> threads;  // made once, used by every launch
@@ -163,6 +169,7 @@ static bool run_block(bool reversed) {
     Thread &thread = *threads[t];
     thread.state = State::ready;
     thread.number = t;
+    thread.operations = 0;
     thread.index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
     thread.copies.clear();
     thread.groups.clear();
