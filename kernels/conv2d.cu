@@ -5,10 +5,7 @@
 // memory or the same. Long sums are taken in parts, one for each place in the kernel or row of an
 // image, which keeps digits that float would lose.
 
-// The sizes of a convolution: x (n, h, w, big), weights (kh, kw, big, small), y (n, oh, ow, small).
-struct Convolution {
-  int n, h, w, big, small, kh, kw, oh, ow, stride, pad;
-};
+#include "convolution.cuh"
 
 // y[n,a,b,k] = sum_ijc x[n, s*a+i-p, s*b+j-p, c] * w[i,j,c,k]; `count` elements.
 template <class T>

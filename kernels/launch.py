@@ -24,6 +24,12 @@ MOST_ELEMENTS = 2**30  # of one array: kernels count in 32 bits, and step beyond
 MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 OPTIONS = ("-std=c++17",)
 
+# How the kernels on tensor cores tile their results: rows and columns of a block's tile. One is
+# chosen in `minispiral.kernels.cuda.conv2d`.
+TILINGS = {"Large": (128, 128), "Medium": (128, 64), "Precise": (128, 64)}
+TERMS = 16  # of the sums, that a step of a block takes
+_STAGES = 4  # steps whose tiles are in shared memory
+
 CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
@@ -59,6 +65,16 @@ def _table() -> Iterator[Kernel]:
             yield Kernel("losses.cu", f"weighted_grad<{t}, {loss}>", 256, 0, most)
         yield Kernel("pooling.cu", f"max_pool2d<{t}>", 256, 0, few)
         yield Kernel("pooling.cu", f"max_pool2d_grad<{t}>", 256, 0, few)
+    for tiling, (m, n) in TILINGS.items():
+        # Floats of a step's two tiles, with what rows are padded by: see conv2d_mma.cu.
+        together, apart = TERMS + 4, 8
+        for name, floats in (
+            ("conv2d", m * together + TERMS * (n + apart)),
+            ("conv2d_input_grad", (m + n) * together),
+            ("conv2d_weight_grad", TERMS * (m + apart + n + apart)),
+        ):
+            shared = 4 * _STAGES * floats
+            yield Kernel("conv2d_mma.cu", f"{name}_mma<{tiling}>", 256, shared, 128)
     yield Kernel("adam.cu", "adam_scales", 1, 0, 64)
     yield Kernel("losses.cu", "merge_sums", 256, 3 * part, 40)
     yield Kernel("losses.cu", "f1_loss", 1, 0, 40)
@@ -71,6 +87,9 @@ KERNELS = {kernel.expression: kernel for kernel in _table()}
 
 class Device(Protocol):
     """Where arrays lie and kernels run."""
+
+    def has_tensor_cores(self) -> bool:
+        """Whether kernels can multiply matrices of TF32 numbers."""
 
     def owns(self, array: Array) -> bool:
         """Whether kernels can reach this array."""
@@ -204,6 +223,9 @@ class _Gpu:
 
         self.cupy = cupy
         self.functions: dict[tuple[int, str], Any] = {}  # by number of the GPU and expression
+
+    def has_tensor_cores(self) -> bool:
+        return int(self.cupy.cuda.Device().compute_capability) >= 80
 
     def owns(self, array: Array) -> bool:
         return isinstance(array, self.cupy.ndarray)

@@ -84,6 +84,54 @@ MISTAKES = {
         "conv2d_weight_grad",
         "wrong",
     ),
+    "a copy that is not waited for": Mistake(
+        "conv2d_mma.cu",
+        "cp_async_wait<T::stages - 2>();",
+        "cp_async_wait<T::stages - 1>();",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "groups of copies that are not counted": Mistake(
+        "conv2d_mma.cu",
+        "    }\n    cp_async_commit();  // also",
+        "    cp_async_commit();\n    }  // also",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "no barrier between copies and product": Mistake(
+        "conv2d_mma.cu",
+        "    __syncthreads();  // all copies",
+        "    // all copies",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "a copy over a tile that is in use": Mistake(
+        "conv2d_mma.cu",
+        "load_step(step + T::stages - 1);",
+        "load_step(step + T::stages);",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "registers of the left factor exchanged": Mistake(
+        "conv2d_mma.cu",
+        "row = warp_row() + 16 * i + g + r % 2 * 8, term = k + q + r / 2 * 4",
+        "row = warp_row() + 16 * i + g + r / 2 * 8, term = k + q + r % 2 * 4",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "registers of the right factor exchanged": Mistake(
+        "conv2d_mma.cu", "k + q + r * 4)]", "k + q + (1 - r) * 4)]", "conv2d_mma", "wrong"
+    ),
+    "a copy that is not aligned": Mistake(
+        "conv2d_mma.cu", "pitch = rows + 8,", "pitch = rows + 7,", "conv2d_mma", "misaligned"
+    ),
+    "a row beyond the image": Mistake(
+        "conv2d_mma.cu",
+        "const bool valid = within(row[i] + di, h) && ",
+        "const bool valid = within(row[i] + di, h + 1) && ",
+        "conv2d_mma",
+        "",
+    ),
     "a window beyond the last one": Mistake(
         "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
     ),
@@ -100,6 +148,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "moments": (batchnorm, cuda_batchnorm),
         "f1_sums": (losses, cuda_losses),
         "conv2d": (conv2d, cuda_conv2d),
+        "conv2d_mma": (conv2d, cuda_conv2d),
         "conv2d_weight_grad": (conv2d, cuda_conv2d),
         "max_pool2d_grad": (pooling, cuda_pooling),
     }
@@ -107,6 +156,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "moments": (arrays(rng, 2, 17, 19, 33),),
         "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
         "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 4), 2, 1),
+        "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
         "conv2d_weight_grad": (arrays(rng, 2, 150, 6, 5), arrays(rng, 2, 148, 4, 4), (3, 3)),
         "max_pool2d_grad": (
             arrays(rng, 2, 3, 2, 5),
@@ -116,7 +166,8 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             2,
         ),
     }[function]
-    numpy_twin, cuda_twin = (getattr(module, function) for module in twins[function])
+    name = function.removesuffix("_mma")
+    numpy_twin, cuda_twin = (getattr(module, name) for module in twins[function])
     return cuda_twin, arguments, numpy_twin(*arguments)
 
 

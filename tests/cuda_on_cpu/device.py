@@ -48,6 +48,9 @@ class CpuDevice:
         self.only, self.guarded = only, guarded
         self.launched: list[str] = []  # the kernels that ran, by expression
 
+    def has_tensor_cores(self) -> bool:
+        return True
+
     def owns(self, array: Any) -> bool:
         return isinstance(array, DeviceArray)
 

@@ -44,6 +44,16 @@ def calls(file):
         yield conv2d.conv2d, (x, w, 2, 1)
         yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
         yield conv2d.conv2d_weight_grad, (x, gy, (3, 2), 2, 1)
+    if file == "conv2d_mma.cu":
+        x, w, gy = (
+            rng.random(shape).astype(dtype)
+            for shape in ((2, 7, 5, 36), (3, 2, 36, 132), (2, 4, 3, 132))
+        )
+        for tiling in launch.TILINGS:
+            conv2d._tiling = lambda *_, tiling=tiling: tiling
+            yield conv2d.conv2d, (x, w, 2, 1)
+            yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
+            yield conv2d.conv2d_weight_grad, (x, gy, (3, 2), 2, 1)
     if file == "losses.cu":
         mask = rng.random(x.shape) < 0.1
         sums = np.array([3.0, 2, 9])

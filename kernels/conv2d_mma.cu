@@ -1,0 +1,459 @@
+// The three convolution kernels on the tensor cores, for float32; see conv2d.py for their formulas.
+// Channels come in multiples of 4, so that 16 bytes can be copied at once.
+//
+// Each is a product of matrices that are never written out: a step of a block gathers a tile of the
+// windows under the kernel, and a tile of the weights or of the gradient, into shared memory.
+//
+//     conv2d              y  (pixels, small)         = windows (pixels, kh*kw*big) w (kh*kw*big, small)
+//     conv2d_input_grad   gx (pixels, big)           = windows of gy (pixels, taps*small) w (.., big)
+//     conv2d_weight_grad  gw (kh*kw*big, small)      = windows.T (kh*kw*big, pixels) gy (pixels, small)
+//
+// The copies for the next steps run while the tensor cores work on this one. A tensor core rounds
+// its factors to 10 bits of fraction. Where that is too little (`precise`), each factor is split in
+// two such numbers and three of the four products are taken; and since tensor cores cut off the end
+// of long sums, those of each step are added up outside of them.
+//
+// Sums can be shared among gridDim.z blocks, each of which writes a part of its own: parts
+// (gridDim.z, size of the result), to be summed in their order.
+
+#include "convolution.cuh"
+#include "primitives.cuh"
+
+// How a block shares out its tile (m, n) of the result: warps of (warp_m, warp_n) each, made of
+// products (16, 8). A step takes `k` terms of the sums; tiles for `stages` of them are in memory.
+template <int m_, int n_, int warp_m_, int warp_n_, bool precise_>
+struct Tiling {
+  static constexpr int m = m_, n = n_, k = 16, warp_m = warp_m_, warp_n = warp_n_;
+  static constexpr int stages = 4, threads = m / warp_m * (n / warp_n) * 32;
+  static constexpr bool precise = precise_;
+};
+
+using Large = Tiling<128, 128, 64, 32, false>;
+using Medium = Tiling<128, 64, 32, 32, false>;
+using Precise = Tiling<128, 64, 32, 32, true>;
+
+// The same with the roles of m and n exchanged.
+template <class T>
+using Turned = Tiling<T::n, T::m, T::warp_n, T::warp_m, T::precise>;
+
+// A tile in shared memory of `rows` rows (of the result, or its columns) by `k` terms: term by term
+// or row by row, as neighbours lie in the source. Rows are padded such that a warp, when it picks
+// its registers for the tensor core, meets each of the 32 banks once. Thread t copies the chunks t,
+// t + 256 and so on, of four numbers each.
+template <int rows, int k>
+struct TermsTogether {
+  static constexpr int pitch = k + 4, size = rows * pitch, chunks = rows * k / 4;
+  __device__ static int at(int row, int term) { return row * pitch + term; }
+  __device__ static int chunk_row(int chunk) { return chunk / (k / 4); }
+  __device__ static int chunk_term(int chunk) { return chunk % (k / 4) * 4; }
+};
+
+template <int rows, int k>
+struct RowsTogether {
+  static constexpr int pitch = rows + 8, size = k * pitch, chunks = rows * k / 4;
+  __device__ static int at(int row, int term) { return term * pitch + row; }
+  __device__ static int chunk_row(int chunk) { return chunk % (rows / 4) * 4; }
+  __device__ static int chunk_term(int chunk) { return chunk / (rows / 4); }
+};
+
+__device__ inline bool within(int i, int size) { return unsigned(i) < unsigned(size); }
+
+// The part of `steps` steps that falls to this block.
+struct Share {
+  int first, count;
+
+  __device__ explicit Share(int steps) {
+    const int each = (steps + gridDim.z - 1) / gridDim.z;
+    first = min(int(blockIdx.z) * each, steps);
+    count = min(each, steps - first);
+  }
+};
+
+// Where the sums over places in the kernel and channels stand: `k` channels of one place a step.
+template <int k>
+struct Place {
+  int columns, channels;  // of the kernel, of the image
+  int i, j, channel;
+
+  __device__ Place(int columns, int channels, int step) : columns(columns), channels(channels) {
+    const int steps = (channels + k - 1) / k;  // a place
+    i = step / steps / columns;
+    j = step / steps % columns;
+    channel = step % steps * k;
+  }
+
+  __device__ void advance() {
+    channel += k;
+    if (channel < channels) return;
+    channel = 0;
+    if (++j < columns) return;
+    j = 0;
+    i++;
+  }
+};
+
+// The windows of an image as rows: for each a pixel where its window begins. The place (i, j) in the
+// kernel lies `direction` * (i, j) from there.
+template <class T, int direction>
+struct Windows {
+  using Tile = TermsTogether<T::m, T::k>;
+  static constexpr int own = Tile::chunks / T::threads;
+
+  const float *image;
+  int h, w, c;
+  int row[own], column[own], offset[own];
+
+  __device__ Windows(const float *image, int h, int w, int c) : image(image), h(h), w(w), c(c) {}
+
+  // For chunk `i` of this thread: the pixel where its window begins, or nothing but zeros.
+  __device__ void begin_at(int i, int n, int first_row, int first_column) {
+    row[i] = first_row;
+    column[i] = first_column;
+    const int term = Tile::chunk_term(threadIdx.x + i * T::threads);
+    offset[i] = ((n * h + first_row) * w + first_column) * c + term;
+  }
+  __device__ void empty(int i) {
+    row[i] = column[i] = -(1 << 20);
+    offset[i] = 0;
+  }
+
+  __device__ void load(float *tile, const Place<T::k> &place) const {
+    const int di = direction * place.i, dj = direction * place.j;
+    const int step = (di * w + dj) * c + place.channel;
+#pragma unroll
+    for (int i = 0; i < own; i++) {
+      const int chunk = threadIdx.x + i * T::threads;
+      const int term = Tile::chunk_term(chunk);
+      const bool valid = within(row[i] + di, h) && within(column[i] + dj, w) &&
+                         place.channel + term < c;
+      const float *from = valid ? image + offset[i] + step : image;
+      cp_async16(tile + Tile::at(Tile::chunk_row(chunk), term), from, valid);
+    }
+  }
+};
+
+// Rows of `width` numbers one after the other, the tile's columns from `first` on.
+template <class Tile, int threads>
+struct Matrix {
+  const float *numbers;
+  int width, first;
+
+  // The terms of the tile are the rows from `row` on, up to `rows`.
+  __device__ void load(float *tile, int row, int rows) const {
+#pragma unroll
+    for (int i = 0; i < Tile::chunks / threads; i++) {
+      const int chunk = threadIdx.x + i * threads;
+      const int term = Tile::chunk_term(chunk), column = Tile::chunk_row(chunk);
+      const bool valid = row + term < rows && first + column < width;
+      const float *from = numbers + (valid ? (row + term) * width + first + column : 0);
+      cp_async16(tile + Tile::at(column, term), from, valid);
+    }
+  }
+};
+
+// What a thread has of its block's tile of the result: for each product (16, 8) of its warp, two
+// numbers side by side in row g = lane / 4 and two in row g + 8.
+template <class T>
+struct Result {
+  static constexpr int across = T::warp_m / 16, along = T::warp_n / 8;
+  float sum[across][along][4] = {};
+
+  __device__ static int warp_row() { return threadIdx.x / 32 % (T::m / T::warp_m) * T::warp_m; }
+  __device__ static int warp_column() { return threadIdx.x / 32 / (T::m / T::warp_m) * T::warp_n; }
+
+  // Calls write(row, column, a, b) for each pair of neighbours a and b.
+  template <class Write>
+  __device__ void for_each_pair(Write write) const {
+    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+#pragma unroll
+    for (int i = 0; i < across; i++)
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+#pragma unroll
+        for (int j = 0; j < along; j++)
+          write(warp_row() + 16 * i + 8 * half + g, warp_column() + 8 * j + 2 * q,
+                sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+  }
+
+  // Adds the product of two tiles.
+  template <class A, class B>
+  __device__ void add_product(const float *a_tile, const float *b_tile) {
+    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+    float step[across][along][4] = {};  // kept apart from `sum` in precise sums only
+#pragma unroll
+    for (int k = 0; k < T::k; k += 8) {
+      unsigned a[across][4], b[along][2], a_rest[across][4], b_rest[along][2];
+#pragma unroll
+      for (int i = 0; i < across; i++)
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+          const int row = warp_row() + 16 * i + g + r % 2 * 8, term = k + q + r / 2 * 4;
+          split(a_tile[A::at(row, term)], a[i][r], a_rest[i][r]);
+        }
+#pragma unroll
+      for (int j = 0; j < along; j++)
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+          split(b_tile[B::at(warp_column() + 8 * j + g, k + q + r * 4)], b[j][r], b_rest[j][r]);
+#pragma unroll
+      for (int i = 0; i < across; i++)
+#pragma unroll
+        for (int j = 0; j < along; j++) {
+          if (T::precise) {
+            mma_tf32(step[i][j], a_rest[i], b[j]);  // the small ones first
+            mma_tf32(step[i][j], a[i], b_rest[j]);
+            mma_tf32(step[i][j], a[i], b[j]);
+          } else {
+            mma_tf32(sum[i][j], a[i], b[j]);
+          }
+        }
+    }
+    if (T::precise) {
+#pragma unroll
+      for (int i = 0; i < across; i++)
+#pragma unroll
+        for (int j = 0; j < along; j++)
+#pragma unroll
+          for (int r = 0; r < 4; r++) sum[i][j][r] += step[i][j][r];
+    }
+  }
+
+  // x as a number the tensor core can hold and, for precise sums, what is left of it as another.
+  __device__ static void split(float x, unsigned &number, unsigned &rest) {
+    number = to_tf32(x);
+    if (T::precise) rest = to_tf32(x - float_of(number));
+  }
+};
+
+// Sums the products of `steps` pairs of tiles. `load` asks for the next pair each time.
+template <class A, class B, class T, class Load>
+__device__ void multiply(Result<T> &result, int steps, Load load) {
+  constexpr int pair = A::size + B::size;
+  float *memory = dynamic_shared<float>();
+  const auto load_step = [&](int step) {
+    if (step < steps) {
+      float *tiles = memory + step % T::stages * pair;
+      load(tiles, tiles + A::size);
+    }
+    cp_async_commit();  // also where there is nothing more to copy: groups are counted
+  };
+  for (int step = 0; step < T::stages - 1; step++) load_step(step);
+  for (int step = 0; step < steps; step++) {
+    cp_async_wait<T::stages - 2>();
+    __syncthreads();  // all copies of this step are there, and all are done with the last one
+    load_step(step + T::stages - 1);
+    const float *tiles = memory + step % T::stages * pair;
+    result.template add_product<A, B>(tiles, tiles + A::size);
+  }
+}
+
+__device__ inline void write_pair(float *to, float a, float b) {
+  *reinterpret_cast<float2 *>(to) = make_float2(a, b);
+}
+
+// y or parts of it. Blocks: pixels / T::m, small / T::n, parts.
+template <class T>
+__global__ void __launch_bounds__(256, 2)
+    conv2d_mma(Convolution conv, const float *x, const float *w, float *parts) {
+  const int pixels = conv.n * conv.oh * conv.ow;
+  const int first_pixel = blockIdx.x * T::m, first_channel = blockIdx.y * T::n;
+
+  using A = Windows<T, 1>;
+  A windows(x, conv.h, conv.w, conv.big);
+  for (int i = 0; i < A::own; i++) {
+    const int pixel = first_pixel + A::Tile::chunk_row(threadIdx.x + i * T::threads);
+    const int a = pixel / conv.ow % conv.oh, b = pixel % conv.ow;
+    if (pixel < pixels)
+      windows.begin_at(i, pixel / conv.ow / conv.oh, conv.stride * a - conv.pad,
+                       conv.stride * b - conv.pad);
+    else
+      windows.empty(i);
+  }
+  using B = RowsTogether<T::n, T::k>;
+  Matrix<B, T::threads> weights{w, conv.small, first_channel};
+
+  const Share share(conv.kh * conv.kw * ((conv.big + T::k - 1) / T::k));
+  Place<T::k> place(conv.kw, conv.big, share.first);
+  Result<T> result;
+  multiply<typename A::Tile, B>(result, share.count, [&](float *a_tile, float *b_tile) {
+    windows.load(a_tile, place);
+    const int first_row = (place.i * conv.kw + place.j) * conv.big;
+    weights.load(b_tile, first_row + place.channel, first_row + conv.big);
+    place.advance();
+  });
+
+  float *y = parts + blockIdx.z * pixels * conv.small;
+  result.for_each_pair([&](int row, int column, float a, float b) {
+    const int pixel = first_pixel + row, channel = first_channel + column;
+    if (pixel < pixels && channel < conv.small) write_pair(y + pixel * conv.small + channel, a, b);
+  });
+}
+
+// The pixels of gx that meet the same places in the kernel: those whose row and column leave certain
+// remainders by the stride. They meet every stride-th place, from (first_i, first_j) on.
+struct PixelClass {
+  int first_i, first_j;  // numbers the classes; those of smaller numbers meet the most places
+  int first_row, first_column, rows, columns;
+
+  __device__ PixelClass(const Convolution &conv, int number) {
+    const int s = conv.stride;
+    first_i = number / s;
+    first_j = number % s;
+    first_row = ((first_i - conv.pad) % s + s) % s;
+    first_column = ((first_j - conv.pad) % s + s) % s;
+    rows = (conv.h - first_row + s - 1) / s;
+    columns = (conv.w - first_column + s - 1) / s;
+  }
+};
+
+// Weights for gx: terms are the channels of gy at one place in the kernel, side by side in memory,
+// rows those of gx.
+template <class T>
+struct TurnedWeights {
+  using Tile = TermsTogether<T::n, T::k>;
+  const float *w;
+  int big, small, first;
+
+  __device__ void load(float *tile, int place, int channel) const {
+#pragma unroll
+    for (int i = 0; i < Tile::chunks / T::threads; i++) {
+      const int chunk = threadIdx.x + i * T::threads;
+      const int c = first + Tile::chunk_row(chunk), k = channel + Tile::chunk_term(chunk);
+      const bool valid = c < big && k < small;
+      const float *from = w + (valid ? (place * big + c) * small + k : 0);
+      cp_async16(tile + Tile::at(c - first, k - channel), from, valid);
+    }
+  }
+};
+
+// gx or parts of it. Blocks: of all classes (pixels / T::m), big / T::n, parts.
+template <class T>
+__global__ void __launch_bounds__(256, 2)
+    conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, float *parts) {
+  const int s = conv.stride;
+  int number = 0, block = blockIdx.x;
+  for (; number < s * s - 1; number++) {
+    const PixelClass candidate(conv, number);
+    const int blocks = (conv.n * candidate.rows * candidate.columns + T::m - 1) / T::m;
+    if (block < blocks) break;
+    block -= blocks;
+  }
+  const PixelClass pixel_class(conv, number);
+  const int rows = pixel_class.rows, columns = pixel_class.columns;
+  const int pixels = conv.n * rows * columns;
+  const int first_pixel = block * T::m, first_channel = blockIdx.y * T::n;
+
+  using A = Windows<T, -1>;
+  A windows(gy, conv.oh, conv.ow, conv.small);
+  for (int i = 0; i < A::own; i++) {
+    const int pixel = first_pixel + A::Tile::chunk_row(threadIdx.x + i * T::threads);
+    const int u = pixel_class.first_row + s * (pixel / columns % rows);
+    const int v = pixel_class.first_column + s * (pixel % columns);
+    if (pixel < pixels)
+      windows.begin_at(i, pixel / columns / rows, (u + conv.pad - pixel_class.first_i) / s,
+                       (v + conv.pad - pixel_class.first_j) / s);
+    else
+      windows.empty(i);
+  }
+  using B = TurnedWeights<T>;
+  const B weights{w, conv.big, conv.small, first_channel};
+
+  const int places_down = (conv.kh - pixel_class.first_i + s - 1) / s;
+  const int places_across = (conv.kw - pixel_class.first_j + s - 1) / s;
+  const Share share(places_down * places_across * ((conv.small + T::k - 1) / T::k));
+  Place<T::k> place(max(places_across, 1), conv.small, share.first);
+  Result<T> result;
+  multiply<typename A::Tile, typename B::Tile>(
+      result, share.count, [&](float *a_tile, float *b_tile) {
+        windows.load(a_tile, place);
+        const int i = pixel_class.first_i + s * place.i, j = pixel_class.first_j + s * place.j;
+        weights.load(b_tile, i * conv.kw + j, place.channel);
+        place.advance();
+      });
+
+  float *gx = parts + blockIdx.z * conv.n * conv.h * conv.w * conv.big;
+  result.for_each_pair([&](int row, int column, float a, float b) {
+    const int pixel = first_pixel + row, channel = first_channel + column;
+    if (pixel >= pixels || channel >= conv.big) return;
+    const int u = pixel_class.first_row + s * (pixel / columns % rows);
+    const int v = pixel_class.first_column + s * (pixel % columns);
+    write_pair(gx + ((pixel / columns / rows * conv.h + u) * conv.w + v) * conv.big + channel, a, b);
+  });
+}
+
+// One place in the kernel under all windows: rows are the channels from `first` on, terms the
+// windows, which follow each other from step to step.
+template <class T>
+struct WindowsUnderPlace {
+  using Tile = RowsTogether<T::m, T::k>;
+  static constexpr int own = Tile::chunks / T::threads;
+
+  const float *x;
+  const Convolution &conv;
+  int i, j, first;
+  int image[own], a[own], b[own];  // the window of each chunk of this thread
+
+  __device__ WindowsUnderPlace(const float *x, const Convolution &conv, int place, int first,
+                               int window)
+      : x(x), conv(conv), i(place / conv.kw), j(place % conv.kw), first(first) {
+    for (int n = 0; n < own; n++) {
+      const int own_window = window + Tile::chunk_term(threadIdx.x + n * T::threads);
+      image[n] = own_window / conv.ow / conv.oh;
+      a[n] = own_window / conv.ow % conv.oh;
+      b[n] = own_window % conv.ow;
+    }
+  }
+
+  __device__ void load(float *tile) {
+#pragma unroll
+    for (int n = 0; n < own; n++) {
+      const int chunk = threadIdx.x + n * T::threads;
+      const int c = first + Tile::chunk_row(chunk);
+      const int u = conv.stride * a[n] + i - conv.pad, v = conv.stride * b[n] + j - conv.pad;
+      const bool valid =
+          image[n] < conv.n && within(u, conv.h) && within(v, conv.w) && c < conv.big;
+      const float *from = x + (valid ? ((image[n] * conv.h + u) * conv.w + v) * conv.big + c : 0);
+      cp_async16(tile + Tile::at(c - first, Tile::chunk_term(chunk)), from, valid);
+      b[n] += T::k;
+      while (b[n] >= conv.ow) {
+        b[n] -= conv.ow;
+        if (++a[n] == conv.oh) {
+          a[n] = 0;
+          image[n]++;
+        }
+      }
+    }
+  }
+};
+
+// gw or parts of it. Blocks: places * (big / T::n), small / T::m, parts. The tiling is turned, for
+// in the outer layers, where it matters, there are more small channels than big ones.
+template <class Unturned>
+__global__ void __launch_bounds__(256, 2)
+    conv2d_weight_grad_mma(Convolution conv, const float *x, const float *gy, float *parts) {
+  using T = Turned<Unturned>;
+  const int windows = conv.n * conv.oh * conv.ow;
+  const int blocks = (conv.big + T::m - 1) / T::m;  // of the channels of one place
+  const int place = blockIdx.x / blocks, first_big = blockIdx.x % blocks * T::m;
+  const int first_small = blockIdx.y * T::n;
+
+  const Share share((windows + T::k - 1) / T::k);
+  using A = WindowsUnderPlace<T>;
+  using B = RowsTogether<T::n, T::k>;
+  int window = share.first * T::k;
+  A places(x, conv, place, first_big, window);
+  const Matrix<B, T::threads> gradient{gy, conv.small, first_small};
+  Result<T> result;
+  multiply<typename A::Tile, B>(result, share.count, [&](float *a_tile, float *b_tile) {
+    places.load(a_tile);
+    gradient.load(b_tile, window, windows);
+    window += T::k;
+  });
+
+  float *gw = parts + blockIdx.z * conv.kh * conv.kw * conv.big * conv.small;
+  result.for_each_pair([&](int row, int column, float a, float b) {
+    const int c = first_big + row, k = first_small + column;
+    if (c < conv.big && k < conv.small)
+      write_pair(gw + (place * conv.big + c) * conv.small + k, a, b);
+  });
+}

@@ -1,0 +1,110 @@
+"""Convolution on the tensor cores, as the CPU computes it: indices to 1e-6, precision by itself.
+
+What a tensor core does to its factors is known, so a result is compared with the exact one of
+rounded factors: a tolerance for rounding would hide a wrong index.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from convolutions import Case
+from cuda_on_cpu import in_both_orders, needs_compiler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_kernels_conv2d import in_float64
+
+from minispiral.kernels.cuda import conv2d as cuda
+
+pytestmark = needs_compiler
+
+
+def to_tf32(x):
+    """The nearest number of 10 bits of fraction, ties away from zero."""
+    bits = (x.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    return bits.view(np.float32)
+
+
+@st.composite
+def cases(draw):
+    """Channels in multiples of four; every parity and overlap of window, stride and rim."""
+    kernel_hw = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    pad = draw(st.integers(0, 2))
+    hw = tuple(draw(st.integers(max(1, k - 2 * pad), 9)) for k in kernel_hw)
+    return Case(
+        n=draw(st.integers(1, 3)),
+        hw=hw,
+        big=draw(st.sampled_from((4, 12, 16, 20, 36, 68))),
+        small=draw(st.sampled_from((4, 8, 16, 24, 40, 72))),
+        kernel_hw=kernel_hw,
+        stride=draw(st.integers(1, 3)),
+        pad=pad,
+    )
+
+
+def assert_exact(case, rng, tf32):
+    """All three kernels, against float64 on what the tensor cores see of the arguments."""
+    for kernel, args in case.calls(rng, np.float32):
+        cuda_twin = partial(getattr(cuda, kernel.__name__), tf32=tf32)
+        result = in_both_orders(cuda_twin, *args)
+        seen = [to_tf32(a) if tf32 and isinstance(a, np.ndarray) else a for a in args]
+        expected = kernel(*in_float64(seen))
+        assert result.dtype == np.float32
+        assert result.shape == expected.shape
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+@given(case=cases(), tf32=st.booleans(), seed=st.integers(0, 2**32))
+@settings(max_examples=10, deadline=None)
+def test_any_convolution_is_exact(case, tf32, seed):
+    assert_exact(case, np.random.default_rng(seed), tf32)
+
+
+# More pixels than a tile, and more channels on either side.
+@pytest.mark.parametrize(("tiling", "parts"), [("Large", 1), ("Medium", 3), ("Precise", 2)])
+def test_results_of_several_tiles_and_sums_in_parts(rng, monkeypatch, tiling, parts):
+    monkeypatch.setattr(cuda, "_tiling", lambda *_: tiling)
+    monkeypatch.setattr(cuda, "_parts", lambda *_: parts)
+    assert_exact(Case(3, (15, 13), 8, 132, (3, 3), 2, 0), rng, tiling != "Precise")
+    assert_exact(Case(2, (8, 9), 132, 4, (3, 2), 1, 1), rng, tiling != "Precise")
+
+
+def test_more_parts_than_steps_leave_zeros(rng, monkeypatch):
+    monkeypatch.setattr(cuda, "_parts", lambda *_: 5)
+    assert_exact(Case(1, (5, 4), 4, 8, (1, 1), 2, 0), rng, True)
+
+
+def test_split_numbers_are_far_more_exact_than_rounded_ones(rng):
+    case = Case(2, (7, 7), 64, 64, (3, 3), 2, 0)
+    for kernel, args in case.calls(rng, np.float32):
+        expected = kernel(*in_float64(args))
+        errors = []
+        for tf32 in (True, False):
+            cuda_twin = partial(getattr(cuda, kernel.__name__), tf32=tf32)
+            result = in_both_orders(cuda_twin, *args)
+            errors.append(np.linalg.norm(result - expected) / np.linalg.norm(expected))
+        rounded, split = errors
+        assert 1e-5 < rounded < 1e-3
+        assert split < 1e-6
+
+
+@pytest.mark.parametrize(("big", "small"), [(3, 64), (64, 1), (85, 16)])
+def test_channels_that_are_no_multiples_of_four_take_the_plain_kernels(rng, big, small):
+    case = Case(1, (7, 6), big, small, (3, 3), 2, 0)
+    for kernel, args in case.calls(rng, np.float32):
+        result = in_both_orders(getattr(cuda, kernel.__name__), *args)
+        expected = kernel(*in_float64(args))
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_sizes_decide_alone_how_work_is_shared():
+    """Of the full network, batch 32: tiles enough for a large GPU, and parts where they are few."""
+    assert cuda._tiling(127008, 128, True) == "Large"
+    assert cuda._tiling(127008, 64, True) == "Medium"
+    assert cuda._tiling(1568, 512, True) == "Medium"
+    assert cuda._tiling(127008, 128, False) == "Precise"
+    assert cuda._parts(993, 36) == 1
+    assert cuda._parts(4, 288) == 36
+    assert cuda._parts(9, 7938) == 28
+    assert cuda._parts(1, 10**6) == 64
+    assert cuda._parts(0, 1) == 1
