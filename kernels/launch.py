@@ -30,6 +30,10 @@ TILINGS = {"Large": (128, 128), "Medium": (128, 64), "Precise": (128, 64)}
 TERMS = 16  # of the sums, that a step of a block takes
 _STAGES = 4  # steps whose tiles are in shared memory
 
+# Where the larger image of a convolution has few channels, other kernels are quicker.
+FEW = 7
+MOST_TERMS = 64  # places in the kernel times channels, that they can take
+
 CTYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
@@ -65,6 +69,11 @@ def _table() -> Iterator[Kernel]:
             yield Kernel("losses.cu", f"weighted_grad<{t}, {loss}>", 256, 0, most)
         yield Kernel("pooling.cu", f"max_pool2d<{t}>", 256, 0, few)
         yield Kernel("pooling.cu", f"max_pool2d_grad<{t}>", 256, 0, few)
+    # Floats of all terms of 128 pixels and 64 channels; of 32 pixels with 64 terms and channels.
+    yield Kernel("conv2d_few.cu", "conv2d_few", 256, 4 * MOST_TERMS * (128 + 64), 64)
+    yield Kernel("conv2d_few.cu", "conv2d_weight_grad_few", 256, 4 * 32 * (MOST_TERMS + 64), 64)
+    for big in range(1, FEW + 1):
+        yield Kernel("conv2d_few.cu", f"conv2d_input_grad_few<{big}>", 256, 0, 64)
     for tiling, (m, n) in TILINGS.items():
         # Floats of a step's two tiles, with what rows are padded by: see conv2d_mma.cu.
         together, apart = TERMS + 4, 8

@@ -9,11 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 from convolutions import Case
-from cuda_on_cpu import in_both_orders, needs_compiler
+from cuda_on_cpu import CpuDevice, in_both_orders, needs_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernels_conv2d import in_float64
 
+from minispiral.kernels import launch
 from minispiral.kernels.cuda import conv2d as cuda
 
 pytestmark = needs_compiler
@@ -34,7 +35,7 @@ def cases(draw):
     return Case(
         n=draw(st.integers(1, 3)),
         hw=hw,
-        big=draw(st.sampled_from((4, 12, 16, 20, 36, 68))),
+        big=draw(st.sampled_from((8, 12, 16, 20, 36, 68))),
         small=draw(st.sampled_from((4, 8, 16, 24, 40, 72))),
         kernel_hw=kernel_hw,
         stride=draw(st.integers(1, 3)),
@@ -71,7 +72,7 @@ def test_results_of_several_tiles_and_sums_in_parts(rng, monkeypatch, tiling, pa
 
 def test_more_parts_than_steps_leave_zeros(rng, monkeypatch):
     monkeypatch.setattr(cuda, "_parts", lambda *_: 5)
-    assert_exact(Case(1, (5, 4), 4, 8, (1, 1), 2, 0), rng, True)
+    assert_exact(Case(1, (5, 4), 8, 4, (1, 1), 2, 0), rng, True)
 
 
 def test_split_numbers_are_far_more_exact_than_rounded_ones(rng):
@@ -88,13 +89,21 @@ def test_split_numbers_are_far_more_exact_than_rounded_ones(rng):
         assert split < 1e-6
 
 
-@pytest.mark.parametrize(("big", "small"), [(3, 64), (64, 1), (85, 16)])
-def test_channels_that_are_no_multiples_of_four_take_the_plain_kernels(rng, big, small):
-    case = Case(1, (7, 6), big, small, (3, 3), 2, 0)
-    for kernel, args in case.calls(rng, np.float32):
-        result = in_both_orders(getattr(cuda, kernel.__name__), *args)
-        expected = kernel(*in_float64(args))
-        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+def test_shapes_and_dtype_decide_which_kernels_run():
+    def kind(big, small, kernel_hw=(3, 3), dtype=np.float32, device=None):
+        with launch.using(device or CpuDevice()):
+            return cuda._kind(np.empty(0, dtype), (*kernel_hw, big, small))
+
+    assert kind(64, 128) == "mma"
+    assert kind(64, 128, dtype=np.float64) == "plain"
+    assert kind(64, 1) == kind(85, 16) == kind(3, 6) == "plain"
+    assert kind(3, 64) == kind(7, 4) == kind(4, 64) == "few"
+    assert kind(8, 64) == "mma"
+    assert kind(4, 64, (5, 5)) == "mma"  # more terms than those kernels can take
+    assert kind(3, 64, (5, 5)) == "plain"
+    old = CpuDevice()
+    old.has_tensor_cores = lambda: False
+    assert kind(64, 128, device=old) == "plain"
 
 
 def test_sizes_decide_alone_how_work_is_shared():
@@ -106,5 +115,5 @@ def test_sizes_decide_alone_how_work_is_shared():
     assert cuda._parts(993, 36) == 1
     assert cuda._parts(4, 288) == 36
     assert cuda._parts(9, 7938) == 28
-    assert cuda._parts(1, 10**6) == 64
+    assert cuda._parts(1, 10**6) == 256
     assert cuda._parts(0, 1) == 1

@@ -132,6 +132,20 @@ MISTAKES = {
         "conv2d_mma",
         "",
     ),
+    "no barrier before the terms are summed": Mistake(
+        "conv2d_few.cu",
+        "  __syncthreads();\n\n  const int own_row",
+        "\n  const int own_row",
+        "conv2d_few",
+        "wrong",
+    ),
+    "a tile written while others still read it": Mistake(
+        "conv2d_few.cu",
+        "sum[j][k] += part[j][k];\n    __syncthreads();",
+        "sum[j][k] += part[j][k];",
+        "conv2d_weight_grad_few",
+        "wrong",
+    ),
     "a window beyond the last one": Mistake(
         "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
     ),
@@ -147,17 +161,16 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
     twins = {
         "moments": (batchnorm, cuda_batchnorm),
         "f1_sums": (losses, cuda_losses),
-        "conv2d": (conv2d, cuda_conv2d),
-        "conv2d_mma": (conv2d, cuda_conv2d),
-        "conv2d_weight_grad": (conv2d, cuda_conv2d),
         "max_pool2d_grad": (pooling, cuda_pooling),
-    }
+    }.get(function, (conv2d, cuda_conv2d))
     arguments = {
         "moments": (arrays(rng, 2, 17, 19, 33),),
         "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
-        "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 4), 2, 1),
+        "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
         "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
-        "conv2d_weight_grad": (arrays(rng, 2, 150, 6, 5), arrays(rng, 2, 148, 4, 4), (3, 3)),
+        "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
+        "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),
+        "conv2d_weight_grad": (arrays(rng, 2, 303, 6, 5), arrays(rng, 2, 301, 4, 3), (3, 3)),
         "max_pool2d_grad": (
             arrays(rng, 2, 3, 2, 5),
             rng.integers(0, 4, (2, 3, 2, 5), np.int32),
@@ -166,8 +179,8 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             2,
         ),
     }[function]
-    name = function.removesuffix("_mma")
-    numpy_twin, cuda_twin = (getattr(module, name) for module in twins[function])
+    name = function.removesuffix("_mma").removesuffix("_few")
+    numpy_twin, cuda_twin = (getattr(module, name) for module in twins)
     return cuda_twin, arguments, numpy_twin(*arguments)
 
 

@@ -1,9 +1,13 @@
 """Two-dimensional convolution on the GPU; the formulas are in `minispiral.kernels.conv2d`.
 
-float32 images whose channels come in multiples of four go to the tensor cores, which round to 10
-bits of fraction. By default each number is therefore split in two of that kind, which costs three
-products instead of one and leaves the result as exact as in float32. With ``tf32`` it is rounded: a
-relative error of about 3e-4. Anything else goes to plain kernels.
+Each function has kernels of three kinds, and the shapes decide which one runs:
+
+- float32 images whose channels come in multiples of four go to the tensor cores, which round to 10
+  bits of fraction. By default each number is therefore split in two of that kind, which costs three
+  products instead of one and leaves the result as exact as in float32. With ``tf32`` it is
+  rounded: a relative error of about 3e-4.
+- Where the larger image has few channels, memory is the limit, and kernels of their own keep to it.
+- Anything else, and all of float64, goes to plain kernels.
 """
 
 import math
@@ -16,12 +20,11 @@ from ..conv2d import _check_dtypes as check_dtypes
 from ..conv2d import _check_output as check_output
 from ..conv2d import _check_weights as check_weights
 from ..conv2d import _output_hw as output_hw
-from ..launch import TERMS, TILINGS, Array, blocks, ctype, empty, launch
+from ..launch import FEW, MOST_TERMS, TERMS, TILINGS, Array, blocks, ctype, empty, launch
 from . import batchnorm
 
 _THREADS = 256
 _FULL = 256  # blocks that keep a large GPU busy
-_MOST_PARTS = 64  # of a sum that blocks share
 _FEWEST_STEPS = 8  # of a block, for it to be worth its start
 
 # The struct that the kernels take their sizes in.
@@ -44,8 +47,10 @@ def conv2d(
     oh, ow = output_hw((h, v), (kh, kw), stride, pad)
     sizes = _struct(n, h, v, big, small, kh, kw, oh, ow, stride, pad)
     y = empty((n, oh, ow, small), x.dtype)
-    if _fits_tensor_cores(x, big, small):
-        pixels = n * oh * ow
+    pixels, kind = n * oh * ow, _kind(x, w.shape)
+    if kind == "few":
+        launch("conv2d_few", (blocks(pixels, 128), blocks(small, 64)), sizes, x, w, y)
+    elif kind == "mma":
         tiling = _tiling(pixels, small, tf32)
         tiles = blocks(pixels, TILINGS[tiling][0]), blocks(small, TILINGS[tiling][1])
         steps = kh * kw * blocks(big, TERMS)
@@ -78,7 +83,11 @@ def conv2d_input_grad(
         raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
     sizes = _struct(n, h, v, big, small, kh, kw, oh, ow, stride, pad)
     gx = empty((n, h, v, big), gy.dtype)
-    if _fits_tensor_cores(gy, big, small):
+    kind = _kind(gy, w.shape)
+    if kind == "few":
+        groups = n * blocks(h, stride) * blocks(v, stride)  # of eight threads
+        launch(f"conv2d_input_grad_few<{big}>", (blocks(8 * groups, _THREADS),), sizes, gy, w, gx)
+    elif kind == "mma":
         tiling = _tiling(n * h * v, big, tf32)
         rows, columns = TILINGS[tiling]
         # Pixels meet different places in the kernel by the remainders of their row and column.
@@ -113,42 +122,48 @@ def conv2d_weight_grad(
     check_output(gy, (n, oh, ow))
     sizes = _struct(n, h, v, big, small, kh, kw, oh, ow, stride, pad)
     gw = empty((kh, kw, big, small), x.dtype)
-    if _fits_tensor_cores(x, big, small):
+    pixels, kind = n * oh * ow, _kind(x, gw.shape)
+    if kind == "few":
+        across = blocks(small, 64)
+        parts = _parts(across, blocks(pixels, 32))
+        _in_parts("conv2d_weight_grad_few", (across,), parts, (sizes, x, gy), gw)
+    elif kind == "mma":
         tiling = _tiling(small, big, tf32)
         columns, rows = TILINGS[tiling]  # this kernel turns the tile
         tiles = kh * kw * blocks(big, rows), blocks(small, columns)
-        steps = blocks(n * oh * ow, TERMS)
+        steps = blocks(pixels, TERMS)
         _multiply(f"conv2d_weight_grad_mma<{tiling}>", tiles, steps, (sizes, x, gy), gw)
     else:
-        _plain_weight_grad(sizes, x, gy, gw)
+        across = blocks(gw.size, _THREADS)
+        # The images' rows are shared among as many blocks as it takes to keep the GPU busy.
+        parts = min(n * oh, max(1, 4 * _FULL // across), 2 * _FULL)
+        name = f"conv2d_weight_grad<{ctype(x.dtype)}>"
+        _in_parts(name, (across,), parts, (sizes, x, gy, np.int32(gw.size)), gw)
     return gw
-
-
-def _plain_weight_grad(sizes: Any, x: Array, gy: Array, gw: Array) -> None:
-    """The images' rows are shared among as many blocks as it takes to keep the GPU busy."""
-    t, tiles = ctype(x.dtype), blocks(gw.size, _THREADS)
-    rows = gy.shape[0] * gy.shape[1]
-    parts = min(rows, max(1, 4 * _FULL // tiles), 4 * _MOST_PARTS)
-    sums, count = empty((parts, gw.size), x.dtype), np.int32(gw.size)
-    launch(f"conv2d_weight_grad<{t}>", (tiles, parts), sizes, x, gy, count, sums)
-    launch(f"sum_parts<{t}>", (tiles,), sums, np.int32(parts), count, gw)
 
 
 def _multiply(
     name: str, tiles: tuple[int, int], steps: int, operands: tuple[Any, ...], out: Array
 ) -> None:
     """Run a kernel of ``conv2d_mma.cu``; blocks share long sums where there are few tiles."""
-    parts = _parts(math.prod(tiles), steps)
+    _in_parts(name, tiles, _parts(math.prod(tiles), steps), operands, out)
+
+
+def _in_parts(
+    name: str, tiles: tuple[int, ...], parts: int, operands: tuple[Any, ...], out: Array
+) -> None:
+    """Run a kernel whose blocks leave ``parts`` parts of the sums, and sum these."""
     sums = out if parts == 1 else empty((parts, out.size), out.dtype)
     launch(name, (*tiles, parts), *operands, sums)
     if parts > 1:
         grid = (blocks(out.size, _THREADS),)
-        launch("sum_parts<float>", grid, sums, np.int32(parts), np.int32(out.size), out)
+        name = f"sum_parts<{ctype(out.dtype)}>"
+        launch(name, grid, sums, np.int32(parts), np.int32(out.size), out)
 
 
 def _parts(tiles: int, steps: int) -> int:
     """Into how many parts sums of ``steps`` steps are cut."""
-    return max(1, min(_FULL // max(tiles, 1), steps // _FEWEST_STEPS, _MOST_PARTS))
+    return max(1, min(_FULL // max(tiles, 1), steps // _FEWEST_STEPS))
 
 
 def _tiling(rows: int, columns: int, tf32: bool) -> str:
@@ -159,9 +174,14 @@ def _tiling(rows: int, columns: int, tf32: bool) -> str:
     return "Large" if columns >= n and blocks(rows, m) * blocks(columns, n) >= _FULL else "Medium"
 
 
-def _fits_tensor_cores(x: Array, big: int, small: int) -> bool:
-    in_fours = big % 4 == 0 and small % 4 == 0  # 16 bytes are copied at once
-    return x.dtype == np.float32 and in_fours and gpu.device().has_tensor_cores()
+def _kind(x: Array, weights: tuple[int, ...]) -> str:
+    """Which kernels a convolution runs: ``few``, ``mma`` or ``plain``."""
+    kh, kw, big, small = weights
+    if x.dtype != np.float32 or small % 4 != 0:  # they copy 16 bytes at once
+        return "plain"
+    if big <= FEW and kh * kw * big <= MOST_TERMS:
+        return "few"
+    return "mma" if big % 4 == 0 and gpu.device().has_tensor_cores() else "plain"
 
 
 def _struct(*sizes: int) -> Any:

@@ -44,6 +44,15 @@ def calls(file):
         yield conv2d.conv2d, (x, w, 2, 1)
         yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
         yield conv2d.conv2d_weight_grad, (x, gy, (3, 2), 2, 1)
+    if file == "conv2d_few.cu":
+        for big in range(1, launch.FEW + 1):
+            x, w, gy = (
+                rng.random(shape).astype(dtype)
+                for shape in ((2, 7, 5, big), (3, 3, big, 68), (2, 4, 3, 68))
+            )
+            yield conv2d.conv2d, (x, w, 2, 1)
+            yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
+            yield conv2d.conv2d_weight_grad, (x, gy, (3, 3), 2, 1)
     if file == "conv2d_mma.cu":
         x, w, gy = (
             rng.random(shape).astype(dtype)

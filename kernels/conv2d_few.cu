@@ -1,0 +1,187 @@
+// The three convolution kernels where the larger image has few channels, up to 7: the first layers
+// of the modules and their last ones. See conv2d.py for their formulas.
+//
+// Such a layer is all reading and writing, and tensor cores would multiply zeros for the most part.
+// All in float; the smaller image's channels come in multiples of 4.
+
+#include "convolution.cuh"
+#include "primitives.cuh"
+
+constexpr int most_terms = 64;  // places in the kernel times channels of the larger image
+
+// A term of the sums over places in the kernel and channels of the larger image.
+struct Term {
+  int i, j, channel;
+
+  __device__ Term(const Convolution &conv, int number)
+      : i(number / conv.big / conv.kw),
+        j(number / conv.big % conv.kw),
+        channel(number % conv.big) {}
+};
+
+// A pixel of the smaller image, which has a window of the larger one.
+struct Pixel {
+  int image, a, b;
+
+  __device__ Pixel(const Convolution &conv, int number)
+      : image(number / conv.ow / conv.oh),
+        a(number / conv.ow % conv.oh),
+        b(number % conv.ow) {}
+};
+
+// What the window of `pixel` has at `term`; 0 outside the image.
+__device__ float in_window(const Convolution &conv, const float *x, Pixel pixel, Term term) {
+  const int u = conv.stride * pixel.a + term.i - conv.pad;
+  const int v = conv.stride * pixel.b + term.j - conv.pad;
+  if (u < 0 || u >= conv.h || v < 0 || v >= conv.w) return 0;
+  return x[((pixel.image * conv.h + u) * conv.w + v) * conv.big + term.channel];
+}
+
+__device__ void load4(float (&values)[4], const float *from) {
+  const float4 v = *reinterpret_cast<const float4 *>(from);
+  values[0] = v.x;
+  values[1] = v.y;
+  values[2] = v.z;
+  values[3] = v.w;
+}
+
+__device__ void store4(float *to, const float (&values)[4]) {
+  *reinterpret_cast<float4 *>(to) = make_float4(values[0], values[1], values[2], values[3]);
+}
+
+// y (n, oh, ow, small) = windows (pixels, terms) w (terms, small). A block makes 128 pixels of 64
+// channels with all terms in shared memory, a thread 8 pixels of 4 channels.
+__global__ void __launch_bounds__(256)
+    conv2d_few(Convolution conv, const float *x, const float *w, float *y) {
+  constexpr int rows = 128, columns = 64;
+  float *windows = dynamic_shared<float>();          // (terms, rows)
+  float *weights = windows + most_terms * rows;      // (terms, columns)
+  const int terms = conv.kh * conv.kw * conv.big, pixels = conv.n * conv.oh * conv.ow;
+  const int first_pixel = blockIdx.x * rows, first_channel = blockIdx.y * columns;
+
+  const int row = threadIdx.x % rows;
+  const Pixel pixel(conv, first_pixel + row);
+  for (int term = threadIdx.x / rows; term < terms; term += blockDim.x / rows)
+    windows[term * rows + row] =
+        first_pixel + row < pixels ? in_window(conv, x, pixel, Term(conv, term)) : 0;
+  const int column = threadIdx.x % columns;
+  for (int term = threadIdx.x / columns; term < terms; term += blockDim.x / columns)
+    weights[term * columns + column] =
+        first_channel + column < conv.small ? w[term * conv.small + first_channel + column] : 0;
+  __syncthreads();
+
+  const int own_row = threadIdx.x / 16 * 8, own_column = threadIdx.x % 16 * 4;
+  float sum[8][4] = {};
+  for (int term = 0; term < terms; term++) {
+    float a[2][4], b[4];
+    load4(a[0], windows + term * rows + own_row);
+    load4(a[1], windows + term * rows + own_row + 4);
+    load4(b, weights + term * columns + own_column);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+#pragma unroll
+      for (int j = 0; j < 4; j++) sum[i][j] += a[i / 4][i % 4] * b[j];
+  }
+  if (first_channel + own_column >= conv.small) return;
+#pragma unroll
+  for (int i = 0; i < 8; i++) {
+    const int at = first_pixel + own_row + i;
+    if (at < pixels) store4(y + at * conv.small + first_channel + own_column, sum[i]);
+  }
+}
+
+// gx (n, h, w, big). Eight lanes together make the stride x stride pixels of gx that meet the same
+// pixels of gy, each lane a share of the sums over channels, and then add them up.
+template <int big>
+__global__ void __launch_bounds__(256, 2)
+    conv2d_input_grad_few(Convolution conv, const float *gy, const float *w, float *gx) {
+  constexpr int lanes = 8;
+  const int lane = threadIdx.x % lanes, s = conv.stride;
+  const int down = (conv.h + s - 1) / s, across = (conv.w + s - 1) / s;
+  const int group = (blockIdx.x * blockDim.x + threadIdx.x) / lanes;
+  const int image = group / across / down, row = group / across % down, column = group % across;
+  for (int pixel = 0; pixel < s * s; pixel++) {
+    const int du = pixel / s, dv = pixel % s;
+    // Pixel s * row + du of gx meets place i in the kernel at pixel a of gy, where
+    // s * a + i - pad = s * row + du: every s-th place, each one pixel of gy before the last.
+    const int first_i = (du + conv.pad) % s, first_j = (dv + conv.pad) % s;
+    const int first_a = row + (du + conv.pad) / s, first_b = column + (dv + conv.pad) / s;
+    float sum[big] = {};
+    for (int i = first_i, a = first_a; i < conv.kh; i += s, a--)
+      for (int j = first_j, b = first_b; j < conv.kw; j += s, b--) {
+        if (image >= conv.n || a < 0 || a >= conv.oh || b < 0 || b >= conv.ow) continue;
+        const float *from = gy + ((image * conv.oh + a) * conv.ow + b) * conv.small;
+        const float *weights = w + (i * conv.kw + j) * big * conv.small;
+#pragma unroll 1
+        for (int k = lane * 4; k < conv.small; k += lanes * 4) {
+          float g[4];
+          load4(g, from + k);
+#pragma unroll
+          for (int c = 0; c < big; c++) {
+            float f[4];
+            load4(f, weights + c * conv.small + k);
+            sum[c] += g[0] * f[0] + g[1] * f[1] + g[2] * f[2] + g[3] * f[3];
+          }
+        }
+      }
+    const int u = s * row + du, v = s * column + dv;
+    const bool inside = image < conv.n && u < conv.h && v < conv.w;
+#pragma unroll
+    for (int c = 0; c < big; c++) {
+#pragma unroll
+      for (int bits = lanes / 2; bits > 0; bits /= 2)
+        sum[c] += __shfl_xor_sync(~0u, sum[c], bits);
+      if (lane == c && inside) gx[((image * conv.h + u) * conv.w + v) * big + c] = sum[c];
+    }
+  }
+}
+
+// parts (gridDim.y, terms, small): sums of windows.T (terms, pixels) gy (pixels, small) over a share
+// of the pixels, to be summed in their order. A block makes all terms of 64 channels, 32 pixels a
+// step, a thread 4 terms of 4 channels.
+__global__ void __launch_bounds__(256)
+    conv2d_weight_grad_few(Convolution conv, const float *x, const float *gy, float *parts) {
+  constexpr int columns = 64, step = 32;
+  float *windows = dynamic_shared<float>();       // (step, most_terms)
+  float *gradient = windows + step * most_terms;  // (step, columns)
+  const int terms = conv.kh * conv.kw * conv.big, pixels = conv.n * conv.oh * conv.ow;
+  const int first_channel = blockIdx.x * columns;
+  const int share = (pixels + gridDim.y - 1) / gridDim.y;
+  const int stop = min((int(blockIdx.y) + 1) * share, pixels);
+
+  const int number = threadIdx.x % most_terms, channel = first_channel + threadIdx.x % columns;
+  const Term term(conv, number);
+  const int own_row = threadIdx.x / 16 * 4, own_column = threadIdx.x % 16 * 4;
+  float sum[4][4] = {};
+  for (int first = blockIdx.y * share; first < stop; first += step) {
+    for (int i = threadIdx.x / most_terms; i < step; i += blockDim.x / most_terms) {
+      const bool inside = first + i < stop;
+      windows[i * most_terms + number] =
+          inside && number < terms ? in_window(conv, x, Pixel(conv, first + i), term) : 0;
+      gradient[i * columns + threadIdx.x % columns] =
+          inside && channel < conv.small ? gy[(first + i) * conv.small + channel] : 0;
+    }
+    __syncthreads();
+    float part[4][4] = {};  // short sums apart: long ones would lose digits
+    for (int i = 0; i < step; i++) {
+      float a[4], b[4];
+      load4(a, windows + i * most_terms + own_row);
+      load4(b, gradient + i * columns + own_column);
+#pragma unroll
+      for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) part[j][k] += a[j] * b[k];
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+      for (int k = 0; k < 4; k++) sum[j][k] += part[j][k];
+    __syncthreads();
+  }
+  if (first_channel + own_column >= conv.small) return;
+#pragma unroll
+  for (int j = 0; j < 4; j++)
+    if (own_row + j < terms)
+      store4(parts + (blockIdx.y * terms + own_row + j) * conv.small + first_channel + own_column,
+             sum[j]);
+}
