@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from minispiral.kernels import launch
+
 WHERE = "no NVRTC is installed: pip install nvidia-cuda-nvrtc-cu12"
 
 
@@ -46,7 +48,9 @@ def compile_for(arch: str, source: str, expressions: Sequence[str]) -> dict[str,
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, b"kernel.cu", 0, None, None)
     for expression in expressions:
         nvrtc.nvrtcAddNameExpression(program, expression.encode())
-    options = [f"-arch={arch}", "-std=c++17", "-ftz=true", "--ptxas-options=-v"]
+    # As CuPy does it, and with a report.
+    options = [f"-arch={arch}", *launch.OPTIONS, "-ftz=true", "--device-as-default-execution-space"]
+    options.append("--ptxas-options=-v")
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     status = nvrtc.nvrtcCompileProgram(program, len(options), given)
     log = _text(nvrtc, "ProgramLog", program)

@@ -106,6 +106,20 @@ def test_shapes_and_dtype_decide_which_kernels_run():
     assert kind(64, 128, device=old) == "plain"
 
 
+@pytest.mark.parametrize("big", [8, 3])
+def test_arrays_that_begin_amidst_16_bytes_are_refused(rng, big):
+    case = Case(1, (6, 6), big, 8, (3, 3), 1, 0)
+    with launch.using(CpuDevice()) as device:
+        x, w, gy = map(device.array, case.arrays(rng, np.float32))
+        shifted = device.empty((gy.size + 4,), np.float32)[1:-3].reshape(gy.shape)
+        shifted[...] = gy
+        with pytest.raises(ValueError, match=r"\(1, 4, 4, 8\) begins amidst 16 bytes"):
+            cuda.conv2d_input_grad(shifted, w, case.hw)
+        if big == 8:
+            with pytest.raises(ValueError, match="copy it"):
+                cuda.conv2d_weight_grad(x, shifted, (3, 3))
+
+
 def test_sizes_decide_alone_how_work_is_shared():
     """Of the full network, batch 32: tiles enough for a large GPU, and parts where they are few."""
     assert cuda._tiling(127008, 128, True) == "Large"

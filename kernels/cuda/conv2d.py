@@ -85,6 +85,7 @@ def conv2d_input_grad(
     gx = empty((n, h, v, big), gy.dtype)
     kind = _kind(gy, w.shape)
     if kind == "few":
+        _check_aligned(gy, w)
         groups = n * blocks(h, stride) * blocks(v, stride)  # of eight threads
         launch(f"conv2d_input_grad_few<{big}>", (blocks(8 * groups, _THREADS),), sizes, gy, w, gx)
     elif kind == "mma":
@@ -146,6 +147,7 @@ def _multiply(
     name: str, tiles: tuple[int, int], steps: int, operands: tuple[Any, ...], out: Array
 ) -> None:
     """Run a kernel of ``conv2d_mma.cu``; blocks share long sums where there are few tiles."""
+    _check_aligned(*operands[1:])
     _in_parts(name, tiles, _parts(math.prod(tiles), steps), operands, out)
 
 
@@ -182,6 +184,16 @@ def _kind(x: Array, weights: tuple[int, ...]) -> str:
     if big <= FEW and kh * kw * big <= MOST_TERMS:
         return "few"
     return "mma" if big % 4 == 0 and gpu.device().has_tensor_cores() else "plain"
+
+
+def _check_aligned(*arrays: Array) -> None:
+    """Kernels read 16 bytes at once. Where an array begins must not decide which kernel runs."""
+    for array in arrays:
+        if gpu.device().address(array) % 16 != 0:
+            raise ValueError(
+                f"the array of shape {array.shape} begins amidst 16 bytes, as a part of a larger "
+                "array can: copy it, or begin parts at multiples of four numbers"
+            )
 
 
 def _struct(*sizes: int) -> Any:
