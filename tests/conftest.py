@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_on_cpu import CpuDevice, build_at_once
 from small import make_trained
+
+from minispiral.kernels import launch
 
 
 @pytest.fixture
@@ -17,6 +20,13 @@ def rng() -> np.random.Generator:
     seed = int(os.environ.get("MINISPIRAL_TEST_SEED", np.random.SeedSequence().entropy % 2**32))
     print(f"MINISPIRAL_TEST_SEED={seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def cuda_libraries() -> None:
+    """All CUDA kernels compiled for the CPU, at once, before the first test that runs one."""
+    device = CpuDevice()
+    build_at_once((device, file) for file in sorted({k.file for k in launch.KERNELS.values()}))
 
 
 @pytest.fixture(scope="module")

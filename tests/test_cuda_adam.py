@@ -11,7 +11,7 @@ from minispiral.kernels import launch, reference
 from minispiral.kernels.adam import adam as numpy_adam
 from minispiral.kernels.cuda import adam as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 def updated(p, g, m, v, step, lr, beta1, beta2, eps):

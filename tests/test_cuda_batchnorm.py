@@ -9,7 +9,7 @@ from test_kernels_batchnorm import EPS, assert_matches, calls, dtypes, seeds, sm
 from minispiral.kernels import batchnorm, reference
 from minispiral.kernels.cuda import batchnorm as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 @given(shape=small_shapes, dtype=dtypes, seed=seeds)

@@ -11,7 +11,7 @@ from test_kernels_conv2d import TOLERANCE, assert_matches, both_dtypes
 from minispiral.kernels import reference
 from minispiral.kernels.cuda import conv2d as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 @given(case=small_cases(), seed=st.integers(0, 2**32), dtype=st.sampled_from(list(TOLERANCE)))

@@ -10,7 +10,7 @@ from test_kernels_conv2d import in_float64
 
 from minispiral.kernels.cuda import conv2d as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 @st.composite

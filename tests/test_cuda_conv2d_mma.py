@@ -17,7 +17,7 @@ from test_kernels_conv2d import in_float64
 from minispiral.kernels import launch
 from minispiral.kernels.cuda import conv2d as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 def to_tf32(x):

@@ -21,7 +21,7 @@ from test_kernels_losses import (
 from minispiral.kernels import losses, reference
 from minispiral.kernels.cuda import losses as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 VALUES = {"cross_entropy": (), **PIXEL_LOSSES}
 GRADIENTS = {

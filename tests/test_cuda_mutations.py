@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cuda_on_cpu import CpuDevice, KernelError, call, mutant, needs_compiler
+from cuda_on_cpu import (
+    CpuDevice,
+    KernelError,
+    build_at_once,
+    call,
+    mutant,
+    needs_compiler,
+)
 
 from minispiral.kernels import batchnorm, conv2d, launch, losses, pooling
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
@@ -16,7 +23,7 @@ from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 class Mistake(NamedTuple):
@@ -202,12 +209,33 @@ def verdicts(function, rng, **options):
     return found, launched
 
 
+@pytest.fixture(scope="module")
+def launched(cuda_libraries):
+    """For each function the kernels that it runs, which give the right results."""
+    rng = np.random.default_rng()
+    kernels = {}
+    for function in {mistake.function for mistake in MISTAKES.values()}:
+        found, kernels[function] = verdicts(function, rng)
+        assert found == ["right", "right"], function
+    return kernels
+
+
+@pytest.fixture(scope="module")
+def mutants(launched, tmp_path_factory):
+    """The options of a device for each mistake; all compiled at once."""
+    options, jobs = {}, []
+    for name, (file, old, new, function, _) in MISTAKES.items():
+        folder = tmp_path_factory.mktemp("mutant") / "kernels"
+        kernels, only = mutant(launch.FOLDER, file, old, new, folder), launched[function]
+        options[name] = {"kernels": kernels, "flags": ["-O0"], "only": only}
+        files = {launch.KERNELS[kernel].file for kernel in only}
+        jobs += [(CpuDevice(**options[name]), file) for file in files]
+    build_at_once(jobs)
+    return options
+
+
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_are_found(tmp_path, rng, name):
-    mistake = MISTAKES[name]
-    found, launched = verdicts(mistake.function, rng)
-    assert found == ["right", "right"]
-    kernels = mutant(launch.FOLDER, mistake.file, mistake.old, mistake.new, tmp_path / "kernels")
-    found, _ = verdicts(mistake.function, rng, kernels=kernels, flags=["-O0"], only=launched)
+def test_mistakes_are_found(mutants, rng, name):
+    found, _ = verdicts(MISTAKES[name].function, rng, **mutants[name])
     assert found != ["right", "right"]
-    assert any(mistake.found in text for text in found), found
+    assert any(MISTAKES[name].found in text for text in found), found

@@ -10,7 +10,7 @@ from test_kernels_pooling import both_dtypes, cases
 from minispiral.kernels import pooling, reference
 from minispiral.kernels.cuda import pooling as cuda
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 
 def assert_alike(kernels, rng, case, dtype, levels):

@@ -8,7 +8,7 @@ copies of the kernels with a mistake in one of them.
 import pytest
 
 from .build import CompilerError, build, compiler, mutant
-from .device import CpuDevice, KernelError
+from .device import CpuDevice, KernelError, build_at_once
 from .twins import call, in_both_orders
 
 needs_compiler = pytest.mark.skipif(
@@ -20,6 +20,7 @@ __all__ = [
     "CpuDevice",
     "KernelError",
     "build",
+    "build_at_once",
     "call",
     "compiler",
     "in_both_orders",

@@ -3,7 +3,9 @@
 import ctypes
 import math
 import mmap
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ class CpuDevice:
         block: tuple[int, ...],
         arguments: list[Any],
     ) -> None:
-        names = [name for name in launch.expressions(kernel.file) if name in self.only]
+        names, _ = self.library(kernel.file)
         self.run(
             self.kernels / kernel.file,
             names,
@@ -87,6 +89,11 @@ class CpuDevice:
             arguments,
         )
         self.launched.append(kernel.expression)
+
+    def library(self, file: str) -> tuple[list[str], ctypes.CDLL]:
+        """The kernels of a file of the table: their names, and the library that has them."""
+        names = [name for name in launch.expressions(file) if name in self.only]
+        return names, build(self.kernels / file, names, self.flags)
 
     def run(
         self,
@@ -111,6 +118,12 @@ class CpuDevice:
         sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
         if not start(*sizes, ctypes.c_size_t(shared), ctypes.c_bool(self.reverse), pointers):
             raise KernelError(f"{expressions[index]}, {_failure(library, arguments)}")
+
+
+def build_at_once(jobs: Iterable[tuple[CpuDevice, str]]) -> None:
+    """Compile files for devices ahead of their use, as many at a time as there are cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda job: job[0].library(job[1]), jobs))
 
 
 def _guarded(size: int, at_start: bool) -> NDArray[np.uint8]:

@@ -14,12 +14,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cuda_on_cpu.device import CpuDevice
+from cuda_on_cpu.device import CpuDevice, build_at_once
 from cuda_on_cpu.twins import call
 from minispiral.kernels import launch
 from minispiral.kernels.cuda import adam, batchnorm, conv2d, losses, pooling
 
-FLAGS = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
 ONLY = {name for name in launch.KERNELS if "double" not in name}
@@ -84,6 +84,7 @@ def calls(file):
 def main(kernels, files):
     for reverse in (False, True):
         device = CpuDevice(reverse, Path(kernels), FLAGS, ONLY, guarded=False)
+        build_at_once((device, file) for file in files)
         for file in files:
             for function, arguments in calls(file):
                 call(device, function, *arguments)
