@@ -34,10 +34,19 @@ std::string signature(void (*)(Parameters...)) {
   return text;
 }
 
+// The kernel of the launch, whatever its type, and its arguments; what calls it knows the type.
+static void (*kernel_address)();
+static void **kernel_arguments;
+
 template <class... Parameters, std::size_t... i>
-std::function<void()> call_of(void (*kernel)(Parameters...), void **arguments,
-                              std::index_sequence<i...>) {
-  return [=] { kernel(*static_cast<std::remove_reference_t<Parameters> *>(arguments[i])...); };
+void call(std::index_sequence<i...>) {
+  const auto kernel = reinterpret_cast<void (*)(Parameters...)>(kernel_address);
+  kernel(*static_cast<std::remove_reference_t<Parameters> *>(kernel_arguments[i])...);
+}
+
+template <class... Parameters>
+void call() {
+  call<Parameters...>(std::index_sequence_for<Parameters...>());
 }
 
 // True if all went well; otherwise `message` says what did not.
@@ -55,10 +64,12 @@ bool launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
          shared_bytes);
     return false;
   }
-  while (threads.size() < thread_count) threads.push_back(std::make_unique<Thread>());
+  while (threads.size() < thread_count) threads.push_back(new Thread);
   warps.resize((thread_count + warp_size - 1) / warp_size);
   shared_memory.resize(shared_bytes);
-  body = call_of(kernel, arguments, std::index_sequence_for<Parameters...>());
+  kernel_address = reinterpret_cast<void (*)()>(kernel);
+  kernel_arguments = arguments;
+  call_kernel = call<Parameters...>;
 
   const FaultGuard guard;
   if (sigsetjmp(way_out, 1) == 0) run_grid(reversed);

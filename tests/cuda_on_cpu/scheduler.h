@@ -9,12 +9,9 @@
 
 #pragma once
 
-#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,11 +66,11 @@ struct Warp {
   Shown shown[2][warp_size];
 };
 
-static std::vector<std::unique_ptr<Thread>> threads;  // made once, used by every launch
+static std::vector<Thread *> threads;  // made once, used by every launch
 static std::vector<Warp> warps;
 static Thread *current = nullptr;  // null while the scheduler itself runs
 static unsigned thread_count = 0;
-static std::function<void()> body;
+static void (*call_kernel)() = nullptr;
 static SharedMemory shared_memory;
 
 static bool failed = false;
@@ -110,7 +107,7 @@ static void wait(State state, const char *operation) {
 }
 
 static void thread_main() {
-  body();
+  call_kernel();
   wait(State::done, "the end");
   std::abort();  // nobody resumes a thread that is done
 }
@@ -141,7 +138,7 @@ static std::string whereabouts(unsigned first, unsigned last) {
 // Runs one warp until no lane can go on without the other warps.
 static bool run_warp(unsigned warp, bool reversed) {
   const unsigned first = warp * warp_size;
-  const unsigned last = std::min(thread_count, first + warp_size);
+  const unsigned last = thread_count < first + warp_size ? thread_count : first + warp_size;
   for (;;) {
     for (unsigned i = first; i < last; i++) {
       Thread &thread = *threads[reversed ? last - 1 - (i - first) : i];
