@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that ``minispiral --help`` is 
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from minispiral.options import (
     parse_size,
     resume_command,
 )
-from minispiral.terminal import Commands, Failure, print_json, progress_bar, show
+from minispiral.terminal import Commands, Failure, print_json, progress_bar, show, show_profile
 
 if TYPE_CHECKING:
     from minispiral.detect import Detection
@@ -178,6 +179,7 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
     help="Of the matrix products; tf32 needs a GPU.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUN.")
+@click.option("--profile", is_flag=True, help="Show at the end where the time went.")
 @click.pass_context
 def train(
     ctx: click.Context, /, data: Path, out: Path, depths: str, resume: bool, **options: Any
@@ -197,9 +199,10 @@ def train(
     from minispiral.train import Interrupted, TrainConfig
     from minispiral.train import train as run_training
 
+    profiled = show_profile() if options.pop("profile") else nullcontext()
     config = TrainConfig(data=data, depths=parse_depths(depths), **options)
     try:
-        with TerminalReporter() as report:
+        with profiled, TerminalReporter() as report:
             run_training(config, out, resume, report)
     except Interrupted as stopped:
         raise Failure(

@@ -20,6 +20,8 @@ Mask = NDArray[np.bool_]
 class F1Loss(Function):
     """``L = -log F1`` (Eq. 6) with its true gradient, Eq. 8."""
 
+    profiled_as = "loss"
+
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
 
@@ -43,6 +45,8 @@ class PseudoF1(F1Loss):
 
 class PixelLoss(Function):
     """A weighted mean of one term for each pixel; ``parameters`` go to both kernels."""
+
+    profiled_as = "loss"
 
     value: Callable[..., np.float64]
     gradient: Callable[..., Array]

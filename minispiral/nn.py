@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minispiral import ops
+from minispiral import ops, profiling
 from minispiral.errors import UserError
 from minispiral.tensor import Tensor
 
@@ -37,7 +37,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.forward(x)
+        with profiling.layer(self):
+            return self.forward(x)
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules directly inside this one, with their attribute names."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral import profiling
 from minispiral.kernels import batchnorm, losses, pooling
 from minispiral.kernels import conv2d as convolution
 from minispiral.tensor import Function, Tensor
@@ -129,6 +130,8 @@ class Log(Function):
 class Conv2d(Function):
     """``y = conv2d(x, w)``; see `minispiral.kernels.conv2d` for the three kernels."""
 
+    profiled_as = "convolution"
+
     def __init__(self, stride: int = 1, pad: int = 0) -> None:
         self.stride, self.pad = stride, pad
 
@@ -142,14 +145,18 @@ class Conv2d(Function):
         x, w = self.x, self.w
         gx = gw = None
         if self.needs_grad[0]:
-            gx = convolution.conv2d_input_grad(gy, w, x.shape[1:3], self.stride, self.pad)
+            with profiling.span("convolution", "input gradient"):
+                gx = convolution.conv2d_input_grad(gy, w, x.shape[1:3], self.stride, self.pad)
         if self.needs_grad[1]:
-            gw = convolution.conv2d_weight_grad(x, gy, w.shape[:2], self.stride, self.pad)
+            with profiling.span("convolution", "weight gradient"):
+                gw = convolution.conv2d_weight_grad(x, gy, w.shape[:2], self.stride, self.pad)
         return gx, gw
 
 
 class ConvTranspose2d(Function):
     """The adjoint of convolution, used forwards: ``(n, h, w, small)`` to ``(n, oh, ow, big)``."""
+
+    profiled_as = "convolution"
 
     def __init__(self, stride: int = 1, pad: int = 0) -> None:
         self.stride, self.pad = stride, pad
@@ -167,9 +174,11 @@ class ConvTranspose2d(Function):
         x, w = self.x, self.w
         gx = gw = None
         if self.needs_grad[0]:
-            gx = convolution.conv2d(gy, w, self.stride, self.pad)
+            with profiling.span("convolution", "input gradient"):
+                gx = convolution.conv2d(gy, w, self.stride, self.pad)
         if self.needs_grad[1]:
-            gw = convolution.conv2d_weight_grad(gy, x, w.shape[:2], self.stride, self.pad)
+            with profiling.span("convolution", "weight gradient"):
+                gw = convolution.conv2d_weight_grad(gy, x, w.shape[:2], self.stride, self.pad)
         return gx, gw
 
 
@@ -178,6 +187,8 @@ class BatchNorm(Function):
 
     ``mean`` and ``var`` hold the moments that were used.
     """
+
+    profiled_as = "batch norm"
 
     def __init__(self, eps: float, moments: Vectors | None = None) -> None:
         self.eps, self.constant = eps, moments is not None
@@ -205,6 +216,8 @@ class ConvNormReLU(Function):
     they are constant and no gradient is wanted, that pass too is made in cache.
     """
 
+    profiled_as = "batch norm and ReLU"
+
     def __init__(
         self,
         eps: float,
@@ -223,12 +236,14 @@ class ConvNormReLU(Function):
         self.gamma, self.beta = gamma, beta
         if self.constant and not any(self.needs_grad):
             vectors = batchnorm.scale_shift(x.dtype, self.mean, self.var, gamma, beta, self.eps)
-            result: Array = self.conv.forward(x, w, scale_shift=vectors)
+            with profiling.span("convolution", "forward"):  # with all that is done in its tiles
+                result: Array = self.conv.forward(x, w, scale_shift=vectors)
             return result
-        if self.constant:
-            self.y = self.conv.forward(x, w)
-        else:
-            self.y, self.mean, self.var = self.conv.forward(x, w, moments=True)
+        with profiling.span("convolution", "forward"):  # the sums for the moments included
+            if self.constant:
+                self.y = self.conv.forward(x, w)
+            else:
+                self.y, self.mean, self.var = self.conv.forward(x, w, moments=True)
         return batchnorm.normalize_relu(self.y, self.mean, self.var, gamma, beta, self.eps)
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:

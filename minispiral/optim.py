@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral import profiling
 from minispiral.errors import UserError
 from minispiral.kernels.adam import adam
 from minispiral.nn import Parameter
@@ -42,19 +43,20 @@ class Adam:
     def step(self) -> None:
         """One update of every parameter from its gradient."""
         self.steps += 1
-        for name, p in self.parameters.items():
-            if p.grad is not None:
-                adam(
-                    p.data,
-                    p.grad,
-                    self.m[name],
-                    self.v[name],
-                    self.steps,
-                    self.lr,
-                    self.beta1,
-                    self.beta2,
-                    self.eps,
-                )
+        with profiling.span("optimiser"):
+            for name, p in self.parameters.items():
+                if p.grad is not None:
+                    adam(
+                        p.data,
+                        p.grad,
+                        self.m[name],
+                        self.v[name],
+                        self.steps,
+                        self.lr,
+                        self.beta1,
+                        self.beta2,
+                        self.eps,
+                    )
 
     def state(self) -> dict[str, Array]:
         """Step count and both moments, for a checkpoint: ``step``, ``m.<name>``, ``v.<name>``."""

@@ -71,6 +71,9 @@ def resume_command(ctx: click.Context) -> str:
         name = param.name or ""
         if isinstance(param, click.Argument):
             words.append(str(ctx.params[name]))
-        elif name != "resume" and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+        elif (
+            name not in ("resume", "profile")
+            and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        ):
             words += [param.opts[0], str(ctx.params[name])]
     return shlex.join([*words, "--resume"])

@@ -31,6 +31,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minispiral import profiling
+
 Array = NDArray[Any]
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -154,9 +156,13 @@ class Function:
     exact: ClassVar[bool] = True
     """False where ``backward`` is, by design, not the derivative of ``forward``."""
 
+    profiled_as: ClassVar[str] = ""
+    """What a profile counts its time as; the name of the class where empty."""
+
     inputs: tuple[Tensor, ...] | None
     needs_grad: tuple[bool, ...]
     order: int
+    made_in: str | None  # the layer, where a profile runs
 
     def forward(self, *xs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
@@ -177,9 +183,12 @@ class Function:
         tensors = tuple(x if isinstance(x, Tensor) else Tensor(x) for x in inputs)
         recording = _recording.get()
         self.needs_grad = tuple(recording and x.requires_grad for x in tensors)
-        output = Tensor(self.forward(*(x.data for x in tensors)), any(self.needs_grad))
+        with profiling.span(self.profiled_as or type(self).__name__, "forward") as layer:
+            y = self.forward(*(x.data for x in tensors))
+        output = Tensor(y, any(self.needs_grad))
         if output.requires_grad:
             self.inputs = tensors
+            self.made_in = layer
             self.order = next(_creation_order)
             output.creator = self
         return output
@@ -192,7 +201,9 @@ class Function:
                 f"backward() came to {type(self).__name__} a second time: its tape is already "
                 f"freed, compute the forward pass again"
             )
-        gradients = self.backward(gy)
+        kind = self.profiled_as or type(self).__name__
+        with profiling.span(kind, "backward", self.made_in):
+            gradients = self.backward(gy)
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         if len(gradients) != len(inputs):
             raise RuntimeError(

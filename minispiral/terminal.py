@@ -73,14 +73,31 @@ def progress_bar(
         yield progress, report.message
 
 
-def show(table: RenderableType) -> None:
-    """Print a table on standard output."""
+def show(table: RenderableType, err: bool = False) -> None:
+    """Print a table on standard output or, with ``err``, on standard error."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=err)
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     console.print(table)
+
+
+@contextmanager
+def show_profile() -> Iterator[None]:
+    """Profile what is done inside and print where the time went on standard error, come what may.
+
+    After Ctrl-C too; a run that ended before its first step has nothing to show.
+    """
+    from minispiral.profiling import kinds_table, layers_table, profile
+
+    try:
+        with profile() as p:
+            yield
+    finally:
+        if any(layer for layer, _ in p.spent):
+            show(layers_table(p), err=True)
+            show(kinds_table(p), err=True)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minispiral import networks, pretrained, tiling
+from minispiral import networks, pretrained, profiling, tiling
 from minispiral.checkpoint import Checkpoint, load, load_network, restore, save
 from minispiral.config import MAY_CHANGE, TrainConfig
 from minispiral.data import Batch, Pair, PatchSampler, PhotoStore, find_pairs, prefetch
@@ -81,7 +81,8 @@ def train(
             sampler = PatchSampler(photos, config.patch, config.batch)
             training.check_photos(photos, val)
             checkpoint = training.loop(sampler, val)
-            _draw(run, photos if val is None else val, report)
+            with profiling.whole("drawing pictures"):
+                _draw(run, photos if val is None else val, report)
             return checkpoint
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -109,7 +110,8 @@ def _pretrained(
 
 
 def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoStore]:
-    return closing(PhotoStore(pairs, scratch=run, progress=report.prepared))
+    with profiling.whole("reading photographs"):
+        return closing(PhotoStore(pairs, scratch=run, progress=report.prepared))
 
 
 class Training:
@@ -213,7 +215,9 @@ class Training:
                     raise Interrupted(self.run, self.step, stop.signum)
                 if self.step == total:
                     break
-                self._train(next(batches))
+                with profiling.span("reading patches"):
+                    batch = next(batches)
+                self._train(batch)
         if self.batches_without_crack:
             self.report.message(
                 f"{self.batches_without_crack} of {total} batches held no crack pixel: they were "
@@ -257,7 +261,8 @@ class Training:
         scores = None
         if val is not None and validate:
             self._check_finite()
-            scores = self._validate(val, stop)
+            with profiling.whole("validation"):
+                scores = self._validate(val, stop)
             if scores is None:  # stopped: recorded when the run is resumed
                 return
         if log:
@@ -338,7 +343,8 @@ class Training:
     def _save(self, name: str) -> None:
         """Write the checkpoint ``name``, unless that would put NaN in place of numbers."""
         self._check_finite()
-        save(self.run / f"{name}.safetensors", self._checkpoint())
+        with profiling.span("writing checkpoints"):
+            save(self.run / f"{name}.safetensors", self._checkpoint())
         self.saved = time.monotonic()
         self.saved_step = self.step
 

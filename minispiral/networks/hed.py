@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from minispiral import ops
+from minispiral import ops, profiling
 from minispiral.errors import UserError
 from minispiral.networks.network import LayerInfo, Network, layer_info
 from minispiral.networks.table1 import check_width, scaled
@@ -77,11 +77,12 @@ class HED(Network):
         h, w = x.shape[1:3]
         for side in (h, w):
             self.check_side(side)
-        maps = [
-            enlarge(side(features), 2**k, (h, w))
-            for k, (side, features) in enumerate(zip(self.sides, self.features(x), strict=True))
-        ]
-        return [*maps, self.fuse(ops.concatenate(maps))]
+        with profiling.layer(self):
+            maps = [
+                enlarge(side(features), 2**k, (h, w))
+                for k, (side, features) in enumerate(zip(self.sides, self.features(x), strict=True))
+            ]
+            return [*maps, self.fuse(ops.concatenate(maps))]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.outputs(x)[-1]
