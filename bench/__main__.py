@@ -13,43 +13,15 @@ import bench.joints
 import bench.resume
 import bench.twin
 from bench.bugs.command import bugs
+from bench.cpu.command import cpu
 from bench.paper.command import paper
-from bench.step import measure, table
 from bench.twin_task import TASKS
-from bench.worker import WorkerError
 from minispiral.errors import UserError
 
 
 @click.group()
 def main() -> None:
     """Measure minispiral on this machine."""
-
-
-@main.command()
-@click.option("--batch", default=4, show_default=True, type=click.IntRange(2), help="Patches.")
-@click.option("--width", default=1.0, show_default=True, help="Scales the 64..512 channels.")
-@click.option(
-    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Steps timed."
-)
-@click.option("--torch/--no-torch", default=True, help="Time PyTorch too where it is installed.")
-@click.option("--compile", "compiled", is_flag=True, help="Time torch.compile too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def step(
-    batch: int, width: float, repeats: int, torch: bool, compiled: bool, as_json: bool
-) -> None:
-    """Time one training step of the full Spiral-Net, beside PyTorch where it is installed.
-
-    A step is forward, pseudo-F1, backward and Adam in float32. The engines take turns, so that
-    what disturbs the machine disturbs them alike; the figures are medians.
-    """
-    try:
-        report = measure(batch, width, repeats, torch=torch, compiled=compiled)
-    except WorkerError as error:
-        raise click.ClickException(str(error)) from None
-    if as_json:
-        click.echo(json.dumps(report))
-    else:
-        Console().print(table(report))
 
 
 @main.command()
@@ -120,6 +92,7 @@ def joints(run: Path, data: Path) -> None:
     click.echo(json.dumps(vars(alarms) | rates, indent=2))
 
 
+main.add_command(cpu)
 main.add_command(bugs)
 main.add_command(paper)
 

@@ -1,7 +1,7 @@
-"""Training steps on request, each engine in a process of its own.
+"""Work done on request, each engine in a process of its own.
 
-So engines can take turns without sharing threads or memory. The parent writes a line for every
-step it wants; the worker answers each with one JSON object on a line.
+So engines can take turns without sharing threads or memory. The parent writes a line for all it
+wants done; the worker answers each with one JSON object on a line.
 """
 
 import json
@@ -12,30 +12,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.machine import peak_mib
+
 ROOT = Path(__file__).resolve().parents[1]
 
-
-def peak_mib() -> float:
-    """The most memory this process has held so far, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count the parent's memory from before exec
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+Work = Callable[[str], dict[str, Any] | None]
 
 
-def serve(facts: dict[str, Any], step: Callable[[], None]) -> None:
-    """Answer with ``facts`` once, then take and time one step for each line of standard input."""
+def serve(facts: dict[str, Any], work: Work) -> None:
+    """Answer with ``facts`` once, then do and time ``work(line)`` for each line of standard input.
+
+    An answer holds ``seconds`` and ``peak_mib``, the most memory held so far, and what ``work``
+    returned.
+    """
     print(json.dumps(facts), flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
         start = time.perf_counter()
-        step()
+        found = work(line.strip())
         seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}), flush=True)
+        answer = {"seconds": seconds, "peak_mib": peak_mib(), **(found or {})}
+        print(json.dumps(answer), flush=True)
 
 
 class WorkerError(Exception):
@@ -43,12 +39,12 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A module of this package that serves steps, and what it answered."""
+    """A module of this package that serves, the facts it began with and what it answered last."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: object) -> None:
         self.module = module
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"bench.{module}", *arguments],
+            [sys.executable, "-m", f"bench.{module}", *map(str, arguments)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -58,16 +54,20 @@ class Worker:
         self.seconds: list[float] = []
         self.peak_mib = 0.0
 
-    def step(self) -> float:
-        """Have one step taken; the seconds it took."""
+    def ask(self, request: str = "step") -> dict[str, Any]:
+        """Have something done; the answer."""
         assert self.process.stdin is not None
         try:
-            print("step", file=self.process.stdin, flush=True)
+            print(request, file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise WorkerError(self._ended()) from None
         answer = self._answer()
         self.peak_mib = answer["peak_mib"]
-        seconds: float = answer["seconds"]
+        return answer
+
+    def step(self) -> float:
+        """Have one step taken; the seconds it took."""
+        seconds: float = self.ask()["seconds"]
         return seconds
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from bench.machine import machine
 from bench.paper import report
 from bench.paper.budgets import BUDGETS, find_dataset, make_dataset
 from bench.paper.figures import FIGURES
@@ -171,7 +172,7 @@ def write_table(order: Order, out: Path, terminal: TerminalReporter) -> None:
         "jobs": order.jobs,
         "photos": sum(bool(read_pair(pair)[1].any()) for pair in find_pairs(data / "test")),
         "command": order.command,
-        "machine": report.machine(),
+        "machine": machine(),
         "left_out": f" {left_out}" if left_out else "",
     }
     out.mkdir(parents=True, exist_ok=True)

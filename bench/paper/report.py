@@ -1,8 +1,6 @@
 """The results of a table: rows of means and spreads, as JSON and as Markdown."""
 
 import json
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -69,17 +67,6 @@ def parameters(row: Row) -> int:
     if isinstance(network, HED):
         return sum(array.size for array in network.state().values())
     return sum(p.data.size for p in network.parameters())
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were made on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}
 
 
 def markdown(table: Table, facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:

@@ -1,0 +1,155 @@
+"""``python -m bench cpu``: run the parts, print their tables, keep their numbers."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bench.cpu import layers, scaling, step, targets
+from bench.cpu.detection import Search
+from bench.cpu.targets import TARGETS, Plan
+from bench.cpu.task import Task
+from bench.machine import installed
+from bench.worker import ROOT, WorkerError
+from minispiral.files import write_text
+
+PARTS = ("layers", "step", "targets", "scaling")
+FILE, PLOT = "cpu.json", "cpu-scaling.png"
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
+@click.option(
+    "--target",
+    "chosen",
+    multiple=True,
+    type=click.Choice(list(TARGETS)),
+    metavar="NAME",
+    help=f"Only this target, and again for more: {', '.join(TARGETS)}.",
+)
+@click.option(
+    "--batch",
+    default=4,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Patches, in layers, step and scaling.",
+)
+@click.option("--width", default=1.0, show_default=True, help="Scales the 64..512 channels.")
+@click.option(
+    "--photo",
+    type=(click.IntRange(1), click.IntRange(1)),
+    default=(5472, 3678),
+    show_default=True,
+    metavar="WIDTH HEIGHT",
+    help="Pixels of the photograph that is searched for cracks.",
+)
+@click.option(
+    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Steps timed."
+)
+@click.option("--torch/--no-torch", default=True, help="Time PyTorch too where it is installed.")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Time torch.compile too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=ROOT / "bench/results",
+    metavar="DIR",
+    help="Where cpu.json and the plot go [default: bench/results].",
+)
+def cpu(
+    parts: tuple[str, ...],
+    chosen: tuple[str, ...],
+    batch: int,
+    width: float,
+    photo: tuple[int, int],
+    repeats: int,
+    torch: bool,
+    compiled: bool,
+    as_json: bool,
+    out: Path,
+) -> None:
+    """Time minispiral on this CPU beside PyTorch, and see where its time goes.
+
+    \b
+    layers   every distinct layer of the full Spiral-Net: forward and both gradients
+    step     a training step (forward, pseudo-F1, backward, Adam), part by part
+    targets  what has to be reached, pass or fail: speed, memory, threads, start-up
+    scaling  a training step by batch, side of the patches and width, as a plot too
+
+    Without a PART all are run. All is float32. The engines take turns, so that what disturbs the
+    machine disturbs them alike; the figures are medians. DIR/cpu.json keeps what earlier runs
+    measured, part by part and target by target.
+
+    \b
+    Examples: python -m bench cpu
+              python -m bench cpu layers step --no-torch
+              python -m bench cpu --target step-4 --target unet-4
+    """
+    torch = torch and installed("torch") is not None
+    task = Task(batch=batch, width=width)
+    search = Search(photo[1], photo[0], width)
+    plan = Plan(repeats, width, search, torch, compiled)
+    parts = parts or (("targets",) if chosen else PARTS)
+    names = chosen or tuple(TARGETS)
+    report: dict[str, Any] = {}
+    try:
+        for part, found in measure(parts, names, task, plan):
+            report[part] = {**report.get(part, {}), **found}
+            keep(out, part, found)
+            if not as_json:
+                for table in tables(part, found):
+                    Console().print(table)
+    except WorkerError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(report))
+    elif len(report.get("targets", {})) > 1:
+        Console().print(*targets.tables(report["targets"]))
+
+
+def measure(
+    parts: Iterable[str], names: Iterable[str], task: Task, plan: Plan
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each part and what was found, of the targets one at a time."""
+    for part in PARTS:
+        if part not in parts:
+            continue
+        if part == "targets":
+            for name in dict.fromkeys(names):
+                click.echo(f"measuring target {name}", err=True)
+                yield part, {name: targets.measure(name, plan)}
+            continue
+        click.echo(f"measuring {part}", err=True)
+        if part == "layers":
+            yield part, layers.measure(task, plan.repeats, plan.torch)
+        elif part == "step":
+            yield part, step.measure(task, plan.repeats)
+        else:
+            yield part, scaling.measure(task, plan.repeats)
+
+
+def tables(part: str, found: dict[str, Any]) -> Iterable[Table]:
+    """A part's report for a person to read."""
+    shown = {
+        "layers": layers.tables,
+        "step": step.tables,
+        "targets": targets.tables,
+        "scaling": scaling.tables,
+    }
+    return shown[part](found)
+
+
+def keep(out: Path, part: str, found: dict[str, Any]) -> None:
+    """Put what was found in the place of what ``out/cpu.json`` held of it, and draw the plot."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / FILE
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    before = kept.get(part, {}) if part == "targets" else {}
+    kept[part] = {**before, **found}
+    write_text(path, json.dumps(kept, indent=1) + "\n")
+    if part == "scaling" and not scaling.save_plot(found, out / PLOT):
+        click.echo("No plot was drawn: it needs matplotlib (the extra `plots`).", err=True)

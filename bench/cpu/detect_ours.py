@@ -1,0 +1,27 @@
+"""Serves searches of a photograph by minispiral: "step" for all of it, "trial" for a corner."""
+
+import argparse
+
+import numpy as np
+
+from bench.cpu.detection import TRIAL, Search
+from bench.worker import serve
+from minispiral.kernels import parallel
+from minispiral.networks import build
+from minispiral.tiling import predict
+
+
+def main() -> None:
+    search, _ = Search.parse(argparse.ArgumentParser())
+    network = build("spiral", width=search.factor, rng=np.random.default_rng(0))
+    photo = search.photo()
+    pictures = {"step": photo, "trial": photo[:TRIAL, :TRIAL]}
+
+    def work(request: str) -> None:
+        predict(network, pictures[request])
+
+    serve({"threads": parallel.threads()}, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Serves the same searches by PyTorch, over the tiles that minispiral lays."""
+
+import argparse
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.cpu.detection import TRIAL, UNIT, Search
+from bench.cpu.task import DEPTHS
+from bench.cpu.theirs import LAYOUTS
+from bench.torch_networks import SpiralNet
+from bench.worker import serve
+from minispiral.tiling import tile_axis
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--layout", choices=LAYOUTS, required=True)
+    parser.add_argument("--compile", action="store_true")
+    search, options = Search.parse(parser)
+    memory_format = LAYOUTS[options.layout]
+    network = SpiralNet(range(1, DEPTHS + 1), search.factor).eval()
+    network = network.to(memory_format=memory_format)
+    forward = torch.compile(network) if options.compile else network
+    photo = search.photo()
+    pictures = {"step": photo, "trial": photo[:TRIAL, :TRIAL]}
+
+    def predict(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        rows, columns = (tile_axis(length, UNIT) for length in photo.shape[:2])
+        probability = np.zeros(photo.shape[:2], np.float32)
+        for i, j in product(range(rows.count), range(columns.count)):
+            pixels = torch.from_numpy(photo[np.ix_(rows.source(i), columns.source(j))])
+            x = (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous(
+                memory_format=memory_format
+            )
+            tile = torch.sigmoid(forward(x))[0, 0].numpy()
+            (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
+            weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])
+            probability[top, left] += weight * tile[tile_top, tile_left]
+        return probability
+
+    def work(request: str) -> None:
+        with torch.inference_mode():
+            predict(pictures[request])
+
+    serve({"threads": torch.get_num_threads()}, work)
+
+
+if __name__ == "__main__":
+    main()
