@@ -13,7 +13,7 @@ from bench.cpu import layers, scaling, step, targets
 from bench.cpu.detection import Search
 from bench.cpu.targets import TARGETS, Plan
 from bench.cpu.task import Task
-from bench.machine import installed
+from bench.machine import conditions, installed
 from bench.worker import ROOT, WorkerError
 from minispiral.files import write_text
 
@@ -115,21 +115,23 @@ def measure(
     parts: Iterable[str], names: Iterable[str], task: Task, plan: Plan
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each part and what was found, of the targets one at a time."""
+    machine = conditions()  # once: later the load would be our own
     for part in PARTS:
         if part not in parts:
             continue
         if part == "targets":
             for name in dict.fromkeys(names):
                 click.echo(f"measuring target {name}", err=True)
-                yield part, {name: targets.measure(name, plan)}
+                yield part, {name: {"machine": machine, **targets.measure(name, plan)}}
             continue
         click.echo(f"measuring {part}", err=True)
         if part == "layers":
-            yield part, layers.measure(task, plan.repeats, plan.torch)
+            found = layers.measure(task, plan.repeats, plan.torch)
         elif part == "step":
-            yield part, step.measure(task, plan.repeats)
+            found = step.measure(task, plan.repeats)
         else:
-            yield part, scaling.measure(task, plan.repeats)
+            found = scaling.measure(task, plan.repeats)
+        yield part, {"machine": machine, **found}
 
 
 def tables(part: str, found: dict[str, Any]) -> Iterable[Table]:

@@ -4,18 +4,20 @@ import argparse
 
 import numpy as np
 
-from bench.cpu.detection import TRIAL, Search
+from bench.cpu.detection import Search
 from bench.worker import serve
 from minispiral.kernels import parallel
 from minispiral.networks import build
 from minispiral.tiling import predict
+
+CORNER = 500  # pixels
 
 
 def main() -> None:
     search, _ = Search.parse(argparse.ArgumentParser())
     network = build("spiral", width=search.factor, rng=np.random.default_rng(0))
     photo = search.photo()
-    pictures = {"step": photo, "trial": photo[:TRIAL, :TRIAL]}
+    pictures = {"step": photo, "trial": photo[:CORNER, :CORNER]}
 
     def work(request: str) -> None:
         predict(network, pictures[request])

@@ -1,18 +1,23 @@
-"""Serves the same searches by PyTorch, over the tiles that minispiral lays."""
+"""Serves the same searches by PyTorch, over the tiles that minispiral lays.
+
+A "trial" takes only some of the tiles, for they have one size: code compiled for it fits them all.
+"""
 
 import argparse
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.cpu.detection import TRIAL, UNIT, Search
+from bench.cpu.detection import UNIT, Search
 from bench.cpu.task import DEPTHS
 from bench.cpu.theirs import LAYOUTS
 from bench.torch_networks import SpiralNet
 from bench.worker import serve
 from minispiral.tiling import tile_axis
+
+TRIAL = 4  # tiles
 
 
 def main() -> None:
@@ -25,12 +30,11 @@ def main() -> None:
     network = network.to(memory_format=memory_format)
     forward = torch.compile(network) if options.compile else network
     photo = search.photo()
-    pictures = {"step": photo, "trial": photo[:TRIAL, :TRIAL]}
 
-    def predict(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(most_tiles: int | None) -> NDArray[np.float32]:
         rows, columns = (tile_axis(length, UNIT) for length in photo.shape[:2])
         probability = np.zeros(photo.shape[:2], np.float32)
-        for i, j in product(range(rows.count), range(columns.count)):
+        for i, j in islice(product(range(rows.count), range(columns.count)), most_tiles):
             pixels = torch.from_numpy(photo[np.ix_(rows.source(i), columns.source(j))])
             x = (pixels.permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous(
                 memory_format=memory_format
@@ -43,7 +47,7 @@ def main() -> None:
 
     def work(request: str) -> None:
         with torch.inference_mode():
-            predict(pictures[request])
+            predict(TRIAL if request == "trial" else None)
 
     serve({"threads": torch.get_num_threads()}, work)
 

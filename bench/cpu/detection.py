@@ -35,10 +35,5 @@ class Search(NamedTuple):
         rng = np.random.default_rng(0)
         return rng.integers(256, size=(self.height, self.width, 3), dtype=np.uint8)
 
-    @property
-    def megapixels(self) -> float:
-        return self.height * self.width / 1e6
 
-
-UNIT = 2**DEPTHS
-TRIAL = 900  # pixels, the side of what is searched to warm up and to choose a form of PyTorch
+UNIT = 2**DEPTHS  # of the sides of tiles

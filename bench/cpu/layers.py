@@ -13,14 +13,13 @@ from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
 from bench.cpu.race import LAYOUTS, OURS, REST, Start, open_workers
 from bench.cpu.task import Task
 from bench.cpu.text import busy, ratio
-from bench.machine import conditions, sgemm_gflops
+from bench.machine import sgemm_gflops
 from bench.worker import Worker
 from minispiral.networks import build
 
 
 def measure(task: Task, repeats: int, torch: bool) -> dict[str, Any]:
     """Time all layers, minispiral and PyTorch's layouts taking turns at each."""
-    machine = conditions()
     network = build(task.network, width=task.width, rng=np.random.default_rng(0))
     counts = distinct_layers(network, task.batch, task.side)
     starts: dict[str, Start] = {OURS: partial(Worker, "cpu.layers_ours")}
@@ -36,7 +35,6 @@ def measure(task: Task, repeats: int, torch: bool) -> dict[str, Any]:
         for operation in OPERATIONS:
             row[operation]["share_of_sgemm"] = row[operation]["gflops"] / peak
     return {
-        "machine": machine,
         **vars(task),
         "sgemm_gflops": peak,
         "layers": rows,

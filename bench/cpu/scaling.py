@@ -11,7 +11,6 @@ from rich.table import Table
 from bench.cpu.race import OURS, entrants, open_workers, result, take_turns, warm_up
 from bench.cpu.task import Task
 from bench.cpu.text import busy
-from bench.machine import conditions
 
 BATCHES = (1, 2, 4, 8, 16)
 SIDES = (127, 255, 383, 511)
@@ -23,7 +22,6 @@ DEPTHS = 6
 
 def measure(task: Task, repeats: int) -> dict[str, Any]:
     """Time a step at each point, one after the other, and fit lines to batch and side."""
-    machine = conditions()
     series = {
         "batch": [replace(task, batch=batch, depths=DEPTHS) for batch in BATCHES],
         "side": [replace(task, side=side, depths=DEPTHS) for side in SIDES],
@@ -36,7 +34,6 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
                 timed[point] = time_point(point, repeats)
     found = {name: [timed[point] for point in points] for name, points in series.items()}
     return {
-        "machine": machine,
         "series": found,
         "fits": {name: fit(found[name]) for name in ("batch", "side")},
     }

@@ -9,7 +9,7 @@ from rich.table import Table
 from bench.cpu.race import OURS, REST, entrants, open_workers, warm_up
 from bench.cpu.task import Task
 from bench.cpu.text import busy, share
-from bench.machine import conditions, sgemm_gflops
+from bench.machine import sgemm_gflops
 from minispiral.profiling import LEAST_SHARE
 from minispiral.profiling import REST as REST_OF_STEP
 
@@ -25,7 +25,6 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
 
     The parts are those of a single step, so they add up to it.
     """
-    machine = conditions()
     plain, profiles, peak = [], [], 0.0
     with open_workers(entrants(task, [])) as workers:
         worker = workers[OURS]
@@ -42,7 +41,6 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
     groups = grouped(profile["kinds"])
     convolution = groups["convolution"]
     return {
-        "machine": machine,
         **vars(task),
         **facts,
         "sgemm_gflops": peak,

@@ -26,7 +26,6 @@ from bench.cpu.race import (
 )
 from bench.cpu.task import Task
 from bench.cpu.text import busy
-from bench.machine import conditions
 from bench.worker import ROOT, Worker, WorkerError
 
 MORE = 1.02  # times as much is no more, within what allocators waste
@@ -74,10 +73,8 @@ Found = tuple[dict[str, Any], list[Check]]
 
 def measure(name: str, plan: Plan) -> dict[str, Any]:
     """What was found for the target ``name``."""
-    machine = conditions()
     found, checks = TARGETS[name](plan)
     return {
-        "machine": machine,
         "repeats": plan.repeats,
         **found,
         "checks": [check.as_dict() for check in checks],
@@ -103,7 +100,7 @@ def _step_4(plan: Plan) -> Found:
 
 
 def _detect(plan: Plan) -> Found:
-    """The whole photograph, against the form of PyTorch that is fastest on a corner of it."""
+    """The whole photograph, against the form of PyTorch that is fastest on some tiles of it."""
     words = plan.search.words()
     trials: dict[str, float] = {}
     errors: dict[str, str] = {}
@@ -235,7 +232,7 @@ def tables(reports: dict[str, dict[str, Any]]) -> Iterable[Table]:
     raced.add_column("target", no_wrap=True)
     raced.add_column("engine", no_wrap=True)
     for column in ("seconds", "range", "sgemm", "MiB"):
-        raced.add_column(column, justify="right")
+        raced.add_column(column, justify="right", no_wrap=True)
     for name, report in reports.items():
         for check in report["checks"]:
             passed = {None: "not measured", True: "pass", False: "[red]fail"}[check["passed"]]

@@ -16,4 +16,9 @@ def ratio(value: float | None) -> str:
 def busy(*reports: dict[str, Any]) -> list[str]:
     """A warning where the machine did not measure alone."""
     load = max(report["machine"]["load_before"] or 0.0 for report in reports)
-    return [f"The machine was busy (load {load:.1f}): measure again."] if load > BUSY else []
+    if load <= BUSY:
+        return []
+    return [
+        f"The machine was busy (load {load:.1f}), from which PyTorch, whose threads wait for each "
+        "other, suffers most: measure again."
+    ]
