@@ -13,6 +13,7 @@ import bench.joints
 import bench.resume
 import bench.twin
 from bench.bugs.command import bugs
+from bench.costs import costs
 from bench.cpu.command import cpu
 from bench.paper.command import paper
 from bench.twin_task import TASKS
@@ -92,6 +93,7 @@ def joints(run: Path, data: Path) -> None:
     click.echo(json.dumps(vars(alarms) | rates, indent=2))
 
 
+main.add_command(costs)
 main.add_command(cpu)
 main.add_command(bugs)
 main.add_command(paper)

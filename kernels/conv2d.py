@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from . import batchnorm, parallel
 from .batchnorm import Moments, merge_moments, tile_moments
+from .shapes import check_dtypes, check_output, check_weights, output_hw
 
 Array = NDArray[Any]
 Finish = Callable[..., Moments | None]
@@ -67,8 +68,8 @@ def conv2d(
     ``max(scale * y + shift, 0)``. With ``moments`` the result is ``(y, mean, var)``: mean and
     biased variance of each channel, ``(small,)``. ValueError for shapes that do not fit.
     """
-    kh, kw, big, small = _check_weights(w)
-    _check_dtypes(x, w)
+    kh, kw, big, small = check_weights(w)
+    check_dtypes(x, w)
     windows = _windows(x, (kh, kw), big, stride, pad)
     n, oh, ow = windows.shape[:3]
     y = parallel.empty((n, oh, ow, small), x.dtype)
@@ -107,9 +108,9 @@ def conv2d_weight_grad(
     ``(n, oh, ow, small)``. ValueError for shapes that do not fit.
     """
     big, small = x.shape[-1], gy.shape[-1]
-    _check_dtypes(x, gy)
+    check_dtypes(x, gy)
     windows = _windows(x, kernel_hw, big, stride, pad)
-    _check_output(gy, windows.shape[:3])
+    check_output(gy, windows.shape[:3])
     gy = np.ascontiguousarray(gy)
     gw = parallel.empty((*kernel_hw, big, small), x.dtype)
     weights = gw.reshape(-1, small)  # (kh*kw*big, small)
@@ -159,11 +160,11 @@ def conv2d_input_grad(
     Images of several sizes have the same ``(oh, ow)``, so ``out_hw`` says which is meant. For
     ``moments`` and ``scale_shift (big,)`` see `conv2d`. ValueError for shapes that do not fit.
     """
-    kh, kw, big, small = _check_weights(w)
-    _check_dtypes(gy, w)
+    kh, kw, big, small = check_weights(w)
+    check_dtypes(gy, w)
     n, (h, v) = gy.shape[0], out_hw
-    oh, ow = _output_hw((h, v), (kh, kw), stride, pad)
-    _check_output(gy, (n, oh, ow))
+    oh, ow = output_hw((h, v), (kh, kw), stride, pad)
+    check_output(gy, (n, oh, ow))
     if gy.shape[-1] != small:
         raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
     if stride == 1 and kh == kw > max(pad, 1):  # a convolution too, and to gather is faster
@@ -314,7 +315,7 @@ def _windows(x: Array, kernel_hw: tuple[int, int], big: int, stride: int, pad: i
     if x.ndim != 4 or x.shape[-1] != big:
         raise ValueError(f"expected an image (n, h, w, {big}), got shape {x.shape}")
     n, h, v, _ = x.shape
-    oh, ow = _output_hw((h, v), kernel_hw, stride, pad)
+    oh, ow = output_hw((h, v), kernel_hw, stride, pad)
     if pad:
         padded = parallel.empty((n, h + 2 * pad, v + 2 * pad, big), x.dtype)
         padded[:, :pad] = padded[:, -pad:] = 0
@@ -372,42 +373,3 @@ def _tiles(windows_shape: tuple[int, ...], size: int, fewest: int = 1) -> list[_
     if parts[0].stop < fewest:
         parts = parallel.slices(oh, fewest)
     return [_Tile(slice(i, i + 1), part) for i in range(n) for part in parts]
-
-
-def _output_hw(
-    image_hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
-) -> tuple[int, int]:
-    if stride < 1 or pad < 0:
-        raise ValueError(f"expected stride >= 1 and pad >= 0, got stride {stride}, pad {pad}")
-    (h, w), (kh, kw) = image_hw, kernel_hw
-    oh, ow = (h + 2 * pad - kh) // stride + 1, (w + 2 * pad - kw) // stride + 1
-    if oh < 1 or ow < 1:
-        raise ValueError(
-            f"a kernel of height {kh} and width {kw} does not fit an image of height {h} "
-            f"and width {w} with padding {pad}"
-        )
-    return oh, ow
-
-
-def _check_weights(w: Array) -> tuple[int, int, int, int]:
-    if w.ndim != 4:
-        raise ValueError(f"expected weights (kh, kw, big, small), got shape {w.shape}")
-    kh, kw, big, small = w.shape
-    return kh, kw, big, small
-
-
-def _check_dtypes(*arrays: Array) -> None:
-    dtypes = [array.dtype for array in arrays]
-    if len(set(dtypes)) > 1 or dtypes[0].kind not in "fc":
-        raise ValueError(
-            f"expected one floating dtype throughout, got {' and '.join(map(str, dtypes))}"
-        )
-
-
-def _check_output(gy: Array, expected: tuple[int, ...]) -> None:
-    if gy.ndim != 4 or gy.shape[:3] != expected:
-        n, oh, ow = expected
-        raise ValueError(
-            f"gy of shape {gy.shape} does not belong to this convolution, whose output "
-            f"is (n={n}, oh={oh}, ow={ow}, small)"
-        )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import parallel
+from .shapes import pooled_hw
 
 Array = NDArray[Any]
 
@@ -20,7 +21,7 @@ def max_pool2d(x: Array, size: int, stride: int) -> tuple[Array, Array]:
     if x.ndim != 4:
         raise ValueError(f"expected an image (n, h, w, c), got shape {x.shape}")
     n, h, w, c = x.shape
-    oh, ow = _output_hw((h, w), size, stride)
+    oh, ow = pooled_hw((h, w), size, stride)
     y = parallel.empty((n, oh, ow, c), x.dtype)
     argmax = parallel.empty((n, oh, ow, c), np.int32)
 
@@ -51,7 +52,7 @@ def max_pool2d_grad(
             f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
         )
     n, oh, ow, c = gy.shape
-    if (oh, ow) != _output_hw(in_hw, size, stride):
+    if (oh, ow) != pooled_hw(in_hw, size, stride):
         raise ValueError(
             f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
             f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
@@ -66,15 +67,6 @@ def max_pool2d_grad(
 
     parallel.run(work, range(n))
     return gx
-
-
-def _output_hw(in_hw: tuple[int, int], size: int, stride: int) -> tuple[int, int]:
-    if size < 1 or stride < 1:
-        raise ValueError(f"expected size >= 1 and stride >= 1, got size {size}, stride {stride}")
-    h, w = in_hw
-    if size > h or size > w:
-        raise ValueError(f"a window of side {size} does not fit an image of height {h}, width {w}")
-    return (h - size) // stride + 1, (w - size) // stride + 1
 
 
 def _tap(x: Array, image: int, i: int, j: int, stride: int, oh: int, ow: int) -> Array:

@@ -16,11 +16,8 @@ from typing import Any
 import numpy as np
 
 from .. import launch as gpu
-from ..conv2d import _check_dtypes as check_dtypes
-from ..conv2d import _check_output as check_output
-from ..conv2d import _check_weights as check_weights
-from ..conv2d import _output_hw as output_hw
 from ..launch import FEW, MOST_TERMS, TERMS, TILINGS, Array, blocks, ctype, empty, launch
+from ..shapes import check_dtypes, check_output, check_weights, output_hw
 from . import batchnorm
 
 _THREADS = 256

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..launch import Array, blocks, ctype, empty, launch
-from ..pooling import _output_hw as output_hw
+from ..shapes import pooled_hw
 
 _THREADS = 256
 
@@ -13,7 +13,7 @@ def max_pool2d(x: Array, size: int, stride: int) -> tuple[Array, Array]:
     if x.ndim != 4:
         raise ValueError(f"expected an image (n, h, w, c), got shape {x.shape}")
     n, h, w, c = x.shape
-    oh, ow = output_hw((h, w), size, stride)
+    oh, ow = pooled_hw((h, w), size, stride)
     y, argmax = empty((n, oh, ow, c), x.dtype), empty((n, oh, ow, c), np.int32)
     sizes = map(np.int32, (h, w, c, oh, ow, size, stride, y.size))
     grid = (blocks(y.size, _THREADS),)
@@ -30,7 +30,7 @@ def max_pool2d_grad(
             f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
         )
     n, oh, ow, c = gy.shape
-    if (oh, ow) != output_hw(in_hw, size, stride):
+    if (oh, ow) != pooled_hw(in_hw, size, stride):
         raise ValueError(
             f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
             f"and width {in_hw[1]} under windows of side {size} at stride {stride}"

@@ -1,0 +1,58 @@
+"""Which shapes fit convolution and pooling, on any device; ValueError names what does not."""
+
+from typing import Any
+
+Array = Any  # NumPy's or CuPy's
+
+
+def output_hw(
+    image_hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
+) -> tuple[int, int]:
+    """``(oh, ow)``, the size of the smaller image: ``(side + 2*pad - k) // stride + 1``."""
+    if stride < 1 or pad < 0:
+        raise ValueError(f"expected stride >= 1 and pad >= 0, got stride {stride}, pad {pad}")
+    (h, w), (kh, kw) = image_hw, kernel_hw
+    oh, ow = (h + 2 * pad - kh) // stride + 1, (w + 2 * pad - kw) // stride + 1
+    if oh < 1 or ow < 1:
+        raise ValueError(
+            f"a kernel of height {kh} and width {kw} does not fit an image of height {h} "
+            f"and width {w} with padding {pad}"
+        )
+    return oh, ow
+
+
+def pooled_hw(in_hw: tuple[int, int], size: int, stride: int) -> tuple[int, int]:
+    """The size of a pooled image; ValueError where the window does not fit."""
+    if size < 1 or stride < 1:
+        raise ValueError(f"expected size >= 1 and stride >= 1, got size {size}, stride {stride}")
+    h, w = in_hw
+    if size > h or size > w:
+        raise ValueError(f"a window of side {size} does not fit an image of height {h}, width {w}")
+    return (h - size) // stride + 1, (w - size) // stride + 1
+
+
+def check_weights(w: Array) -> tuple[int, int, int, int]:
+    """``kh, kw, big, small`` of the weights."""
+    if w.ndim != 4:
+        raise ValueError(f"expected weights (kh, kw, big, small), got shape {w.shape}")
+    kh, kw, big, small = w.shape
+    return kh, kw, big, small
+
+
+def check_dtypes(*arrays: Array) -> None:
+    """Nothing is promoted silently: all arrays have one floating dtype."""
+    dtypes = [array.dtype for array in arrays]
+    if len(set(dtypes)) > 1 or dtypes[0].kind not in "fc":
+        raise ValueError(
+            f"expected one floating dtype throughout, got {' and '.join(map(str, dtypes))}"
+        )
+
+
+def check_output(gy: Array, expected: tuple[int, ...]) -> None:
+    """``gy`` has the ``(n, oh, ow)`` of the smaller images."""
+    if gy.ndim != 4 or gy.shape[:3] != expected:
+        n, oh, ow = expected
+        raise ValueError(
+            f"gy of shape {gy.shape} does not belong to this convolution, whose output "
+            f"is (n={n}, oh={oh}, ow={ow}, small)"
+        )
