@@ -234,12 +234,11 @@ class ConvNormReLU(Function):
     def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
         self.conv.needs_grad = self.needs_grad[:2]
         self.gamma, self.beta = gamma, beta
-        if self.constant and not any(self.needs_grad):
-            vectors = batchnorm.scale_shift(x.dtype, self.mean, self.var, gamma, beta, self.eps)
-            with profiling.span("convolution", "forward"):  # with all that is done in its tiles
+        with profiling.span("convolution", "forward"):  # with what is done in its tiles
+            if self.constant and not any(self.needs_grad):
+                vectors = batchnorm.scale_shift(x.dtype, self.mean, self.var, gamma, beta, self.eps)
                 result: Array = self.conv.forward(x, w, scale_shift=vectors)
-            return result
-        with profiling.span("convolution", "forward"):  # the sums for the moments included
+                return result
             if self.constant:
                 self.y = self.conv.forward(x, w)
             else:
