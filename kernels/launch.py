@@ -110,7 +110,7 @@ class Device(Protocol):
         """A copy of an array of the host."""
 
     def address(self, array: Array) -> int:
-        """Where its first element lies, for a table of arrays."""
+        """Where its first element lies."""
 
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]

@@ -97,5 +97,8 @@ __global__ void touch(float *x, int at) { x[at] = 1; }
 __global__ void touch_shared(int at) { dynamic_shared<float>()[at] = 1; }
 __global__ void divide(int *x, int by) { x[0] /= by; }
 
-__device__ int deeper(volatile int *x) { return x[0] < 0 ? 0 : deeper(x) + x[0]; }
+__device__ int deeper(volatile int *x) {
+  volatile int here = x[0];
+  return here < 0 ? 0 : deeper(&here) + here;
+}
 __global__ void bottomless(int *x) { x[0] = deeper(x); }

@@ -50,9 +50,9 @@ struct Thread {
   State state = State::ready;
   const char *operation = "";  // what it waits at
   uint3 index{};
-  unsigned number = 0;             // among the threads of the block
-  unsigned operations = 0;         // of its warp, that it took part in
-  std::vector<Copy> copies;        // outstanding, oldest first
+  unsigned number = 0;              // among the threads of the block
+  unsigned operations = 0;          // of its warp, that it took part in
+  std::vector<Copy> copies;         // outstanding, oldest first
   std::vector<std::size_t> groups;  // for each committed group, the copies up to its end
 };
 
