@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cuda_on_cpu import CpuDevice
+from cuda_on_cpu import CpuDevice, needs_compiler
 
 from minispiral.kernels import adam, batchnorm, conv2d, launch, losses, pooling
 from minispiral.kernels.cuda import adam as cuda_adam
@@ -89,7 +89,6 @@ def test_twins_have_the_same_names_and_arguments(numpy_twin, cuda_twin):
 
 @pytest.fixture
 def device():
-    """Nothing here is compiled for it."""
     with launch.using(CpuDevice()) as device:
         yield device
 
@@ -97,6 +96,7 @@ def device():
 SIGMOID = "sigmoid_of<float>"
 
 
+@needs_compiler
 def test_what_kernels_cannot_take_is_refused(device, monkeypatch):
     x = device.array(np.zeros((4, 6), np.float32))
     n = np.int32(24)
@@ -116,6 +116,7 @@ def test_what_kernels_cannot_take_is_refused(device, monkeypatch):
     assert device.launched == []
 
 
+@needs_compiler
 def test_a_grid_without_blocks_runs_nothing(device):
     empty = device.empty((0, 5, 5, 1), np.float32)
     assert cuda_losses.sigmoid(empty).shape == (0, 5, 5, 1)

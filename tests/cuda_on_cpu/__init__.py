@@ -5,6 +5,8 @@ function of `minispiral.kernels.cuda` on it. `build` compiles the kernels of a f
 copies of the kernels with a mistake in one of them.
 """
 
+import os
+
 import pytest
 
 from .build import CompilerError, build, compiler, mutant
@@ -12,7 +14,8 @@ from .device import CpuDevice, KernelError, build_at_once
 from .twins import call, in_both_orders
 
 needs_compiler = pytest.mark.skipif(
-    compiler() is None, reason="no C++ compiler here to run CUDA kernels on the CPU with"
+    os.name != "posix" or compiler() is None,
+    reason="no C++ compiler (or no POSIX) here to run CUDA kernels on the CPU with",
 )
 
 __all__ = [
