@@ -136,9 +136,9 @@ __global__ void __launch_bounds__(256, 2)
   }
 }
 
-// parts (gridDim.y, terms, small): sums of windows.T (terms, pixels) gy (pixels, small) over a share
-// of the pixels, to be summed in their order. A block makes all terms of 64 channels, 32 pixels a
-// step, a thread 4 terms of 4 channels.
+// parts (gridDim.y, terms, small): sums of windows.T (terms, pixels) gy (pixels, small), each over
+// a share of the pixels, to be summed in their order. A block makes all terms of 64 channels, 32
+// pixels a step, a thread 4 terms of 4 channels.
 __global__ void __launch_bounds__(256)
     conv2d_weight_grad_few(Convolution conv, const float *x, const float *gy, float *parts) {
   constexpr int columns = 64, step = 32;

@@ -75,7 +75,7 @@ def _table() -> Iterator[Kernel]:
     for big in range(1, FEW + 1):
         yield Kernel("conv2d_few.cu", f"conv2d_input_grad_few<{big}>", 256, 0, 64)
     for tiling, (m, n) in TILINGS.items():
-        # Floats of a step's two tiles, with what rows are padded by: see conv2d_mma.cu.
+        # Floats of a step's two tiles, with what rows are padded by: see matrix_product.cuh.
         together, apart = TERMS + 4, 8
         for name, floats in (
             ("conv2d", m * together + TERMS * (n + apart)),

@@ -4,8 +4,10 @@
 // sigmoid(t) is the probability of the wrong answer: -x on crack and x elsewhere. A loss says
 //
 //     term(t)     its share of the sum         slope(t)    the derivative of that by t
-//     weights     of a crack pixel and of any other: the loss is w[0] * (sum of the terms on crack)
-//                 + w[1] * (sum elsewhere), its gradient -w[0] * slope on crack, w[1] * slope elsewhere
+//     weights     of a crack pixel and of any other
+//
+// so that it is w.on_crack * (sum of the terms on crack) + w.elsewhere * (sum elsewhere), and its
+// gradient -w.on_crack * slope(-x) on crack and w.elsewhere * slope(x) elsewhere.
 //
 // Sums are taken in double, in two passes.
 

@@ -92,45 +92,45 @@ MISTAKES = {
         "wrong",
     ),
     "a copy that is not waited for": Mistake(
-        "conv2d_mma.cu",
+        "matrix_product.cuh",
         "cp_async_wait<T::stages - 2>();",
         "cp_async_wait<T::stages - 1>();",
         "conv2d_mma",
         "wrong",
     ),
     "groups of copies that are not counted": Mistake(
-        "conv2d_mma.cu",
+        "matrix_product.cuh",
         "    }\n    cp_async_commit();  // also",
         "    cp_async_commit();\n    }  // also",
         "conv2d_mma",
         "wrong",
     ),
     "no barrier between copies and product": Mistake(
-        "conv2d_mma.cu",
+        "matrix_product.cuh",
         "    __syncthreads();  // all copies",
         "    // all copies",
         "conv2d_mma",
         "wrong",
     ),
     "a copy over a tile that is in use": Mistake(
-        "conv2d_mma.cu",
+        "matrix_product.cuh",
         "load_step(step + T::stages - 1);",
         "load_step(step + T::stages);",
         "conv2d_mma",
         "wrong",
     ),
     "registers of the left factor exchanged": Mistake(
-        "conv2d_mma.cu",
+        "matrix_product.cuh",
         "row = warp_row() + 16 * i + g + r % 2 * 8, term = k + q + r / 2 * 4",
         "row = warp_row() + 16 * i + g + r / 2 * 8, term = k + q + r % 2 * 4",
         "conv2d_mma",
         "wrong",
     ),
     "registers of the right factor exchanged": Mistake(
-        "conv2d_mma.cu", "k + q + r * 4)]", "k + q + (1 - r) * 4)]", "conv2d_mma", "wrong"
+        "matrix_product.cuh", "k + q + r * 4)]", "k + q + (1 - r) * 4)]", "conv2d_mma", "wrong"
     ),
     "a copy that is not aligned": Mistake(
-        "conv2d_mma.cu", "pitch = rows + 8,", "pitch = rows + 7,", "conv2d_mma", "misaligned"
+        "matrix_product.cuh", "pitch = rows + 8,", "pitch = rows + 7,", "conv2d_mma", "misaligned"
     ),
     "a row beyond the image": Mistake(
         "conv2d_mma.cu",

@@ -2,7 +2,7 @@
 //
 // It is included ahead of a kernel's file, which stays as it is. `scheduler.h` runs the threads;
 // here are the words of the language, the operations of a warp, and what kernels/primitives.cuh
-// says in PTX on the GPU. What a GPU has beyond this is left out, so that to use it does not compile.
+// says in PTX on the GPU. What a GPU has beyond this is left out: to use it does not compile.
 
 #pragma once
 

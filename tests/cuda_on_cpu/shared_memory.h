@@ -42,7 +42,8 @@ class SharedMemory {
   static char *reserve() {
     const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     const std::size_t room = (most + page - 1) / page * page;
-    void *memory = mmap(nullptr, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(nullptr, room + page, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     char *end = static_cast<char *>(memory) + room;
     mprotect(end, page, PROT_NONE);
