@@ -31,7 +31,7 @@ BUDGETS = {
         (3, 1, 2),
         (288, 256),
     ),
-    # Table 4 in forty minutes on two cores. So few steps want a large rate: on the validation
+    # Table 4 in about an hour on two cores. So few steps want a large rate: on the validation
     # photographs of UAV75, 1e-2 gets in 450 steps where 3e-3 gets in 1000.
     "cpu": Budget(
         {"width": 0.125, "batch": 4, "steps": 1200, "lr": 1e-2, "validate_every": 200},

@@ -77,7 +77,7 @@ class Order:
     type=click.Choice(list(BUDGETS)),
     default="cpu",
     show_default=True,
-    help="How much each network is trained: a minute or two for all of Table 4, forty minutes on "
+    help="How much each network is trained: a minute or two for all of Table 4, an hour on "
     "two cores, a GPU at full width, or the whole schedule of the paper.",
 )
 @click.option(
