@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import parallel
+from .shapes import check_vectors
 
 Array = NDArray[Any]
 
@@ -131,7 +132,7 @@ def normalize_relu_grad(
 def _normalize(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, relu: bool
 ) -> Array:
-    _check_vectors(x, mean, var, gamma, beta)
+    check_vectors(x, mean, var, gamma, beta)
     y = parallel.empty(x.shape, x.dtype)
     rows, out_rows = _rows(x), _rows(y)
     scale, shift = map(_repeated, scale_shift(x.dtype, mean, var, gamma, beta, eps))
@@ -162,7 +163,7 @@ def _normalize_grad(
     constant: bool,
     relu: bool,
 ) -> tuple[Array, Array, Array]:
-    _check_vectors(x, mean, var, gamma, beta)
+    check_vectors(x, mean, var, gamma, beta)
     if gy.shape != x.shape:
         raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
     gx = parallel.empty(x.shape, x.dtype)
@@ -256,12 +257,3 @@ def _by_channel(operation: Callable[..., Any], rows: Array, repeated: Array, out
 
 def _rows(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-
-
-def _check_vectors(x: Array, *vectors: Array) -> None:
-    for vector in vectors:
-        if vector.shape != x.shape[-1:]:
-            raise ValueError(
-                f"expected vectors of {x.shape[-1]} channels for x of shape {x.shape}, "
-                f"got shape {vector.shape}"
-            )

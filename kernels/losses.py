@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import parallel
+from .shapes import check_mask
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -241,9 +242,5 @@ def _floored(sums: F1Sums) -> tuple[Any, Any]:
 
 
 def _flat(logits: Array, mask: Mask) -> tuple[Array, Mask]:
-    if mask.shape != logits.shape or mask.dtype != np.bool_:
-        raise ValueError(
-            f"expected a boolean mask of the logits' shape {logits.shape}, "
-            f"got {mask.dtype} of shape {mask.shape}"
-        )
+    check_mask(logits, mask)
     return np.ascontiguousarray(logits).reshape(-1), np.ascontiguousarray(mask).reshape(-1)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import parallel
-from .shapes import pooled_hw
+from .shapes import check_pooled, pooled_hw
 
 Array = NDArray[Any]
 
@@ -47,16 +47,7 @@ def max_pool2d_grad(
     gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
 ) -> Array:
     """Send each ``gy (n, oh, ow, c)`` to the pixel of ``(n, *in_hw, c)`` its maximum came from."""
-    if gy.ndim != 4 or argmax.shape != gy.shape:
-        raise ValueError(
-            f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
-        )
-    n, oh, ow, c = gy.shape
-    if (oh, ow) != pooled_hw(in_hw, size, stride):
-        raise ValueError(
-            f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
-            f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
-        )
+    n, oh, ow, c = check_pooled(gy, argmax, in_hw, size, stride)
     gx = parallel.empty((n, *in_hw, c), gy.dtype)
 
     def work(image: int) -> None:

@@ -1,4 +1,4 @@
-"""Which shapes fit convolution and pooling, on any device; ValueError names what does not."""
+"""Which shapes fit each other, on any device; ValueError names what does not."""
 
 from typing import Any
 
@@ -55,4 +55,40 @@ def check_output(gy: Array, expected: tuple[int, ...]) -> None:
         raise ValueError(
             f"gy of shape {gy.shape} does not belong to this convolution, whose output "
             f"is (n={n}, oh={oh}, ow={ow}, small)"
+        )
+
+
+def check_pooled(
+    gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
+) -> tuple[int, int, int, int]:
+    """``n, oh, ow, c`` of the gradient of a pooled image, which fits ``in_hw``."""
+    if gy.ndim != 4 or argmax.shape != gy.shape:
+        raise ValueError(
+            f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
+        )
+    n, oh, ow, c = gy.shape
+    if (oh, ow) != pooled_hw(in_hw, size, stride):
+        raise ValueError(
+            f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
+            f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
+        )
+    return n, oh, ow, c
+
+
+def check_vectors(x: Array, *vectors: Array) -> None:
+    """One number for each channel of ``x (..., c)``."""
+    for vector in vectors:
+        if vector.shape != x.shape[-1:]:
+            raise ValueError(
+                f"expected vectors of {x.shape[-1]} channels for x of shape {x.shape}, "
+                f"got shape {vector.shape}"
+            )
+
+
+def check_mask(logits: Array, mask: Array) -> None:
+    """A boolean for each of the logits."""
+    if mask.shape != logits.shape or mask.dtype != "bool":
+        raise ValueError(
+            f"expected a boolean mask of the logits' shape {logits.shape}, "
+            f"got {mask.dtype} of shape {mask.shape}"
         )

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..batchnorm import _check_vectors as check_vectors
 from ..launch import Array, ctype, empty, launch
+from ..shapes import check_vectors
 from .rows import block_of, grid_of
 
 

@@ -7,6 +7,7 @@ numbers as one array: nothing waits for the GPU.
 import numpy as np
 
 from ..launch import Array, blocks, ctype, empty, launch
+from ..shapes import check_mask
 from .rows import THREADS, grid_of
 
 _PIXELS_PER_THREAD = 4
@@ -85,7 +86,7 @@ def linear_grad(logits: Array, mask: Array) -> Array:
 
 def _sums(loss: str, logits: Array, mask: Array, gamma: float = _UNUSED) -> Array:
     """Crack pixels, and the sums of the terms of ``loss`` on crack and elsewhere: ``(3,)``."""
-    _check_mask(logits, mask)
+    check_mask(logits, mask)
     t, n = ctype(logits.dtype), logits.size
     grid, block = grid_of(n, 1), (1, THREADS)
     parts, sums = empty((grid[1], 3), np.float64), empty((3,), np.float64)
@@ -111,7 +112,7 @@ def _grad(
     alpha: float = _UNUSED,
     gamma: float = _UNUSED,
 ) -> Array:
-    _check_mask(logits, mask)
+    check_mask(logits, mask)
     t, n = ctype(logits.dtype), logits.size
     if sums is None:  # which this loss does not read
         sums = empty((3,), np.float64)
@@ -120,11 +121,3 @@ def _grad(
     grid = (blocks(n, THREADS * _PIXELS_PER_THREAD),)
     launch(f"weighted_grad<{t}, {loss}>", grid, logits, mask, np.int32(n), sums, *parameters, g)
     return g
-
-
-def _check_mask(logits: Array, mask: Array) -> None:
-    if mask.shape != logits.shape or mask.dtype != np.bool_:
-        raise ValueError(
-            f"expected a boolean mask of the logits' shape {logits.shape}, "
-            f"got {mask.dtype} of shape {mask.shape}"
-        )

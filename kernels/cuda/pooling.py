@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..launch import Array, blocks, ctype, empty, launch
-from ..shapes import pooled_hw
+from ..shapes import check_pooled, pooled_hw
 
 _THREADS = 256
 
@@ -25,16 +25,7 @@ def max_pool2d_grad(
     gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
 ) -> Array:
     """Send each ``gy (n, oh, ow, c)`` to the pixel of ``(n, *in_hw, c)`` its maximum came from."""
-    if gy.ndim != 4 or argmax.shape != gy.shape:
-        raise ValueError(
-            f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
-        )
-    n, oh, ow, c = gy.shape
-    if (oh, ow) != pooled_hw(in_hw, size, stride):
-        raise ValueError(
-            f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
-            f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
-        )
+    n, oh, ow, c = check_pooled(gy, argmax, in_hw, size, stride)
     gx = empty((n, *in_hw, c), gy.dtype)
     sizes = map(np.int32, (*in_hw, c, oh, ow, size, stride, gx.size))
     grid = (blocks(gx.size, _THREADS),)
