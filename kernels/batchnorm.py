@@ -13,12 +13,12 @@ and backwards, with sums over the same axes::
 (Ioffe and Szegedy 2015.) The ``_relu`` kernels do the same for ``max(y, 0)``: the mask is
 recomputed from ``x``, so nothing but ``x`` and two vectors is kept between forward and backward.
 
-Every sum is taken in the dtype of ``x`` over a few dozen values and in float64 from there on, the
-moments about the mean of the tile they are in. A batch of 32 images of 255 x 255 therefore loses
-nothing that float32 can hold, whatever the mean.
+Every sum is taken in the dtype of ``x`` over a few dozen values and in float64 from there on;
+squares are summed about the mean of their tile where it is far from zero. A batch of 32 images of
+255 x 255 therefore loses nothing that float32 can hold, whatever the mean.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from .shapes import check_vectors
 
 Array = NDArray[Any]
 
+_FAR = 2.0  # deviations from zero to the mean, beyond which squares are summed about the mean
 _BROADCAST = 8192  # elements of a row from which NumPy broadcasts at the speed of its plain loops
 
 
@@ -42,21 +43,29 @@ class Moments(NamedTuple):
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance per channel: ``x (..., c)`` to two ``(c,)`` of the same dtype."""
-    rows = _rows(x)
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     parts = parallel.run(lambda tile: tile_moments(rows[tile]), parallel.row_tiles(*rows.shape))
     return merge_moments([parts], x.dtype)
 
 
 def tile_moments(rows: Array) -> Moments:
-    """Moments of a tile ``(m, c)`` small enough to stay in cache."""
-    mean = (_column_sums(rows) / len(rows)).astype(rows.dtype)
-    centred = parallel.scratch(rows.shape, rows.dtype, "centred")
-    _by_channel(np.subtract, rows, _repeated(mean), centred)
-    # What rounding left of the mean: the centred values sum to nearly, not exactly, zero.
-    shift = _column_sums(centred) / len(rows)
-    np.multiply(centred, centred, out=centred)
-    squares = _column_sums(centred) - len(rows) * shift**2
-    return Moments(len(rows), mean + shift, squares)
+    """Moments of a tile ``(m, c)`` small enough to stay in cache.
+
+    Squares summed about zero lose the digits that the mean has before the deviation, so the few
+    channels whose mean is large beside it are summed once more, about the mean.
+    """
+    m = len(rows)
+    mean = _column_sums(rows) / m
+    squared = parallel.scratch(rows.shape, rows.dtype, "squared")
+    squares = _column_sums(np.multiply(rows, rows, out=squared)) - m * mean**2
+    far = m * np.abs(mean) ** 2 > _FAR**2 * np.abs(squares)
+    if far.any():
+        centred = rows[:, far] - mean[far].astype(rows.dtype)
+        # What rounding left of the mean: the centred values sum to nearly, not exactly, zero.
+        shift = _column_sums(centred) / m
+        mean[far] = mean[far].astype(rows.dtype) + shift
+        squares[far] = _column_sums(np.multiply(centred, centred, out=centred)) - m * shift**2
+    return Moments(m, mean, squares)
 
 
 def merge_moments(channels: Iterable[Sequence[Any]], dtype: DTypeLike) -> tuple[Array, Array]:
@@ -93,8 +102,9 @@ def scale_shift_relu(x: Array, scale: Array, shift: Array) -> None:
 
     This is `normalize_relu` with the vectors that `scale_shift` made, for a tile in cache.
     """
-    rows = x.reshape(-1, x.shape[-1]) if x.flags.c_contiguous else x
-    _scale_shift(rows, _repeated(scale), _repeated(shift), rows, relu=True)
+    scale, shift = _repeated(scale), _repeated(shift)
+    for rows in _long_rows(x) if x.flags.c_contiguous else [x]:
+        _scale_shift(rows, scale, shift, rows, relu=True)
 
 
 def normalize_grad(
@@ -134,22 +144,23 @@ def _normalize(
 ) -> Array:
     check_vectors(x, mean, var, gamma, beta)
     y = parallel.empty(x.shape, x.dtype)
-    rows, out_rows = _rows(x), _rows(y)
     scale, shift = map(_repeated, scale_shift(x.dtype, mean, var, gamma, beta, eps))
 
-    def work(tile: slice) -> None:
-        _scale_shift(rows[tile], scale, shift, out_rows[tile], relu)
+    def work(tile: tuple[Array, Array]) -> None:
+        rows, out = tile
+        _scale_shift(rows, scale, shift, out, relu)
 
-    parallel.run(work, parallel.row_tiles(*rows.shape))
+    parallel.run(work, zip(_tiles(x), _tiles(y), strict=True))
     return y
 
 
 def _scale_shift(rows: Array, scale: Array, shift: Array, out: Array, relu: bool) -> None:
     """``scale * rows + shift`` with the vectors of `_repeated`, and ReLU behind it."""
-    _by_channel(np.multiply, rows, scale, out)
-    _by_channel(np.add, out, shift, out)
+    size = rows.shape[-1]
+    np.multiply(rows, scale[:size], out=out)
+    out += shift[:size]
     if relu:  # NumPy's maximum is slow with a single number
-        _by_channel(np.maximum, out, np.zeros_like(shift), out)
+        np.maximum(out, np.zeros(size, out.dtype), out=out)
 
 
 def _normalize_grad(
@@ -167,24 +178,26 @@ def _normalize_grad(
     if gy.shape != x.shape:
         raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
     gx = parallel.empty(x.shape, x.dtype)
-    rows, gy_rows, gx_rows = _rows(x), _rows(gy), _rows(gx)
-    m = len(rows)
+    c, m = x.shape[-1], x.size // x.shape[-1]
     scale, shift = scale_shift(x.dtype, mean, var, gamma, beta, eps)
     scale, negative_shift = _repeated(scale), _repeated(-shift)
     inv = 1 / np.sqrt(var.astype(np.float64) + eps)
+    tiles = list(zip(_tiles(x), _tiles(gy), _tiles(gx), strict=True))
 
-    def sums(tile: slice) -> tuple[Array, Array]:
+    def sums(tile: tuple[Array, ...]) -> tuple[Array, Array]:
         """Of the gradient before the ReLU and of its product with x; it is left in gx."""
-        g = gy_rows[tile]
+        rows, g, out = tile
         if relu:
-            out = _by_channel(np.multiply, rows[tile], scale, gx_rows[tile])
+            size = rows.shape[-1]
+            np.multiply(rows, scale[:size], out=out)
             positive = parallel.scratch(out.shape, np.bool_, "positive")
-            _by_channel(np.greater, out, negative_shift, positive)
+            np.greater(out, negative_shift[:size], out=positive)
             g = np.multiply(g, positive, out=out)
         weighted = parallel.scratch(g.shape, x.dtype, "weighted")
-        return _column_sums(g), _column_sums(np.multiply(rows[tile], g, out=weighted))
+        np.multiply(rows, g, out=weighted)
+        return _column_sums(g.reshape(-1, c)), _column_sums(weighted.reshape(-1, c))
 
-    parts = parallel.run(sums, parallel.row_tiles(*rows.shape))
+    parts = parallel.run(sums, tiles)
     gbeta = np.add.reduce([part[0] for part in parts], 0)
     ggamma = (np.add.reduce([part[1] for part in parts], 0) - mean * gbeta) * inv
 
@@ -194,14 +207,15 @@ def _normalize_grad(
     d = 0 * a if constant else -a * gbeta / m - b * mean
     a, b, d = (_repeated(vector.astype(x.dtype)) for vector in (a, b, d))
 
-    def apply(tile: slice) -> None:
-        out = gx_rows[tile]
-        _by_channel(np.multiply, out if relu else gy_rows[tile], a, out)
+    def apply(tile: tuple[Array, ...]) -> None:
+        rows, g, out = tile
+        size = rows.shape[-1]
+        np.multiply(out if relu else g, a[:size], out=out)
         weighted = parallel.scratch(out.shape, x.dtype, "weighted")
-        out += _by_channel(np.multiply, rows[tile], b, weighted)
-        _by_channel(np.add, out, d, out)
+        out += np.multiply(rows, b[:size], out=weighted)
+        out += d[:size]
 
-    parallel.run(apply, parallel.row_tiles(*rows.shape))
+    parallel.run(apply, tiles)
     return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype)
 
 
@@ -235,25 +249,23 @@ def _column_sums(rows: Array) -> Array:
 
 
 def _repeated(vector: Array) -> Array:
-    """The vector over and over, as `_by_channel` wants it."""
-    return np.tile(vector, -(-_BROADCAST // len(vector)))
+    """The vector ``(c,)`` over and over, for a row of `_long_rows`."""
+    return np.tile(vector, max(1, _BROADCAST // len(vector)))
 
 
-def _by_channel(operation: Callable[..., Any], rows: Array, repeated: Array, out: Array) -> Array:
-    """``operation(rows, vector, out=out)`` of ``rows (m, c)`` and a vector ``(c,)``, repeated.
+def _long_rows(x: Array) -> list[Array]:
+    """``x (..., c)`` in rows of several pixels, and what fills no such row as one more.
 
-    Broadcast to rows of a few hundred channels, NumPy takes twice the time.
+    Vectors broadcast to rows of a few hundred channels take NumPy twice the time.
     """
-    if not rows.flags.c_contiguous:
-        operation(rows, repeated[: rows.shape[-1]], out=out)
-        return out
-    flat, result = rows.reshape(-1), out.reshape(-1)
-    size = len(repeated)
-    whole = flat.size // size * size
-    operation(flat[:whole].reshape(-1, size), repeated, out=result[:whole].reshape(-1, size))
-    operation(flat[whole:], repeated[: flat.size - whole], out=result[whole:])
-    return out
+    c, flat = x.shape[-1], x.reshape(-1)
+    length = c * max(1, _BROADCAST // c)
+    whole = flat.size // length * length
+    parts = [flat[:whole].reshape(-1, length), flat[whole:].reshape(1, -1)]
+    return [part for part in parts if part.size]
 
 
-def _rows(x: Array) -> Array:
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+def _tiles(x: Array) -> list[Array]:
+    """``x (..., c)`` cut into tiles of such rows."""
+    rows = _long_rows(np.ascontiguousarray(x))
+    return [part[tile] for part in rows for tile in parallel.row_tiles(*part.shape)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from minispiral import profiling
 from minispiral.kernels import batchnorm, losses, pooling
@@ -210,10 +210,12 @@ class BatchNorm(Function):
 class ConvNormReLU(Function):
     """Convolution (or its transpose), batch norm and ReLU as one node, the paper's building block.
 
-    Equal to the three operations one after the other. It keeps the input, the convolution's
-    output and two vectors per channel; the moments are summed while the convolution's output is
-    still in cache, and normalisation and ReLU are one pass. ``moments`` as for batch norm. Where
-    they are constant and no gradient is wanted, that pass too is made in cache.
+    Equal to the three operations one after the other. It keeps the convolution's output, two
+    vectors per channel and the input, unless that came out of such a block: then it is made again
+    from what that block keeps, so that of two images only one is kept. The moments are summed
+    while the convolution's output is still in cache, and normalisation and ReLU are one pass.
+    ``moments`` as for batch norm. Where they are constant and no gradient is wanted, that pass too
+    is made in cache.
     """
 
     profiled_as = "batch norm and ReLU"
@@ -228,8 +230,18 @@ class ConvNormReLU(Function):
     ) -> None:
         self.conv = (ConvTranspose2d if transpose else Conv2d)(stride, pad)
         self.eps, self.constant = eps, moments is not None
+        self.source: ConvNormReLU | None = None  # the block that the input came out of
         if moments is not None:
             self.mean, self.var = moments
+
+    def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
+        y = super().__call__(*inputs)
+        x = inputs[0]
+        if y.creator is self and isinstance(x, Tensor) and isinstance(x.creator, ConvNormReLU):
+            self.source = x.creator
+            self.inputs = Remade(x.creator, x.shape), *self.taped_inputs()[1:]
+            self.conv.x = np.empty(0, x.dtype)
+        return y
 
     def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
         self.conv.needs_grad = self.needs_grad[:2]
@@ -243,13 +255,38 @@ class ConvNormReLU(Function):
                 self.y = self.conv.forward(x, w)
             else:
                 self.y, self.mean, self.var = self.conv.forward(x, w, moments=True)
-        return batchnorm.normalize_relu(self.y, self.mean, self.var, gamma, beta, self.eps)
+        return self.output()
+
+    def output(self) -> Array:
+        self.taped_inputs()  # raises where nothing is kept any more
+        return batchnorm.normalize_relu(
+            self.y, self.mean, self.var, self.gamma, self.beta, self.eps
+        )
 
     def backward(self, gy: Array) -> tuple[Array | None, ...]:
         gconv, ggamma, gbeta = batchnorm.normalize_relu_grad(
             self.y, gy, self.mean, self.var, self.gamma, self.beta, self.eps, self.constant
         )
+        if self.source is not None:
+            self.conv.x = self.source.output()
         return *self.conv.backward(gconv), ggamma, gbeta
+
+
+class Remade(Tensor):
+    """What a block gave, as the tape keeps it: the values are made again when asked for."""
+
+    def __init__(self, block: ConvNormReLU, shape: tuple[int, ...]) -> None:
+        self.requires_grad, self.grad = True, None
+        self.creator = self.block = block
+        self.made_shape = shape
+
+    @property
+    def data(self) -> Array:  # type: ignore[override]
+        return self.block.output()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.made_shape
 
 
 class MaxPool2d(Function):

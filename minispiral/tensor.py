@@ -159,7 +159,7 @@ class Function:
     profiled_as: ClassVar[str] = ""
     """What a profile counts its time as; the name of the class where empty."""
 
-    inputs: tuple[Tensor, ...] | None
+    inputs: tuple[Tensor, ...] | None = ()
     needs_grad: tuple[bool, ...]
     order: int
     made_in: str | None  # the layer, where a profile runs
@@ -193,14 +193,18 @@ class Function:
             output.creator = self
         return output
 
-    def take_gradients(self, gy: Array) -> tuple[tuple[Tensor, ...], tuple[Array, ...]]:
-        """The inputs and their gradients; everything kept for backward is let go."""
-        inputs = self.inputs
-        if inputs is None:
+    def taped_inputs(self) -> tuple[Tensor, ...]:
+        """The inputs; RuntimeError once everything kept for backward was let go."""
+        if self.inputs is None:
             raise RuntimeError(
                 f"backward() came to {type(self).__name__} a second time: its tape is already "
                 f"freed, compute the forward pass again"
             )
+        return self.inputs
+
+    def take_gradients(self, gy: Array) -> tuple[tuple[Tensor, ...], tuple[Array, ...]]:
+        """The inputs and their gradients; everything kept for backward is let go."""
+        inputs = self.taped_inputs()
         kind = self.profiled_as or type(self).__name__
         with profiling.span(kind, "backward", self.made_in):
             gradients = self.backward(gy)

@@ -1,5 +1,6 @@
 """What the gradient checks of the operations leave open: numbers, extremes, the fused block."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,52 @@ def test_fused_block_equals_the_three_operations(
     for name, ours, theirs in zip(["y", "gx", "gw", "ggamma", "gbeta"], *results, strict=True):
         scale = np.abs(theirs).max()
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * scale, err_msg=name)
+
+
+def test_of_two_blocks_in_a_row_the_image_between_is_made_again(rng: np.random.Generator) -> None:
+    x = random_tensor(rng, 2, 9, 11, 3)
+    weights = [random_tensor(rng, 3, 3, 3, 4), random_tensor(rng, 3, 3, 6, 4)]
+    vectors = [random_tensor(rng, c) for c in (4, 4, 6, 6)]
+    inputs = [x, *weights, *vectors]
+
+    def fused(between: list[Any]) -> Tensor:
+        y = ops.ConvNormReLU(1e-5, 2)(x, weights[0], *vectors[:2])
+        between.append(weakref.ref(y.data))
+        return ops.ConvNormReLU(1e-5, 2, 0, True)(y, weights[1], *vectors[2:])
+
+    def plain() -> Tensor:
+        y = ops.relu(ops.batch_norm(ops.conv2d(x, weights[0], 2), *vectors[:2]))
+        return ops.relu(ops.batch_norm(ops.conv_transpose2d(y, weights[1], 2), *vectors[2:]))
+
+    between: list[Any] = []
+    y, expected = fused(between), plain()
+    assert between[0]() is None
+    gy = rng.standard_normal(y.shape)
+    results = []
+    for output in (y, expected):
+        output.backward(gy)
+        results.append([output.data, *(tensor.grad for tensor in inputs)])
+        for tensor in inputs:
+            tensor.grad = None
+    for i, (ours, theirs) in enumerate(zip(*results, strict=True)):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-11 * scale, err_msg=str(i))
+
+
+def test_a_block_whose_tape_is_freed_makes_nothing_again(rng: np.random.Generator) -> None:
+    def block(x: Tensor) -> Tensor:
+        w, gamma, beta = (
+            random_tensor(rng, 1, 1, 3, 3),
+            random_tensor(rng, 3),
+            random_tensor(rng, 3),
+        )
+        return ops.ConvNormReLU(1e-5)(x, w, gamma, beta)
+
+    trunk = block(random_tensor(rng, 2, 4, 4, 3))
+    one, other = ops.sum(block(trunk)), ops.sum(block(trunk))
+    one.backward()
+    with pytest.raises(RuntimeError, match=r"ConvNormReLU a second time.*forward pass again"):
+        other.backward()
 
 
 def test_shapes_that_do_not_fit_are_named(rng: np.random.Generator) -> None:

@@ -127,7 +127,7 @@ NORMALIZATION = (
         "The fused backward pass forgets the ReLU.",
         (
             Edit(batchnorm._normalize_grad, "if relu:", "if False:"),
-            Edit(batchnorm._normalize_grad, "out if relu else gy_rows[tile]", "gy_rows[tile]"),
+            Edit(batchnorm._normalize_grad, "out if relu else g", "g"),
         ),
         checks=("conv_norm_relu, own moments", "ConvNormReLU fused, training"),
         clue="derivative: along a direction of",

@@ -37,7 +37,7 @@ TAPE = (
             Edit(tensor.Tensor.backward, "else:", "elif x.creator.inputs:"),
         ),
         checks=("wide-unet, depth 2",),
-        clue="derivative: along a direction of",
+        clue="backward() came to ConvNormReLU a second time",
     ),
     Bug(
         "seed-doubled",
