@@ -386,3 +386,42 @@ def gradcheck(names: tuple[str, ...], seed: int, device: str, as_json: bool) -> 
         show(reports_table(reports))
     if failed:
         raise Failure(f"{len(failed)} of {len(reports)} checks failed, first {failed[0].name}.")
+
+
+@main.command()
+@click.argument("number", required=False)
+@click.argument("answer", required=False, metavar="[ANSWER.PY]", type=PATH)
+@json_option
+def exercise(number: str | None, answer: Path | None, as_json: bool) -> None:
+    """Check your answer to an exercise of the book, or list the exercises.
+
+    ANSWER.PY holds the function that exercise NUMBER asks for. It is run, so check only files
+    that you trust. The exit code is 1 for an answer that is wrong.
+
+    \b
+    Examples: minispiral exercise
+              minispiral exercise 3.1 answer.py
+    """
+    from minispiral.exercises import Wrong
+    from minispiral.exercises.catalogue import catalogue, check_answer, exercises_table, find
+
+    if answer is None:
+        asked = list(catalogue().values()) if number is None else [find(number)]
+        if as_json:
+            keys = ("number", "function", "title")
+            print_json({"exercises": [{key: vars(e)[key] for key in keys} for e in asked]})
+        else:
+            show(exercises_table(asked))
+        return
+    assert number is not None
+    wrong = None
+    try:
+        check_answer(number, answer)
+    except Wrong as found:
+        wrong = str(found).rstrip(".") + "."
+    if as_json:
+        print_json({"number": number, "right": wrong is None, "wrong": wrong})
+    if wrong is not None:
+        raise Failure(f"{number} is not right yet: {wrong}")
+    if not as_json:
+        click.echo(f"{number} is right.")
