@@ -164,13 +164,15 @@ def test_float32_inside_is_called_that(where, rng):
             slope = single(slope) if where == "slope" else slope
             return single(slope * gy) if where == "gradient" else slope * gy
 
-    x = rng.uniform(0.5, 2, (4, 3))
-    report = gradcheck(lambda x: Rounds()(x), [x], oracle=lambda x: x**3)
     first = {"gradient": "linear in gy", "slope": "derivative", "values": "values"}[where]
-    assert report.problems[0].rule == first
-    messages = [problem.message for problem in report.problems if problem.rule == first]
-    assert messages[-1].endswith("looks like float32 precision inside")
-    assert "each is 1 times" not in str(report)
+    messages = []
+    for _ in range(5):  # along a direction, what rounding did to the elements may cancel
+        x = rng.uniform(0.5, 2, (4, 3))
+        report = gradcheck(lambda x: Rounds()(x), [x], oracle=lambda x: x**3)
+        assert report.passed or report.problems[0].rule == first
+        messages += [problem.message for problem in report.problems if problem.rule == first]
+        assert "each is 1 times" not in str(report)
+    assert any(message.endswith("looks like float32 precision inside") for message in messages)
 
 
 def test_half_a_gradient_is_not_called_float32(rng):
