@@ -72,16 +72,16 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
 
     The caller takes tasks too, so that it seldom waits: a helper that wakes late finds less to do.
     """
-    tasks = list(tasks)
-    results: list[Any] = [None] * len(tasks)
-    numbers = iter(range(len(tasks)))  # each is handed out once, to whoever asks first
+    waiting = list(tasks)
+    results: list[Any] = [None] * len(waiting)
+    numbers = iter(range(len(waiting)))  # each is handed out once, to whoever asks first
 
     def share() -> None:
         for i in numbers:
-            results[i] = work(tasks[i])
+            results[i] = work(waiting[i])
 
     with _single_threaded_blas():
-        helpers = min(threads(), len(tasks)) - 1
+        helpers = min(threads(), len(waiting)) - 1
         shares = [_executor().submit(share) for _ in range(helpers)]
         try:
             share()
@@ -90,7 +90,10 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
             wait(started)
     for future in started:
         future.result()  # raises what a task raised
-    return results
+    # A helper lets go of `share` a moment after its result is in; the arrays shall not wait for it.
+    found, results, waiting = results, [], []
+    del work
+    return found
 
 
 def slices(size: int, step: int) -> list[slice]:

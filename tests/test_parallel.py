@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -380,3 +381,14 @@ def test_the_environment_sets_the_number_of_threads():
         MINISPIRAL_THREADS="3",
     )
     assert result.stdout.strip() == "3", result.stderr
+
+
+def test_what_tasks_used_is_free_when_run_returns():
+    parallel.set_threads(2)
+    for _ in range(300):
+        arrays = [np.ones(1000) for _ in range(4)]
+        used = [weakref.ref(array) for array in arrays]
+        results = parallel.run(lambda array: array + 1, arrays)
+        used += [weakref.ref(array) for array in results]
+        del arrays, results
+        assert not any(reference() is not None for reference in used)
