@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,13 +73,13 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
 
     The caller takes tasks too, so that it seldom waits: a helper that wakes late finds less to do.
     """
-    waiting = list(tasks)
+    waiting = [partial(work, task) for task in tasks]
     results: list[Any] = [None] * len(waiting)
     numbers = iter(range(len(waiting)))  # each is handed out once, to whoever asks first
 
     def share() -> None:
         for i in numbers:
-            results[i] = work(waiting[i])
+            results[i] = waiting[i]()
 
     with _single_threaded_blas():
         helpers = min(threads(), len(waiting)) - 1
@@ -92,7 +93,6 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
         future.result()  # raises what a task raised
     # A helper lets go of `share` a moment after its result is in; the arrays shall not wait for it.
     found, results, waiting = results, [], []
-    del work
     return found
 
 
