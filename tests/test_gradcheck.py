@@ -314,8 +314,13 @@ def test_an_input_at_fault_is_named_though_no_element_compared_is_wrong(rng):
 
 
 def test_inputs_are_named_as_the_function_names_them(rng):
-    report = gradcheck(lambda big, small: Cube()(big) + small, [rng.random(3), rng.random(3)])
-    assert report.input in {"big", "small"}
+    def named() -> str:
+        inputs = [rng.random(3), rng.random(3)]
+        return gradcheck(lambda big, small: Cube()(big) + small, inputs).input
+
+    names = {named() for _ in range(10)} - {""}  # there is none where the error is 0
+    assert names
+    assert names <= {"big", "small"}
 
 
 @pytest.mark.parametrize(
