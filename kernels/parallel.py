@@ -173,8 +173,8 @@ class _Shelf:
                 memory = self.returned.popleft()
                 insort(self.idle, (memory.size, id(memory), memory))
             at = bisect_left(self.idle, (size, 0))
-            # Wasting at most a quarter: a buffer much too large had better wait for its own kind.
-            if at < len(self.idle) and self.idle[at][0] <= size * 5 // 4:
+            # At most half is wasted: a buffer much too large had better wait for its own kind.
+            if at < len(self.idle) and self.idle[at][0] <= 2 * size:
                 return self.idle.pop(at)[2]
         return _aligned(size)
 
