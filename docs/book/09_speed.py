@@ -1,0 +1,792 @@
+# %% [markdown]
+# # 9. How fast can NumPy go?
+#
+# After this chapter you can
+#
+# - say how fast a convolution could be on your machine before you write it;
+# - time two ways of doing one thing so that the comparison means something;
+# - write a convolution in NumPy that runs at most of that speed, on all cores,
+#   with the same bits for any number of threads;
+# - find where a program's time goes, and know how much there is to win.
+#
+# It takes about an hour and a half. You need chapter 2, where a convolution becomes a matrix
+# product.
+#
+# Times differ from machine to machine and from minute to minute. So every figure that shows a
+# measurement says *measured* in its caption, and shows ratios: how many times as fast one way is
+# as another. Yours will look different. What does not depend on the machine is counted instead:
+# operations, bytes, passes over memory.
+
+# %% [markdown]
+# ## The idea
+#
+# A loop in Python takes some 50 nanoseconds for each turn, whatever the turn does. A core of a
+# processor can multiply and add a thousand numbers in that time. Python is therefore never to do
+# the work. It is to hand out the work, in pieces so large that handing them out costs nothing.
+#
+# The largest and best piece that NumPy offers is the product of two matrices. It is done by BLAS, a
+# library that others have tuned for each processor for decades. Nothing else in NumPy does so many
+# operations for each number that it reads. Three rules follow, and the chapter is about them:
+#
+# 1. Make everything that is much work a matrix product, of matrices that are large enough.
+# 2. What is no product is limited by memory: read and write each number as seldom as possible,
+#    while it is still close to the core.
+# 3. Keep all cores busy, all the time.
+
+# %%
+import time
+from collections.abc import Callable, Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from minispiral.kernels import batchnorm, conv2d, parallel, reference
+from minispiral.losses import pseudo_f1
+from minispiral.networks import SpiralNet
+from minispiral.optim import Adam
+from minispiral.profiling import REST, profile
+from minispiral.tensor import Tensor
+
+plt.rcParams["font.size"] = 10
+Array = NDArray[np.float32]
+rng = np.random.default_rng(9)
+blas = ThreadpoolController().select(user_api="blas")  # to say how many threads it may use
+print(f"{parallel.threads()} threads")
+
+# %% [markdown]
+# ## How much work there is
+#
+# The chapter works on one small layer: $n = 4$ images of $63 \times 63$ pixels and $c_i = 64$
+# channels become images of $31 \times 31$ pixels and $c_o = 128$ channels, by a kernel of
+# $3 \times 3$ with stride 2. It is the third layer of a Spiral-Net's encoder at half its width, and
+# small enough to be timed often.
+#
+# Each number of the output is a sum of $k_h k_w c_i$ products. Count a multiplication and an
+# addition as two floating-point operations (FLOP). There are $n\,o_h\,o_w\,c_o$ numbers, with
+# $o_h \times o_w$ the size of the output, so the work of the layer is
+#
+# $$ F = 2\, n\, o_h\, o_w\, k_h\, k_w\, c_i\, c_o \quad \text{FLOP.} $$
+#
+# In bytes it is small: an image is read, weights are read, an image is written, each number of 4
+# bytes. The *intensity* is the ratio of the two, in FLOP for each byte.
+
+# %%
+N, H, CI, CO, K, S = 4, 63, 64, 128, 3, 2
+OH = (H - K) // S + 1
+
+x = rng.standard_normal((N, H, H, CI), np.float32)
+w = rng.standard_normal((K, K, CI, CO), np.float32)
+
+flop = 2 * N * OH * OH * K * K * CI * CO
+image_bytes = 4 * (x.size + w.size + N * OH * OH * CO)
+print(f"work       {flop / 1e9:.2f} GFLOP")
+print(f"memory     {image_bytes / 1e6:.1f} MB")
+print(f"intensity  {flop / image_bytes:.0f} FLOP a byte")
+
+# ReLU on the output, for comparison: one operation for a number that is read and written.
+print(f"ReLU       {1 / 8:.3f} FLOP a byte")
+
+# %% [markdown]
+# The convolution does hundreds of times as much with each byte as a ReLU. This is why the two have
+# different limits. Let $P$ be the most operations a second that the cores can do, and $M$ the bytes
+# a second that memory can deliver. Work of $F$ operations on $B$ bytes takes at least
+#
+# $$ t \ge \max\left(\frac{F}{P}, \frac{B}{M}\right). $$
+#
+# For the convolution the first term is the larger one, for the ReLU the second. This bound is
+# called the *roofline*.
+
+# %% [markdown]
+# ## The ceiling, and how to measure
+#
+# $P$ is measured by a product of two large matrices. In BLAS the product of float32 matrices is
+# called `sgemm`, so we call this rate the *sgemm peak*. It is our ceiling: nothing that we can
+# write in NumPy multiplies faster.
+#
+# But how do you measure? Run something once and you have measured mostly what else happened on the
+# machine. Here are 60 runs of one and the same product.
+
+# %%
+Ways = dict[str, Callable[[], object]]
+Seconds = dict[str, NDArray[np.float64]]
+
+
+def stopwatch(way: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def measured(height: float = 3.5) -> tuple[Figure, Axes]:
+    """An empty figure, marked as one whose content differs from run to run."""
+    fig, ax = plt.subplots(figsize=(7, height), layout="constrained")
+    fig.set_label("measured")
+    return fig, ax
+
+
+a, b = rng.standard_normal((2, 512, 512), np.float32)
+product = np.empty_like(a)
+runs = np.array([stopwatch(lambda: np.matmul(a, b, out=product)) for _ in range(60)])
+
+fig, ax = measured()
+ax.plot(runs / runs.min(), "o", ms=4)
+for name, value, style in (
+    ("least", runs.min(), "-"),
+    ("median", np.median(runs), "--"),
+    ("mean", runs.mean(), ":"),
+):
+    ax.axhline(value / runs.min(), color="C3", ls=style, label=f"{name}: {value / runs.min():.2f}")
+ax.set(xlabel="run", ylabel="time / least time")
+ax.legend()
+print(f"the slowest run took {runs.max() / runs.min():.1f} times as long as the fastest")
+
+# %% [markdown]
+# *Figure 9.1 (measured). One product of two 512 x 512 matrices, 60 times. Every run does the same
+# work.*
+#
+# The runs differ because the processor changes its clock rate, because other programs take the
+# cores and fill the caches, and because the first run finds nothing ready: threads asleep, pages of
+# memory not yet handed out. Note that all of these make a run slower and none makes it faster. So:
+#
+# - **Warm up.** The first calls are not counted. Threads that were asleep must wake up and find a
+#   core. After a product on several cores the threads of BLAS wait for more work, for about a tenth
+#   of a second, at full speed: whatever runs next shares its cores with them.
+# - **Take long enough.** A call of a few microseconds is repeated and its mean taken, or you
+#   measure the clock.
+# - **Take turns.** To compare A and B, run A B A B A B. If the machine is busy for a second, both
+#   suffer. Running AAA and then BBB compares two moments as much as two programs.
+# - **Least time or median?** The least time says what the *code* can do, since disturbances only
+#   add. The median says what a *user* will see. Say which one you give. The mean is spoiled by a
+#   single bad run.
+# - **Show the spread.** A difference that is smaller than the spread is no difference.
+# - **Check the results.** The fastest code is the one that does not do its work.
+#
+# The function `race` below keeps to these rules. `python -m bench` in the repository does too:
+# there minispiral and PyTorch take turns.
+
+
+# %%
+def calls_within(way: Callable[[], object], seconds: float) -> int:
+    """Call a way over and over, for so long and at least once; returns how often."""
+    calls, end = 0, time.perf_counter() + seconds
+    while calls == 0 or time.perf_counter() < end:
+        way()
+        calls += 1
+    return calls
+
+
+def race(ways: Ways, rounds: int = 7, warm_up: float = 0.04) -> Seconds:
+    """Seconds that a call of each way takes in each round, the ways taking turns."""
+    seconds = {name: np.empty(rounds) for name in ways}
+    for i in range(rounds):
+        for name, way in ways.items():
+            calls_within(way, warm_up)
+            start = time.perf_counter()
+            calls = calls_within(way, 0.02)
+            seconds[name][i] = (time.perf_counter() - start) / calls
+    return seconds
+
+
+def draw(ax: Axes, values: dict[str, NDArray[np.float64]], label: str, mark: float) -> None:
+    """A bar up to the best round of each way, a dot for every round, and a red line at a mark."""
+    for i, all_rounds in enumerate(values.values()):
+        ax.barh(i, all_rounds.max(), color="C0", alpha=0.4)
+        ax.plot(all_rounds, np.full(len(all_rounds), i), "k.", ms=4)
+        ax.text(all_rounds.max(), i, f"  {all_rounds.max():.2g}", va="center", fontsize=9)
+    ax.axvline(mark, color="C3", lw=1)
+    ax.set_xlim(0, 1.12 * max(mark, *(all_rounds.max() for all_rounds in values.values())))
+    ax.set_yticks(range(len(values)), values)
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+
+
+def sgemm_peak(threads: int, side: int = 1152, rounds: int = 6) -> float:
+    """FLOP a second of a large product of matrices, the best of some rounds."""
+    a, b = rng.standard_normal((2, side, side), np.float32)
+    product = np.empty_like(a)
+    with blas.limit(limits=threads):
+        least = min(stopwatch(lambda: np.matmul(a, b, out=product)) for _ in range(rounds))
+    return 2 * side**3 / least
+
+
+peak = sgemm_peak(parallel.threads())
+print(f"sgemm peak, all threads: {peak / 1e9:.0f} GFLOP/s; one: {sgemm_peak(1) / 1e9:.0f} GFLOP/s")
+print(f"the layer cannot take less than {flop / peak * 1e3:.2f} ms")
+
+# %% [markdown]
+# ## Five ways to write the layer
+#
+# Now we climb. All five ways do the same $F$ operations and give the same result up to rounding,
+# and each removes one obstacle of the way before.
+#
+# **Way 1, pixel by pixel.** For each pixel of the output, take the window of the input under the
+# kernel as one long row, and multiply it by the weights as a matrix $(k_h k_w c_i, c_o)$. Loops
+# over channels are gone already; with them it would take minutes.
+
+
+# %%
+def by_pixel(x: Array, w: Array) -> Array:
+    y = np.empty((N, OH, OH, CO), np.float32)
+    weights = w.reshape(-1, CO)
+    for n in range(N):
+        for i in range(OH):
+            for j in range(OH):
+                window = x[n, S * i : S * i + K, S * j : S * j + K]
+                y[n, i, j] = window.reshape(-1) @ weights
+    return y
+
+
+# %% [markdown]
+# A vector times a matrix uses each weight once and then forgets it. The weights are read again for
+# each pixel: the intensity is that of a ReLU, not that of a convolution.
+#
+# **Way 2, tap by tap.** A *tap* is one of the nine places of the kernel. For each tap, all pixels
+# are multiplied by its weights $(c_i, c_o)$ at once. There are nine passes over the output.
+
+
+# %%
+def by_tap(x: Array, w: Array) -> Array:
+    y = np.zeros((N, OH, OH, CO), np.float32)
+    for i in range(K):
+        for j in range(K):
+            pixels = x[:, i : i + S * OH : S, j : j + S * OH : S]
+            y += pixels @ w[i, j]
+    return y
+
+
+# %% [markdown]
+# **Way 3, all windows at once.** The windows of all pixels, written out as rows, make the layer one
+# single product:
+#
+# $$ \underbrace{y}_{(n\,o_h\,o_w,\; c_o)} =
+#    \underbrace{X}_{(n\,o_h\,o_w,\; k_h k_w c_i)} \;
+#    \underbrace{w}_{(k_h k_w c_i,\; c_o)} . $$
+#
+# This is known as *im2col*. The view of the windows costs nothing, since it is only strides: see
+# chapter 2. Writing them out does cost: $X$ is larger than the images by the factor
+# $k_h k_w / s^2$, nearly, with the stride $s$.
+
+
+# %%
+def windows_of(x: Array) -> Array:
+    """A view of the windows under the kernel, ``(n, oh, ow, kh, kw * ci)``."""
+    sn, sh, sw, sc = x.strides
+    shape = (len(x), OH, OH, K, K * CI)
+    return as_strided(x, shape, (sn, S * sh, S * sw, sh, sc), writeable=False)
+
+
+def all_windows(x: Array, w: Array) -> Array:
+    rows = windows_of(x).reshape(-1, K * K * CI)  # a copy
+    return (rows @ w.reshape(-1, CO)).reshape(N, OH, OH, CO)
+
+
+print(f"images   {x.nbytes / 1e6:.1f} MB")
+print(f"windows  {4 * windows_of(x).size / 1e6:.1f} MB")
+print(f"windows of the second layer in the paper: {4 * 32 * 63**2 * K * K * 64 / 1e6:.0f} MB")
+
+# %% [markdown]
+# **Way 4, in tiles.** The windows are written to memory and read back at memory's speed, and for a
+# large batch they fill hundreds of megabytes. So we write out the windows of one image only, a
+# *tile*, in a buffer that is used again for the next tile. It stays in the core's cache: the
+# product finds its rows where they were just written.
+
+
+# %%
+def multiply_tile(x: Array, w: Array, y: Array, images: slice, buffer: Array) -> None:
+    """The windows of some images into the buffer, their product into ``y``."""
+    view = windows_of(x[images])
+    np.copyto(buffer.reshape(view.shape), view)
+    np.matmul(buffer, w.reshape(-1, CO), out=y[images].reshape(-1, CO))
+
+
+def in_tiles(x: Array, w: Array) -> Array:
+    y = np.empty((N, OH, OH, CO), np.float32)
+    buffer = np.empty((OH * OH, K * K * CI), np.float32)
+    for n in range(N):
+        multiply_tile(x, w, y, slice(n, n + 1), buffer)
+    return y
+
+
+# %% [markdown]
+# **Way 5, tiles for threads.** So far BLAS shared each product among the cores by itself, but only
+# the product: the copy of the windows ran on one core while the others waited. Now each thread
+# takes tiles of its own, copies and multiplies them, and BLAS keeps to one thread inside. Two
+# functions of the library help: `parallel.run(work, tasks)` calls `work` for all tasks on all
+# threads (in Exercise 9.3 you write it), and `parallel.scratch` gives each thread a buffer of its
+# own, since two threads that write to one buffer would spoil both results.
+
+
+# %%
+def in_threads(x: Array, w: Array) -> Array:
+    y = np.empty((N, OH, OH, CO), np.float32)
+
+    def work(n: int) -> None:
+        buffer = parallel.scratch((OH * OH, K * K * CI), np.float32)
+        multiply_tile(x, w, y, slice(n, n + 1), buffer)
+
+    parallel.run(work, range(N))
+    return y
+
+
+# %% [markdown]
+# Before the race, the results: all five against the plain loops of `minispiral.kernels.reference`,
+# which work in float64.
+
+# %%
+five = {
+    "1 pixel by pixel": by_pixel,
+    "2 tap by tap": by_tap,
+    "3 all windows": all_windows,
+    "4 in tiles": in_tiles,
+    "5 in threads": in_threads,
+}
+true_y = reference.conv2d(x, w, S)
+for name, way in five.items():
+    error = np.abs(way(x, w) - true_y).max() / np.abs(true_y).max()
+    print(f"{name:17s} largest error {error:.1e} of the largest number")
+    assert error < 1e-5
+
+# %%
+ways: Ways = {name: lambda way=way: way(x, w) for name, way in five.items()}  # type: ignore[misc]
+ways["minispiral"] = lambda: conv2d.conv2d(x, w, S)
+climb = race(ways, warm_up=0.15)  # BLAS threads must have gone to sleep
+peak = max(peak, sgemm_peak(parallel.threads()))
+
+fig, ax = measured()
+shares = {name: flop / spent / peak for name, spent in climb.items()}
+draw(ax, shares, "share of the sgemm peak", mark=1)
+
+# %% [markdown]
+# *Figure 9.2 (measured). Five ways to write one layer, and the library's, as shares of the sgemm
+# peak of this machine (red line). A bar shows the best round, the dots show all rounds.*
+#
+# The first two steps up are large on any machine. Way 4 alone need not be faster than way 3: it
+# saves memory, but its products are smaller, and BLAS shares each of them among the cores anew. It
+# is what makes way 5 possible, which needs more than one core to show. The library's kernel is the
+# fifth way, with the tiles chosen by the shapes and the output in memory that is used again.
+
+# %% [markdown]
+# ## How large is a tile?
+#
+# Small tiles fit the fastest cache. But each tile costs a few microseconds of Python, and narrow
+# products are slow. Large tiles leave the cache and, at last, are too few to share. Here the tile
+# grows from one row of one output image to the whole image, in two threads.
+
+
+# %%
+def with_rows(rows: int) -> Callable[[], None]:
+    """The layer in tiles of so many rows of the output."""
+    y = np.empty((N, OH, OH, CO), np.float32)
+    weights = w.reshape(-1, CO)
+    view = windows_of(x)
+    tiles = [(n, slice(i, min(i + rows, OH))) for n in range(N) for i in range(0, OH, rows)]
+
+    def work(tile: tuple[int, slice]) -> None:
+        buffer = parallel.scratch(view[tile].shape, np.float32)
+        np.copyto(buffer, view[tile])
+        np.matmul(buffer.reshape(-1, K * K * CI), weights, out=y[tile].reshape(-1, CO))
+
+    return lambda: (parallel.run(work, tiles), None)[1]
+
+
+heights = (1, 2, 4, 8, 16, 31)
+by_height = race({str(rows): with_rows(rows) for rows in heights})
+least = np.array([spent.min() for spent in by_height.values()])
+
+fig, ax = measured()
+for rows, spent in zip(heights, by_height.values(), strict=True):
+    ax.plot(np.full(len(spent), rows), spent / least.min(), ".", color="gray", ms=4)
+ax.plot(heights, least / least.min(), "o-", label="best round")
+ax.set_xscale("log", base=2)
+ax.set_xticks(heights, [f"{rows}\n{rows * OH * K * K * CI / 1000:.0f}k" for rows in heights])
+ax.set(xlabel="rows of a tile, and its numbers in thousands", ylabel="time / least time")
+ax.set_ylim(0.9, min(4, 1.2 * (least / least.min()).max()))
+ax.legend()
+
+# %% [markdown]
+# *Figure 9.3 (measured). The time of the layer against the size of a tile; dots above the frame are
+# cut off.*
+#
+# The smallest tiles lose, and from some size on the curve is flat. Where it is lowest depends on
+# the machine. The library cuts tiles of at most 800,000 numbers, which is more than the innermost
+# caches hold. One reason is the next topic.
+
+# %% [markdown]
+# ## Threads and the interpreter lock
+#
+# Only one thread at a time may run Python code: it must hold the *interpreter lock* (GIL). Threads
+# are of use all the same, because NumPy gives the lock back while it copies, adds or multiplies
+# arrays. We let one thread and then two do the same two portions of work: of Python alone, of
+# copies within the cache, and of products.
+
+
+# %%
+def count_in_python() -> int:
+    total = 0
+    for i in range(100_000):
+        total += i
+    return total
+
+
+def portions() -> Iterator[tuple[str, Callable[[int], object]]]:
+    """Work of about equal length, with arrays for each of two threads."""
+    source, target = rng.standard_normal((2, 2, 60_000), np.float32)
+    a, b, out = rng.standard_normal((3, 2, 512, 512), np.float32)
+    yield "Python", lambda _: count_in_python()
+    yield "copies", lambda i: [np.copyto(target[i], source[i]) for _ in range(300)]
+    yield "products", lambda i: [np.matmul(a[i], b[i], out=out[i]) for _ in range(2)]
+
+
+fig, ax = measured(2.8)
+speedups = {}
+parallel.set_threads(2)
+with blas.limit(limits=1):
+    for name, portion in portions():
+        spent = race(
+            {
+                "one": lambda portion=portion: [portion(i) for i in (0, 1)],  # type: ignore[misc]
+                "two": lambda portion=portion: parallel.run(portion, (0, 1)),  # type: ignore[misc]
+            },
+        )
+        speedups[name] = spent["one"].min() / spent["two"]
+parallel.set_threads(None)
+draw(ax, speedups, "times as fast with two threads", mark=2)
+
+# %% [markdown]
+# *Figure 9.4 (measured). What two threads gain over one on three kinds of work. Red: what two cores
+# can give.*
+#
+# Python gains nothing but by chance: the two threads take turns. Products gain most. But before
+# each NumPy call a thread must take the lock, and if the other one holds it, it goes to sleep and
+# must be woken. The shorter the calls are, the more often this happens. So the tiles are larger
+# than the cache alone would have them.
+
+# %% [markdown]
+# ## Tasks in equal numbers
+#
+# Threads end at different times if the work is not the same for each. Let there be $m$ tasks of
+# equal length and $t$ threads. One of the threads gets $\lceil m / t \rceil$ tasks, so the share of
+# the threads' time that is used is
+#
+# $$ e = \frac{m}{t\, \lceil m / t \rceil}. $$
+#
+# Three tasks on two threads: 75 %. Nobody sees this in a profile, because a thread that waits does
+# nothing. The library therefore cuts into even numbers of nearly equal parts.
+
+
+# %%
+def share_used(tasks: int, threads: int) -> float:
+    return tasks / (threads * -(-tasks // threads))
+
+
+assert share_used(3, 2) == 0.75
+
+counts = np.arange(1, 17)
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+for threads, marker in ((2, "o-"), (4, "s--")):
+    shares_used = [share_used(int(tasks), threads) for tasks in counts]
+    ax.plot(counts, shares_used, marker, label=f"{threads} threads")
+ax.set(xlabel="tasks of equal length", ylabel="share of the threads' time used", ylim=(0, 1.05))
+ax.set_xticks(counts)
+ax.legend()
+
+print("31 rows in parts of at most 12:")
+print("  as they come", [part.stop - part.start for part in parallel.slices(31, 12)])
+print("  even        ", [part.stop - part.start for part in parallel.even_slices(31, 12)])
+
+# %% [markdown]
+# *Figure 9.5. How much of the threads' time is used, against the number of tasks. Computed, not
+# measured.*
+
+# %% [markdown]
+# ## The same bits for any number of threads
+#
+# Sums of floating-point numbers depend on their order: $(a + b) + c$ is not $a + (b + c)$. If each
+# thread added what it has finished to a common total, the order would be that in which threads
+# happen to finish, and the last bits of a training run would change from run to run. Then a run
+# could not be repeated, and a bug in it not be found again.
+#
+# The rule of the library: the *shapes* decide how the work is cut, never the number of threads, and
+# results are added in the order of the tasks, not in that of their completion. The weight gradient
+# is such a sum over all pixels.
+
+# %%
+one, tiny = np.float32(1), np.float32(2**-24)
+print((one + tiny) + tiny == one + (tiny + tiny), "- so the order matters")
+
+gy = rng.standard_normal((N, OH, OH, CO), np.float32)
+gradients = []
+for threads in (1, 2, 3):
+    parallel.set_threads(threads)
+    gradients.append(conv2d.conv2d_weight_grad(x, gy, (K, K), S))
+parallel.set_threads(None)
+assert all(np.array_equal(gradient, gradients[0]) for gradient in gradients)
+print("one, two and three threads: the same bits")
+
+# %% [markdown]
+# ## Memory that is used again
+#
+# `np.empty` is quick for large arrays, because it does nothing: the system promises memory and
+# hands it out page by page (4 kilobytes as a rule) when it is first touched. Each first touch
+# interrupts the program. Small arrays are spared this, since Python's allocator keeps their memory;
+# large ones go back to the system as soon as they are no longer needed, and the next training step
+# pays for all pages again.
+#
+# The library keeps such memory on a shelf and lends it again. We can see it: a new array lies where
+# an old one lay.
+
+# %%
+big = parallel.empty((1 << 20,), np.float32)
+address = big.ctypes.data
+del big  # goes to the shelf
+again = parallel.empty((1 << 20,), np.float32)
+assert again.ctypes.data == address
+print("the new array lies where the old one lay")
+
+size = 16 * 2**20
+kept = np.ones(size, np.float32)
+fills = race(
+    {
+        "new": lambda: np.empty(size, np.float32).fill(1),
+        "kept": lambda: kept.fill(1),
+    }
+)
+ratio = fills["new"].min() / fills["kept"].min()
+print(
+    f"measured: to fill 64 MB of new memory takes {ratio:.1f} times as long as memory that is kept"
+)
+
+# %% [markdown]
+# ## Loops along the long axis
+#
+# An operation on arrays is a loop in C along the last axis, inside a slower loop over all other
+# axes. A row of 64 numbers costs as much to start as a row of 8192. Batch norm multiplies each
+# pixel of 64 channels by a vector of 64 numbers: the rows are short. Repeat the vector 128 times,
+# look at the same memory as rows of 8192, and the result is the same, number by number.
+#
+# Other choices are of the same kind: they look alike, and cost differently. Below are five, each
+# with its check. In the third, a gradient is kept where a mask says so. In the fourth, the sum over
+# pixels is made a product with a row of ones. In the last, the windows of an image with one channel
+# are copied, by rows of 3 or by rows of 127.
+
+# %%
+PIXELS, CHANNELS, WIDE = 2048, 64, 8192
+pixels = rng.standard_normal((PIXELS, CHANNELS), np.float32)
+out = np.empty_like(pixels)
+vector = rng.standard_normal(CHANNELS, np.float32)
+repeated, zeros, ones = (
+    np.tile(vector, WIDE // CHANNELS),
+    np.zeros(WIDE, "f4"),
+    np.ones(PIXELS, "f4"),
+)
+wide, wide_out = pixels.reshape(-1, WIDE), out.reshape(-1, WIDE)
+mask = rng.random(pixels.shape) < 0.5
+grey = rng.standard_normal((255, 255), np.float32)
+row, column = grey.strides
+taps = as_strided(grey, (127, 127, 3, 3), (2 * row, 2 * column, row, column), writeable=False)
+short, long = np.empty((127, 127, 3, 3), np.float32), np.empty((3, 3, 127, 127), np.float32)
+
+pairs: dict[str, tuple[Callable[[], Array], Callable[[], Array]]] = {
+    "times a vector:\nrows of 64, of 8192": (
+        lambda: np.multiply(pixels, vector, out=out),
+        lambda: np.multiply(wide, repeated, out=wide_out),
+    ),
+    "ReLU: maximum with\na number, with zeros": (
+        lambda: np.maximum(pixels, 0, out=out),
+        lambda: np.maximum(wide, zeros, out=wide_out),
+    ),
+    "mask: where,\nmultiply": (
+        lambda: np.where(mask, pixels, np.float32(0)),
+        lambda: np.multiply(pixels, mask, out=out),
+    ),
+    "sum over pixels:\nsum(0), ones @": (lambda: pixels.sum(0), lambda: ones @ pixels),
+    "windows: by rows\nof 3, of 127": (
+        lambda: (np.copyto(short, taps), short)[1],
+        lambda: (np.copyto(long, taps.transpose(2, 3, 0, 1)), long.transpose(2, 3, 0, 1))[1],
+    ),
+}
+
+fig, ax = measured(4)
+gains = {}
+with blas.limit(limits=1):
+    for name, (plain, used) in pairs.items():
+        expected = plain().copy().reshape(-1)
+        np.testing.assert_allclose(used().reshape(-1), expected, rtol=1e-4, atol=1e-3)
+        spent = race({"plain": plain, "used": used})
+        gains[name] = spent["plain"].min() / spent["used"]
+draw(ax, gains, "times as fast, the second way over the first", mark=1)
+
+# %% [markdown]
+# *Figure 9.6 (measured). Five things done in a plain way and in the library's. Red: no difference.*
+#
+# None of this follows from the text of the program. It was found by measuring, on one kind of
+# processor and with one version of NumPy: `python -m bench costs` measures it on yours. If a bar
+# here stays below the red line, the library's way is the slower one on your machine.
+
+# %% [markdown]
+# ## Fewer passes
+#
+# A *pass* reads or writes a whole array once. The elementwise work of a network is limited by
+# memory, so its cost is its number of passes, not its number of operations. Count them for batch
+# norm and ReLU behind a convolution, with $y$ the convolution's output (chapter 3):
+#
+# | step | plainly | in the library |
+# |---|---|---|
+# | mean: read $y$ | 1 | 0, while the tile is in cache |
+# | variance: read $y$ | 1 | 0, the same |
+# | normalise: read $y$, write | 2 | 2, for both |
+# | ReLU: read, write | 2 | |
+# | **sum** | **6** | **2** |
+#
+# A tile for elementwise work is a megabyte. Scaling, shifting and cutting off at 0 are three NumPy
+# calls; done tile by tile, the second and third call find the tile in cache, and memory sees one
+# pass. Now both ways behind the first layer of the network, from the photograph with 3 channels to
+# 64, where images are largest and products smallest:
+
+# %%
+photos = rng.standard_normal((4, 255, 255, 3), np.float32)
+w1 = rng.standard_normal((K, K, 3, 64), np.float32)
+gamma, beta = rng.random((2, 64), np.float32) + np.float32(0.5)
+EPS = 1e-5
+
+
+def plainly() -> Array:
+    y = conv2d.conv2d(photos, w1, S)
+    mean, var = y.mean((0, 1, 2)), y.var((0, 1, 2))
+    normalized = (y - mean) / np.sqrt(var + np.float32(EPS)) * gamma + beta
+    return np.maximum(normalized, 0)
+
+
+def passes_kept_together() -> Array:
+    y, mean, var = conv2d.conv2d(photos, w1, S, moments=True)
+    normalized: Array = batchnorm.normalize_relu(y, mean, var, gamma, beta, EPS)
+    return normalized
+
+
+np.testing.assert_allclose(passes_kept_together(), plainly(), rtol=1e-3, atol=1e-4)
+spent = race(
+    {
+        "convolution alone": lambda: conv2d.conv2d(photos, w1, S),
+        "with batch norm\nand ReLU, plainly": plainly,
+        "the same,\nfewer passes": passes_kept_together,
+    }
+)
+alone = spent["convolution alone"].min()
+fig, ax = measured(2.8)
+draw(ax, {name: alone / seconds for name, seconds in spent.items()}, "convolution alone / time", 1)
+
+# %% [markdown]
+# *Figure 9.7 (measured). The speed of the layer with batch norm and ReLU behind it, as a fraction
+# of that of the convolution alone. Plainly, work that hardly counts in FLOP takes much of the
+# time.*
+
+# %% [markdown]
+# ## Where the time goes
+#
+# All this is worth nothing in the wrong place. If a part takes the share $p$ of the time and
+# becomes $g$ times as fast, the whole becomes
+#
+# $$ \frac{1}{1 - p + p / g} $$
+#
+# times as fast (Amdahl's law). With $p = 0.04$ even an infinitely fast part gains 4 %. So look
+# first. `minispiral.profiling.profile` times a training step by layer and kind of work; here one of
+# a small Spiral-Net.
+
+# %%
+network = SpiralNet(depths=(1, 2, 3), width=0.5, rng=np.random.default_rng(0))
+adam = Adam(network.named_parameters(), lr=1e-4)
+patches = rng.standard_normal((4, 127, 127, 3), np.float32)
+crack = rng.random((4, 127, 127, 1)) < 0.01
+
+
+def step() -> None:
+    adam.zero_grad()
+    pseudo_f1(network(Tensor(patches)), crack).backward()
+    adam.step()
+
+
+step()  # warm up
+with profile() as p:
+    for _ in range(5):
+        step()
+kinds = {kind: work.seconds / p.seconds for kind, work in p.kinds().items()}
+others = sum(share for share in kinds.values() if share < 0.02) + kinds.get(REST, 0)
+kinds = {kind: share for kind, share in kinds.items() if share >= 0.02 and kind != REST}
+kinds["all other work"] = others
+
+fig, ax = measured()
+ax.barh(range(len(kinds)), list(kinds.values()), color="C0", alpha=0.6)
+ax.set_yticks(range(len(kinds)), kinds)
+ax.invert_yaxis()
+ax.set_xlabel("share of the time of a training step")
+
+p_largest = max(kinds.values())
+print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times as fast in all")
+
+# %% [markdown]
+# *Figure 9.8 (measured). Five training steps of a small Spiral-Net, by kind of work.*
+#
+# This network is narrow, so its products are small and elementwise work weighs more than in the
+# network of the paper. [How fast can NumPy go?](../speed.md) has the figures for that one: beside
+# PyTorch, with what was tried and did not help, and with what is still in the way.
+
+# %% [markdown]
+# ## Where it lives
+#
+# - `minispiral.kernels.conv2d.conv2d`: tiles, and what is done while they are in cache
+# - `minispiral.kernels.conv2d.conv2d_weight_grad`: partial sums in a fixed order
+# - `minispiral.kernels.parallel.run`: tasks for threads, BLAS held to one
+# - `minispiral.kernels.parallel.even_slices`: parts in even numbers
+# - `minispiral.kernels.parallel.empty`: memory that is used again
+# - `minispiral.kernels.parallel.scratch`: a thread's own buffer
+# - `minispiral.kernels.batchnorm.scale_shift_relu`: three calls, one pass, long rows
+# - `minispiral.profiling.profile`: where the time goes
+#
+# `python -m bench costs`, `python -m bench cpu layers` and `python -m bench cpu step` measure on
+# your machine what this chapter has shown on a small layer.
+
+# %% [markdown]
+# ## Exercises
+#
+# The checks count and compare. None of them looks at a clock, so they judge the same on any
+# machine.
+#
+# ### Exercise 9.1
+#
+# Write `scale_shift_relu(x, scale, shift)`, which replaces `x` by `max(scale * x + shift, 0)` *in
+# place* and returns nothing. `x (m, c)` is float32 and contiguous, `scale` and `shift` are vectors
+# `(c,)`. You may rely on this: `c` divides 4096, and `m * c` is a multiple of 4096, so that `x` can
+# be seen as rows of 4096 numbers. Three rules:
+#
+# - no new array as large as `x` is made;
+# - all operations together handle at most `3 * m * c` numbers, plus a few times 4096 for what has
+#   the size of the vectors;
+# - an operation on more than 4096 numbers runs along rows of at least 4096.
+#
+# ### Exercise 9.2
+#
+# Write `conv2d_in_tiles(x, w, stride, most, multiply)`, a convolution without padding that returns
+# `y (n, oh, ow, co)` in float32, for `x (n, h, v, ci)` and `w (kh, kw, ci, co)`. You are given the
+# function `multiply(rows, weights)`, which returns `rows @ weights`, and make every product by it:
+# `weights` is `w.reshape(kh * kw * ci, co)`, and `rows (pixels, kh * kw * ci)` are the windows of
+# one tile. A tile is made of $r$ whole rows of one output image, the last tile of an image of what
+# is left, with
+#
+# $$ r = \min(o_h,\; \lfloor \text{most} / (o_w k_h k_w c_i) \rfloor), $$
+#
+# so that `multiply` is called $n \lceil o_h / r \rceil$ times and never with more than `most`
+# numbers as rows. You may rely on $r \ge 1$.
+#
+# ### Exercise 9.3
+#
+# Write `run_in_order(work, tasks, threads)`, which calls `work(task)` once for each task of the
+# list `tasks` and returns the results as a list, in the order of the tasks. Up to `threads` tasks
+# run at the same time, each on a thread of its own. A thread that is done with a task takes the
+# next one that nobody has taken: none waits while there is a task left. If `work` raises an
+# exception, `run_in_order` raises it too.

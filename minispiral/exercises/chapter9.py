@@ -1,0 +1,281 @@
+"""Checks of chapter 9, How fast can NumPy go? They count and compare; none looks at a clock."""
+
+import threading
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.exercises import Wrong, exercise
+from minispiral.kernels import reference
+
+Array = NDArray[Any]
+Answer = Callable[..., Any]
+
+_ROW = 4096  # numbers of a row that is long
+_PATIENCE = 5.0  # seconds until threads that wait for each other are given up
+_MOMENT = 0.1  # seconds in which tasks that may run at the same time would meet
+
+
+@exercise("9.1", function="scale_shift_relu")
+def scale_shift_relu(answer: Answer) -> None:
+    """Scale, shift and ReLU in three passes along long rows."""
+    rng = np.random.default_rng()
+    for c in rng.permutation([1, 8, 64, 512]):
+        m = _ROW // int(c) * int(rng.integers(12, 20))
+        x = rng.standard_normal((m, c), np.float32)
+        scale, shift = rng.standard_normal((2, c), np.float32)
+        what = f"x {x.shape}, scale {scale.shape} and shift {shift.shape}"
+        expected = np.maximum(np.float64(1) * scale * x + shift, 0)
+
+        y, peak = _with_peak_memory(answer, x.copy(), scale, shift, what=what)
+        if not np.allclose(y, expected, rtol=1e-4, atol=1e-4):
+            raise Wrong(f"with {what}, {_first_difference('x', y, expected)}")
+        if peak >= x.nbytes:
+            raise Wrong(
+                f"with {what}, {peak} bytes of new memory were in use at once, and x itself has "
+                f"{x.nbytes}: write into x by the argument out="
+            )
+        _check_operations(answer, x, scale, shift, what)
+
+
+def _with_peak_memory(
+    answer: Answer, x: Array, scale: Array, shift: Array, what: str
+) -> tuple[Array, int]:
+    """x after the answer has changed it, and the most bytes of new memory meanwhile."""
+    traced = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        result = answer(x, scale, shift)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not traced:
+            tracemalloc.stop()
+    if result is not None:
+        raise Wrong(f"with {what}, something was returned: change x in place and return nothing")
+    return x, peak
+
+
+def _check_operations(answer: Answer, x: Array, scale: Array, shift: Array, what: str) -> None:
+    recorded = x.copy().view(_Recorded)
+    _Recorded.shapes.clear()
+    answer(recorded, scale, shift)
+    handled = sum(int(np.prod(shape)) for shape in _Recorded.shapes)
+    if handled > 3 * x.size + 8 * _ROW:
+        raise Wrong(
+            f"with {what}, the operations handled {handled / x.size:.1f} times as many numbers as "
+            "x has: at most 3 times are allowed"
+        )
+    for shape in _Recorded.shapes:
+        if np.prod(shape) > _ROW and shape[-1] < _ROW:
+            raise Wrong(
+                f"with {what}, an operation ran along rows of {shape[-1]}, on an array {shape}: "
+                f"see x as rows of {_ROW} and repeat the vectors"
+            )
+
+
+class _Recorded(np.ndarray[Any, Any]):
+    """An array that remembers the shapes of all operations it takes part in."""
+
+    shapes: list[tuple[int, ...]] = []  # noqa: RUF012 - one list for all views of an array
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any
+    ) -> Any:
+        if out is not None:
+            options["out"] = tuple(_plain(array) for array in out)
+        result = getattr(ufunc, method)(*map(_plain, inputs), **options)
+        self.shapes.append(np.broadcast_shapes(*(np.shape(array) for array in inputs)))
+        if out is not None:
+            return out[0]
+        return result.view(_Recorded) if isinstance(result, np.ndarray) else result
+
+
+def _plain(array: Any) -> Any:
+    return array.view(np.ndarray) if isinstance(array, _Recorded) else array
+
+
+@exercise("9.2", function="conv2d_in_tiles")
+def conv2d_in_tiles(answer: Answer) -> None:
+    """A convolution in tiles of a given size."""
+    rng = np.random.default_rng()
+    for stride in (2, 1, 3):
+        n, ci, co = (int(size) for size in rng.integers(1, 5, 3))
+        kh, kw = (int(size) for size in rng.integers(1, 4, 2))
+        oh, ow = (int(size) for size in rng.integers(5, 10, 2))
+        h, v = stride * (oh - 1) + kh, stride * (ow - 1) + kw
+        x = rng.standard_normal((n, h, v, ci), np.float32)
+        w = rng.standard_normal((kh, kw, ci, co), np.float32)
+        a_row = ow * kh * kw * ci
+        for rows in (1, int(rng.integers(2, oh)), oh + 2):
+            most = rows * a_row + int(rng.integers(0, a_row))
+            what = f"x {x.shape}, w {w.shape}, stride {stride} and most {most}"
+            _check_tiles(answer, x, w, stride, most, n * -(-oh // min(rows, oh)), what)
+
+
+def _check_tiles(
+    answer: Answer, x: Array, w: Array, stride: int, most: int, calls: int, what: str
+) -> None:
+    weights = w.reshape(-1, w.shape[-1])
+    sizes: list[int] = []
+
+    def multiply(rows: Array, given: Array) -> Array:
+        if np.shape(given) != weights.shape or not np.array_equal(given, weights):
+            raise Wrong(
+                f"with {what}, multiply was given weights {np.shape(given)} that are not "
+                f"w.reshape{weights.shape}"
+            )
+        if np.ndim(rows) != 2 or np.shape(rows)[1] != len(weights):
+            raise Wrong(
+                f"with {what}, multiply was given rows {np.shape(rows)} in place of "
+                f"(pixels, {len(weights)})"
+            )
+        sizes.append(int(np.size(rows)))
+        product: Array = np.asarray(rows) @ weights
+        return product
+
+    y = np.asarray(answer(x.copy(), w.copy(), stride, most, multiply))
+    expected = reference.conv2d(x, w, stride)
+    assert isinstance(expected, np.ndarray)
+    if y.shape != expected.shape or y.dtype != np.float32:
+        raise Wrong(
+            f"with {what}, the result is {y.dtype} {y.shape}, where float32 {expected.shape} was "
+            "expected"
+        )
+    if not np.allclose(y, expected, rtol=1e-4, atol=1e-4):
+        raise Wrong(f"with {what}, {_first_difference('y', y, expected)}")
+    if max(sizes, default=0) > most:
+        raise Wrong(f"with {what}, multiply was given {max(sizes)} numbers as rows at once")
+    if len(sizes) != calls:
+        raise Wrong(f"with {what}, multiply was called {len(sizes)} times in place of {calls}")
+
+
+@exercise("9.3", function="run_in_order")
+def run_in_order(answer: Answer) -> None:
+    """Tasks for several threads, results in order."""
+    for tasks, threads in (([], 2), ([3], 4), (list("abcdefg"), 1), (list(range(50)), 3)):
+        what = f"{len(tasks)} tasks and {threads} threads"
+        seen: list[Any] = []
+
+        def work(task: Any, seen: list[Any] = seen) -> tuple[str, Any]:
+            seen.append(task)
+            return "done", task
+
+        result = _returned(answer, work, tasks, threads, what)
+        if not isinstance(result, list) or result != [("done", task) for task in tasks]:
+            raise Wrong(f"with {what}, the result is not the list of work(task) for all tasks")
+        if sorted(map(repr, seen)) != sorted(map(repr, tasks)):
+            raise Wrong(f"with {what}, work was not called exactly once for each task")
+    for threads in (1, 2, 3):
+        _check_most(answer, threads)
+    for threads in (2, 3):
+        _check_together(answer, threads)
+        _check_order(answer, threads)
+        _check_next(answer, threads)
+    _check_raises(answer)
+
+
+def _check_most(answer: Answer, threads: int) -> None:
+    what = f"{threads + 1} tasks and {threads} threads"
+    barrier = threading.Barrier(threads + 1)
+
+    def work(task: int) -> bool:
+        try:
+            barrier.wait(_MOMENT)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    if any(_returned(answer, work, list(range(threads + 1)), threads, what)):
+        raise Wrong(f"with {what}, all tasks ran at the same time")
+
+
+def _check_together(answer: Answer, threads: int) -> None:
+    what = f"{threads} tasks, each of which waits until all have begun, and {threads} threads"
+    barrier = threading.Barrier(threads)
+
+    def work(task: int) -> None:
+        barrier.wait(_PATIENCE)
+
+    try:
+        _returned(answer, work, list(range(threads)), threads, what)
+    except threading.BrokenBarrierError:
+        raise Wrong(f"with {what}, they never ran at the same time") from None
+
+
+def _check_order(answer: Answer, threads: int) -> None:
+    """The first task is the last to be done."""
+    what = f"{threads} tasks, of which the first is done last, and {threads} threads"
+    done = [threading.Event() for _ in range(threads + 1)]
+    done[-1].set()
+
+    def work(task: int) -> int:
+        done[task + 1].wait(_PATIENCE)
+        done[task].set()
+        return 10 * task
+
+    result = _returned(answer, work, list(range(threads)), threads, what)
+    expected = [10 * task for task in range(threads)]
+    if result != expected:
+        raise Wrong(f"with {what}, the results are {result} in place of {expected}")
+
+
+def _check_next(answer: Answer, threads: int) -> None:
+    """The first task waits until all others are done, which the other threads must see to."""
+    count = 4 * threads
+    what = f"{count} tasks, of which the first takes as long as all others, and {threads} threads"
+    others = threading.Semaphore(0)
+
+    def work(task: int) -> bool:
+        if task > 0:
+            others.release()
+            return True
+        return all(others.acquire(timeout=_PATIENCE) for _ in range(count - 1))
+
+    if _returned(answer, work, list(range(count)), threads, what)[0] is not True:
+        raise Wrong(f"with {what}, tasks that nobody had taken waited for the first one to end")
+
+
+def _check_raises(answer: Answer) -> None:
+    what = "9 tasks, of which the fifth raises a ZeroDivisionError, and 2 threads"
+
+    def work(task: int) -> float:
+        return 1 / (task - 4)
+
+    try:
+        _returned(answer, work, list(range(9)), 2, what)
+    except ZeroDivisionError:
+        return
+    raise Wrong(f"with {what}, run_in_order did not raise it")
+
+
+def _returned(answer: Answer, work: Answer, tasks: list[Any], threads: int, what: str) -> Any:
+    """What the answer returns or raises; `Wrong` where it never does."""
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(answer(work, list(tasks), threads))
+        except BaseException as error:
+            errors.append(error)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(4 * _PATIENCE)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise Wrong(f"with {what}, run_in_order did not return")
+    return results[0]
+
+
+def _first_difference(name: str, values: Array, expected: Array) -> str:
+    wrong = ~np.isclose(values, expected, rtol=1e-4, atol=1e-4)
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    place = ", ".join(map(str, at))
+    return f"{name}[{place}] is {values[at]:.5g} in place of {expected[at]:.5g}"
