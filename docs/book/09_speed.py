@@ -353,7 +353,7 @@ for name, way in five.items():
     assert error < 1e-5
 
 # %%
-ways: Ways = {name: lambda way=way: way(x, w) for name, way in five.items()}  # type: ignore[misc]
+ways: Ways = {name: lambda way=way: way(x, w) for name, way in five.items()}
 ways["minispiral"] = lambda: conv2d.conv2d(x, w, S)
 climb = race(ways, warm_up=0.15)  # BLAS threads must have gone to sleep
 peak = max(peak, sgemm_peak(parallel.threads()))
@@ -450,8 +450,8 @@ with blas.limit(limits=1):
     for name, portion in portions():
         spent = race(
             {
-                "one": lambda portion=portion: [portion(i) for i in (0, 1)],  # type: ignore[misc]
-                "two": lambda portion=portion: parallel.run(portion, (0, 1)),  # type: ignore[misc]
+                "one": lambda portion=portion: [portion(i) for i in (0, 1)],
+                "two": lambda portion=portion: parallel.run(portion, (0, 1)),
             },
         )
         speedups[name] = spent["one"].min() / spent["two"]

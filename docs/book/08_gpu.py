@@ -1,0 +1,877 @@
+# %% [markdown]
+# # 8. The same kernels on a GPU
+#
+# After this chapter you can
+#
+# - read a CUDA kernel and say what each of its threads does;
+# - say how much memory the threads of a kernel read, before it runs;
+# - place barriers, and see what happens where one is missing;
+# - explain tiles, tensor cores, TF32 in three products, split sums and graphs, and say why the
+#   kernels of this library use no atomics.
+#
+# It takes about two hours. You need chapter 2 (convolution as a product) and a little of chapter 3
+# (mean and variance). You need no GPU. The kernels of this library lie in `kernels/*.cu`, in CUDA
+# C, and so far no GPU has run them. They have been compiled for GPUs, and they run in the tests on
+# a *stand-in*: a program that plays the GPU on the CPU, one thread after the other. This chapter
+# uses the same stand-in. It shows what the kernels compute and how. It cannot show how fast they
+# are, and this chapter says nothing about that.
+
+# %% [markdown]
+# ## The idea
+#
+# A processor has a few fast cores. A GPU has thousands of slow ones, and the program must be cut
+# into ten thousands of *threads* to fill them. Nobody writes so many programs. You write one, the
+# *kernel*, for one thread, and the thread is told its number. From the number it works out which
+# part of the work is its own. There is no loop over pixels any more: each thread *is* a pixel.
+#
+# Three things make this harder than it sounds, and they fill the chapter:
+#
+# 1. **Memory.** Thousands of cores wait for the same memory. How the threads share out what they
+#    read decides most of the speed.
+# 2. **Cooperation.** Threads that work on one result must wait for each other, in the right places.
+# 3. **Order.** Threads run in any order. Sums of floating-point numbers depend on the order. We
+#    want the same bits each time.
+#
+# The next cell looks for the stand-in: a C++ compiler, and the folder `tests` of a checkout of this
+# repository. Where either is missing, the cells that need it say so, and all others still work.
+
+# %%
+import itertools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.kernels import batchnorm, conv2d, launch, losses, reference
+from minispiral.kernels.cuda import adam as cuda_adam
+from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
+from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import losses as cuda_losses
+
+plt.rcParams["font.size"] = 10
+Array = NDArray[Any]
+rng = np.random.default_rng(8)
+
+CHECKOUT = launch.FOLDER.parent
+sys.path.insert(0, str(CHECKOUT / "tests"))
+try:
+    import cuda_on_cpu
+    from cuda_on_cpu import CpuDevice
+except ImportError as error:
+    MISSING = f"the folder tests of a checkout, with its packages ({error})"
+else:
+    MISSING = "" if cuda_on_cpu.compiler() and os.name == "posix" else "a C++ compiler"
+if MISSING:
+    print(f"No kernel will run in this chapter: it needs {MISSING}.")
+else:
+    print("Kernels run on the CPU.")
+
+# %% [markdown]
+# ## A grid of threads
+#
+# Threads come in *blocks*, at most 1024 threads each, and the blocks of one launch make the *grid*.
+# A thread knows four numbers: `threadIdx.x`, its place in the block; `blockIdx.x`, the place of its
+# block in the grid; and `blockDim.x` and `gridDim.x`, how many of each there are. Its number among
+# all threads is
+#
+# $$ i = \text{blockIdx.x} \cdot \text{blockDim.x} + \text{threadIdx.x}. $$
+#
+# All blocks have the same number of threads. So $n$ numbers in blocks of $t$ threads need
+# $\lceil n / t \rceil$ blocks, and the last block may have threads without work. They must be told
+# to do nothing, or they write beyond the end of the array. In Python, with loops where the GPU has
+# threads:
+
+
+# %%
+def sigmoid_thread(block: int, thread: int, threads: int, x: Array, y: Array) -> None:
+    i = block * threads + thread
+    if i < len(x):
+        y[i] = 1 / (1 + np.exp(-x[i]))
+
+
+x = rng.standard_normal(700)
+y = np.full_like(x, np.nan)
+threads = 256
+blocks = -(-len(x) // threads)  # rounded up
+for block in range(blocks):
+    for thread in range(threads):
+        sigmoid_thread(block, thread, threads, x, y)
+assert np.allclose(y, losses.sigmoid(x))
+print(f"{blocks} blocks, {blocks * threads - len(x)} threads without work")
+
+# %% [markdown]
+# Here is the library's kernel, as it stands in `kernels/losses.cu`. `template <class T>` makes one
+# kernel for float and one for double. `__global__` says that it is a kernel, and
+# `__launch_bounds__(256)` that its blocks have up to 256 threads. `const T *x` is an array to read.
+
+
+# %%
+def show(file: str, name: str) -> None:
+    """Print a function of a file in ``kernels``."""
+    text = (launch.FOLDER / file).read_text(encoding="utf-8")
+    start = re.search(rf"^(template .*\n)?.*\n?.*\b{name}\((.|\n)*?^}}$", text, re.MULTILINE)
+    assert start is not None
+    print(start[0])
+
+
+show("losses.cu", "sigmoid_of")
+
+# %% [markdown]
+# Around each kernel stands a Python function in `minispiral.kernels.cuda`, which works out the grid
+# and launches it: `minispiral.kernels.cuda.losses.sigmoid`. On a machine with a GPU its arrays are
+# CuPy's. Here they belong to the stand-in, `CpuDevice`, and the function is the same.
+
+
+# %%
+def on_device(function: Callable[..., Any], *arguments: Any, **device: Any) -> Any:
+    """The result of a function of `minispiral.kernels.cuda`, run by the stand-in."""
+    return cuda_on_cpu.call(CpuDevice(**device), function, *arguments)
+
+
+if not MISSING:
+    found = on_device(cuda_losses.sigmoid, x)
+    print(f"largest difference to NumPy: {np.abs(found - losses.sigmoid(x)).max():.1e}")
+    assert np.allclose(found, losses.sigmoid(x), rtol=1e-12)
+
+# %% [markdown]
+# ## Reading side by side
+#
+# A GPU runs threads in groups of 32, the *warps*. The threads of a warp do the same instruction at
+# the same time. If it is a read, all 32 addresses go to the memory together. Memory is delivered in
+# *sectors* of 32 bytes, whether one byte of a sector is wanted or all.
+#
+# So it matters which thread reads what. Take an image `(pixels, 64 channels)` of float32, 4 bytes
+# each, with the channels side by side in memory. A warp can read 32 channels of one pixel, or one
+# channel of 32 pixels. Both are 128 bytes of numbers.
+
+
+# %%
+def sectors(addresses: Array) -> int:
+    """How many sectors of 32 bytes a warp asks for."""
+    return len(np.unique(addresses // 32))
+
+
+lane = np.arange(32)  # the place of a thread in its warp
+channels_of_a_pixel = 4 * lane
+a_channel_of_pixels = 4 * 64 * lane
+print(f"32 channels of one pixel: {sectors(channels_of_a_pixel):2d} sectors")
+print(f"one channel of 32 pixels: {sectors(a_channel_of_pixels):2d} sectors")
+
+steps = np.arange(1, 17)
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+delivered = [sectors(4 * step * lane) * 32 for step in steps]
+ax.plot(steps, delivered, "o-", label="delivered")
+ax.axhline(128, color="C3", ls="--", label="wanted")
+ax.set(xlabel="distance between neighbouring threads' numbers (numbers)", ylabel="bytes for a warp")
+ax.set_ylim(0, 1100)
+ax.legend()
+
+# %% [markdown]
+# *Figure 8.1. What memory delivers to a warp whose threads each read one float32, against the
+# distance of what neighbouring threads read. From 8 numbers on, each thread has a sector to itself,
+# and seven eighths of what is delivered are thrown away.*
+#
+# Reads that fall side by side are called *coalesced*. This is why images are stored with channels
+# last, and why neighbouring threads take neighbouring channels in every kernel of the library. Look
+# at the plain convolution: `at` numbers the results, and `k`, the channel of the result, changes
+# fastest. In the innermost loop, the 32 threads of a warp all read the same `pixel[c]` (one sector)
+# and 32 neighbouring weights (four sectors).
+
+# %%
+show("conv2d.cu", "conv2d")
+
+# %% [markdown]
+# It is the formula of chapter 2, word for word, without its outer loops: one thread makes one
+# number. Here it runs, against the plain loops of `minispiral.kernels.reference`.
+
+# %%
+photo = rng.standard_normal((2, 9, 7, 5))
+w = rng.standard_normal((3, 3, 5, 6))
+if not MISSING:
+    found = on_device(cuda_conv2d.conv2d, photo, w, 2, 1)
+    difference = np.abs(found - reference.conv2d(photo, w, 2, 1)).max()
+    print(f"largest difference to the plain loops: {difference:.1e}")
+    assert difference < 1e-12
+
+# %% [markdown]
+# ## Shared memory and barriers
+#
+# The threads of a block can work together. They have a small memory of their own, the *shared
+# memory*, which is as near as a cache: some ten thousands of bytes that the program fills itself.
+# What one thread has written there, another can read. But when? Threads run at different speeds. So
+# there is a *barrier*: `__syncthreads()`. A thread that comes to it waits until all threads of its
+# block have come.
+#
+# We can play this in Python. A thread is a generator: a function that can stop in the middle and go
+# on later. `yield` is the barrier. To play a block, run each thread up to its next barrier, one
+# after the other, and then again. Two details make mistakes visible: shared memory holds NaN (not a
+# number) until something is written, and we can run the threads last one first.
+
+# %%
+Threads = Callable[..., Iterator[None]]
+
+
+def run_block(kernel: Threads, threads: int, *arguments: Any, reverse: bool = False) -> None:
+    """Run a block: each thread up to its next barrier, in order or the last one first."""
+    numbers = reversed(range(threads)) if reverse else range(threads)
+    running = [kernel(thread, *arguments) for thread in numbers]
+    while running:
+        waiting = [thread for thread in running if next(thread, "done") is None]
+        if waiting and len(waiting) < len(running):
+            raise RuntimeError(f"{len(waiting)} of {len(running)} threads wait at a barrier")
+        running = waiting
+
+
+def turn(thread: int, x: Array, shared: Array, y: Array, barrier: bool) -> Iterator[None]:
+    """Turns an array around: each thread writes one number and reads another one's."""
+    shared[thread] = x[thread]
+    if barrier:
+        yield
+    y[thread] = shared[len(x) - 1 - thread]
+
+
+x = np.arange(8.0)
+for barrier in (True, False):
+    y = np.empty(8)
+    run_block(turn, 8, x, np.full(8, np.nan), y, barrier)
+    print(f"with barrier {barrier!s:5}: {y}")
+
+# %% [markdown]
+# Without the barrier half of the threads read what nobody has written yet. On a GPU the outcome
+# would be chance: mostly right, sometimes not, and never wrong while you look. The stand-in makes
+# the worst case certain. It does with real kernels what `run_block` does with generators: each CUDA
+# thread is a *fiber*, a function that can stop in the middle. `tests/cuda_on_cpu/examples.cu` has
+# the same two kernels:
+
+# %%
+if not MISSING:
+    device = CpuDevice()
+    examples = CHECKOUT / "tests" / "cuda_on_cpu" / "examples.cu"
+    kernels = ["turn<true>", "turn<false>"]
+    x8 = device.array(np.arange(8, dtype=np.float32))
+    for i, name in enumerate(kernels):
+        y8 = device.empty((8,), np.float32)
+        shared_bytes = 8 * 4
+        device.run(examples, kernels, i, (1,), (8,), shared_bytes, [x8, y8])
+        print(f"{name:12s}", np.array(y8))
+
+# %% [markdown]
+# ### A sum by all threads of a block
+#
+# How do 8 threads add up an array? Each first adds every eighth number, starting from its own. (Why
+# not a stretch of neighbours each? Because of the sectors: side by side, threads must read side by
+# side.) Then 4 threads add the sums of the other 4, then 2, then 1. Between two steps there is a
+# barrier, for a thread reads what another has written in the step before.
+
+
+# %%
+def block_sum(thread: int, x: Array, parts: Array, total: Array) -> Iterator[None]:
+    own = x.dtype.type(0)
+    for value in x[thread :: len(parts)]:
+        own += value
+    parts[thread] = own
+    yield
+    half = len(parts) // 2
+    while half > 0:
+        if thread < half:
+            parts[thread] += parts[thread + half]
+        yield
+        half //= 2
+    if thread == 0:
+        total[0] = parts[0]
+
+
+x = rng.standard_normal(1000).astype(np.float32)
+totals = []
+for reverse in (False, True):
+    total = np.full(1, np.nan, np.float32)
+    run_block(block_sum, 8, x, np.full(8, np.nan, np.float32), total, reverse=reverse)
+    totals.append(total[0])
+print("in order and in reverse:", *totals)
+assert totals[0] == totals[1], "the same bits"
+assert np.isclose(totals[0], x.sum(dtype=np.float64), atol=1e-4)
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+places = np.arange(8)
+for step, half in enumerate((4, 2, 1)):
+    for thread in range(half):
+        for source in (thread, thread + half):
+            ax.annotate(
+                "",
+                (thread, step + 0.88),
+                (source, step + 0.12),
+                arrowprops={"arrowstyle": "->", "color": "C0" if source == thread else "C1"},
+            )
+    ax.axhline(step + 0.5, color="C3", lw=1, ls=":")
+for step, count in enumerate((8, 4, 2, 1)):
+    ax.plot(places[:count], np.full(count, step), "o", ms=15, color="white", mec="black")
+    for thread in range(count):
+        ax.text(thread, step, str(thread), ha="center", va="center")
+ax.set_xticks(places, [f"parts[{i}]" for i in places], rotation=30)
+ax.set_yticks(range(4), ["each its own", "8 to 4", "4 to 2", "2 to 1"])
+ax.set(xlim=(-0.5, 7.5), ylim=(3.4, -0.4), xlabel="shared memory")
+
+# %% [markdown]
+# *Figure 8.2. Eight threads add up eight numbers. A circle is a thread that writes, an orange arrow
+# is a number that another thread has written, a dotted red line is a barrier.*
+#
+# Who adds what depends on the numbers of the threads alone. That is why both orders gave the same
+# bits. In the library this is `merge_rows`, and it does more: it merges not only sums but anything
+# that has a function `merge`, such as the means and variances of chapter 3. All kernels that sum
+# over pixels use it.
+
+# %%
+show("rows.cuh", "merge_rows")
+
+# %% [markdown]
+# Now take a barrier away from the real source. `cuda_on_cpu.mutant` makes a copy of the kernels
+# with a piece of text replaced. The mean and variance of an image then come out like this:
+
+# %%
+if not MISSING:
+    import tempfile
+    from pathlib import Path
+
+    image = rng.standard_normal((2, 17, 19, 3)).astype(np.float32)
+    used = ("block_moments<float>", "merge_moments<float>")
+    print("NumPy                ", batchnorm.moments(image)[0])
+    print("kernel               ", on_device(cuda_batchnorm.moments, image, only=used)[0])
+    with tempfile.TemporaryDirectory() as folder:
+        before = "parts[at + half * blockDim.x]);\n    __syncthreads();"
+        after = "parts[at + half * blockDim.x]);"
+        broken = cuda_on_cpu.mutant(
+            launch.FOLDER, "rows.cuh", before, after, Path(folder) / "kernels"
+        )
+        for reverse in (False, True):
+            mean, _ = on_device(
+                cuda_batchnorm.moments, image, kernels=broken, only=used, reverse=reverse
+            )
+            print("without, in reverse  " if reverse else "without, in order    ", mean)
+
+# %% [markdown]
+# In one of the orders the result can even be right: this is what makes such a mistake hard to find
+# on a GPU, and why the tests run every kernel in both orders and demand the same bits. They also
+# make this very change, and some twenty others, and demand that each is noticed.
+#
+# A barrier must be reached by *all* threads of the block. One that stands inside `if (thread <
+# half)` lets half of the threads wait for the others for ever. Our `run_block` raises an error for
+# it, and so does the stand-in.
+
+# %% [markdown]
+# ## Sums over all blocks, without atomics
+#
+# Blocks have no barrier between them: a GPU may run the last block when the first is long done. So
+# how do blocks add up one sum? There is a quick way: an *atomic* addition adds a number to a place
+# in memory in one indivisible step, and every block adds its part whenever it is done. The sum is
+# then taken in the order in which blocks happen to end. Let us see what that does. Here are 256
+# parts of a sum in float32, added in 2000 random orders.
+
+# %%
+parts = rng.standard_normal(256).astype(np.float32)
+
+
+def sum_in_order(values: Array) -> np.float32:
+    total = np.float32(0)
+    for value in values:
+        total += value
+    return total
+
+
+by_chance = np.array([sum_in_order(rng.permutation(parts)) for _ in range(2000)])
+in_double = np.float32(sum(parts.astype(np.float64)))
+unit = np.spacing(in_double)  # from this float32 number to the next
+
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+off = np.round((by_chance.astype(np.float64) - in_double) / unit)
+ax.hist(off, bins=np.arange(off.min(), off.max() + 2) - 0.5, label="added in random orders")
+ax.axvline(0, color="C3", label="second pass in float64, fixed order")
+ax.set(xlabel="distance from the right float32 number (units in its last place)", ylabel="sums")
+ax.legend()
+print(f"{len(set(by_chance))} different results of one sum")
+
+# %% [markdown]
+# *Figure 8.3. One sum of 256 numbers, taken in 2000 orders. With atomic additions the order would
+# be chance; with a second pass it is fixed.*
+#
+# The differences are tiny, and after a hundred training steps they are everywhere: a run with the
+# same seed gives another network. The library's rule is that the same seed gives the same bits. So
+# it sums in *two passes*. In the first, each block writes its part to a place of its own. In the
+# second, another kernel adds the parts in the order of their numbers, in float64. It is a small
+# amount of work, and the order is fixed by the shapes.
+
+# %%
+show("losses.cu", "block_sums")
+print()
+show("losses.cu", "merge_sums")
+
+# %% [markdown]
+# These two make the three sums of the F1 score, Eq. 6 of the paper: the number of crack pixels, the
+# sum of $\sigma$ on crack, and the sum of $\sigma$ over all pixels. The stand-in tells which
+# kernels have run.
+
+# %%
+logits = rng.standard_normal((2, 63, 63, 1)).astype(np.float32)
+mask = rng.random(logits.shape) < 0.02
+if not MISSING:
+    orders = []
+    for reverse in (False, True):
+        device = CpuDevice(reverse)
+        orders.append(np.array(cuda_on_cpu.call(device, cuda_losses.f1_sums, logits, mask)))
+    print("kernels", device.launched)
+    print("sums   ", orders[0])
+    print("NumPy  ", np.array(losses.f1_sums(logits, mask)))
+    assert orders[0].tobytes() == orders[1].tobytes(), "the same bits in both orders"
+
+# %% [markdown]
+# ## Tiles
+#
+# Convolution is a product of two matrices (chapter 2): $C = AB$ with $A$ of $m \times k$ numbers
+# and $B$ of $k \times n$. If a thread makes one number of $C$, it reads a row of $A$ and a column
+# of $B$, $2k$ numbers for $k$ multiplications. All threads together read $2mnk$ numbers, and each
+# number of $A$ is read $n$ times.
+#
+# A block can do better. It makes a *tile* of $C$, of $t_m \times t_n$ numbers. It goes along $k$ in
+# steps. In each step its threads copy a tile of $A$ and a tile of $B$ to shared memory, wait at a
+# barrier, and multiply the tiles from there. A number of $A$ is then read once for each *tile*
+# to the right, $n / t_n$ times, and a number of $B$ $m / t_m$ times. The numbers read are
+#
+# $$ mnk \left(\frac{1}{t_m} + \frac{1}{t_n}\right). $$
+#
+# Let us count, in a product by tiles in which a counter watches what is read.
+
+# %%
+TERMS = 16  # of the sums that one step takes, as in the library
+
+
+def product_in_tiles(a: Array, b: Array, tile_m: int, tile_n: int) -> tuple[Array, int]:
+    """The product, and how many numbers of a and b were read."""
+    (m, k), n = a.shape, b.shape[1]
+    c, read = np.zeros((m, n)), 0
+    for i, j in itertools.product(range(0, m, tile_m), range(0, n, tile_n)):  # a block each
+        for step in range(0, k, TERMS):
+            a_tile = a[i : i + tile_m, step : step + TERMS].copy()  # to shared memory
+            b_tile = b[step : step + TERMS, j : j + tile_n].copy()
+            read += a_tile.size + b_tile.size
+            c[i : i + tile_m, j : j + tile_n] += a_tile @ b_tile
+    return c, read
+
+
+m, n, k = 256, 128, 64
+a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+for tile_m, tile_n in ((16, 16), (64, 64), (128, 64), (128, 128)):
+    c, read = product_in_tiles(a, b, tile_m, tile_n)
+    assert np.allclose(c, a @ b)
+    assert read == m * n * k * (1 / tile_m + 1 / tile_n)
+    print(f"tiles of {tile_m:3d} x {tile_n:3d}: {read / (m * n * k):.4f} numbers for a product")
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+sides = 2.0 ** np.arange(9)
+ax.plot(sides, 2 / sides, "o-", label="square tiles")
+for name, (tile_m, tile_n) in launch.TILINGS.items():
+    if name != "Precise":  # as large as Medium
+        side = (tile_m * tile_n) ** 0.5
+        reads = 1 / tile_m + 1 / tile_n
+        ax.plot(side, reads, "s", ms=9, label=f"{name}: {tile_m} x {tile_n}")
+ax.set_xscale("log", base=2)
+ax.set_yscale("log", base=2)
+ax.set(xlabel="side of a tile (numbers)", ylabel="numbers read for a product")
+ax.legend()
+
+# %% [markdown]
+# *Figure 8.4. How often memory is read, against the size of a tile. A tile of one number is the
+# kernel in which each thread makes one number. Squares: the tiles of the library's kernels, Medium
+# and Large.*
+#
+# Why not larger still? The block keeps its tile of $C$ in *registers*, the few numbers that a
+# thread holds in the core itself, and there are at most 255 for each thread.
+#
+# **Banks.** Shared memory is made of 32 *banks*, and the number at place $i$ lies in bank $i \bmod
+# 32$. If two threads of a warp want different numbers of the same bank, one waits. Below, a warp
+# reads its part of a tile with 16 numbers in a row: thread $l$ wants the number in row $g = \lfloor
+# l / 4 \rfloor$ and column $q = l \bmod 4$. How many threads meet in the busiest bank?
+
+
+# %%
+def busiest_bank(pitch: int) -> int:
+    """Threads that meet in one bank, where rows lie ``pitch`` numbers apart."""
+    g, q = lane // 4, lane % 4
+    return int(np.bincount((g * pitch + q) % 32).max())
+
+
+for pitch in (16, 17, 18, 20):
+    print(f"rows {pitch} numbers apart: {busiest_bank(pitch)} threads in one bank")
+assert busiest_bank(20) == 1
+
+# %% [markdown]
+# Four unused numbers behind each row of 16, and all 32 threads read at once. This is the `k + 4` in
+# `kernels/matrix_product.cuh`. The copies move four numbers at a time, so a row must begin at a
+# multiple of four: 20 is the least distance that serves.
+#
+# **Copies in the background.** While a block multiplies the tiles of one step, the copies for the
+# next three steps are already under way (`cp.async`). A thread asks for a copy and goes on. Before
+# it uses the tiles it says: wait until all my copies but those of the last two steps have arrived.
+# Then comes the barrier. If the count is wrong by one, the product reads a tile that is not there
+# yet. The stand-in makes a copy when it is waited for, and no sooner, so it would read NaN.
+
+# %%
+show("matrix_product.cuh", "multiply")
+
+# %% [markdown]
+# The convolution never writes the matrix of windows out, as NumPy has to: the copies *are* the
+# gathering. Each thread works out where in the image its part of the tile of $A$ lies, and asks for
+# a copy from there, or for zeros where the window hangs over the border.
+
+# %% [markdown]
+# ## Tensor cores
+#
+# A tensor core multiplies small matrices as a whole. One instruction of a warp, `mma_tf32`, does $D
+# \mathrel{+}= AB$ with $A$ of $16 \times 8$, $B$ of $8 \times 8$ and $D$ of $16 \times 8$ numbers.
+# The matrices are spread over the 32 threads: each holds four numbers of $A$, two of $B$ and four
+# of $D$, in its registers. With $g = \lfloor l / 4 \rfloor$ and $q = l \bmod 4$ for thread $l$:
+#
+# $$ a_0 = A_{g,q} \quad a_1 = A_{g+8,q} \quad a_2 = A_{g,q+4} \quad a_3 = A_{g+8,q+4} $$
+#
+# $$ b_0 = B_{q,g} \quad b_1 = B_{q+4,g} $$
+#
+# $$ d_0 = D_{g,2q} \quad d_1 = D_{g,2q+1} \quad d_2 = D_{g+8,2q} \quad d_3 = D_{g+8,2q+1} $$
+
+# %%
+g, q = lane // 4, lane % 4
+OWNERS = {  # for each register of the 32 threads, the row and the column it holds
+    "A": {"a0": (g, q), "a1": (g + 8, q), "a2": (g, q + 4), "a3": (g + 8, q + 4)},
+    "B": {"b0": (q, g), "b1": (q + 4, g)},
+    "D": {"d0": (g, 2 * q), "d1": (g, 2 * q + 1), "d2": (g + 8, 2 * q), "d3": (g + 8, 2 * q + 1)},
+}
+SHAPES = {"A": (16, 8), "B": (8, 8), "D": (16, 8)}
+
+fig, axes = plt.subplots(1, 3, figsize=(7, 4.2), layout="constrained")
+for ax, (name, registers) in zip(axes, OWNERS.items(), strict=True):
+    owner = np.full(SHAPES[name], -1)
+    for row, column in registers.values():
+        assert (owner[row, column] == -1).all(), "no number has two owners"
+        owner[row, column] = lane
+    ax.imshow(owner, cmap="Blues", vmin=0, vmax=60)
+    for register, (row, column) in registers.items():
+        place = column[5], row[5]
+        ax.text(*place, register[1], ha="center", va="center", color="C3", weight="bold")
+    ax.set(title=f"{name} {SHAPES[name]}", xlabel="column", ylabel="row")
+
+# %% [markdown]
+# *Figure 8.5. Which thread holds which number: the darker, the higher the number of the thread.
+# Red: the places of thread 5, with the index of the register.*
+#
+# If two registers are exchanged in a kernel, the product is of other matrices. Nothing crashes. The
+# stand-in computes by the same table of owners, so a wrong register shows as a wrong result.
+#
+# ### TF32
+#
+# A float32 number has 23 bits of fraction. Tensor cores do not multiply such numbers. They take
+# *TF32*: the same range, but 10 bits of fraction, so a relative error of up to $2^{-11}$, about
+# 0.0005, for each factor. Sums are kept in float32. In NumPy, rounding to TF32 means to add half of
+# the last bit that stays, and to cut off the 13 bits that do not:
+
+
+# %%
+def to_tf32(x: Array) -> Array:
+    """The nearest numbers with 10 bits of fraction, ties away from zero."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded: Array = ((bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+    return rounded
+
+
+x = rng.standard_normal(1000).astype(np.float32)
+error = np.abs(to_tf32(x) - x) / np.abs(x)
+print(f"largest relative error {error.max():.6f}, bound {2.0**-11:.6f}")
+assert error.max() <= 2.0**-11
+
+if not MISSING:
+    device = CpuDevice()
+    y = device.empty(x.shape, np.float32)
+    device.run(examples, ["round_to_tf32"], 0, (1,), (1000,), 0, [device.array(x), y])
+    assert np.array_equal(y, to_tf32(x)), "the same as the kernels' own"
+
+# %% [markdown]
+# ### Three products for one
+#
+# Float32 on tensor cores is possible all the same. Split each factor into two TF32 numbers: what
+# rounding leaves, and the rest, rounded again.
+#
+# $$ a = a_1 + a_2 + \varepsilon, \qquad a_1 = \mathrm{tf32}(a), \quad a_2 = \mathrm{tf32}(a - a_1),
+#    \qquad |\varepsilon| \le 2^{-22} |a| $$
+#
+# Then
+#
+# $$ ab \approx a_1 b_1 + a_1 b_2 + a_2 b_1 . $$
+#
+# The fourth product, $a_2 b_2$, is at most $2^{-22}$ of the first, as small as what was lost
+# anyway. So three products do. The small ones are added first, so that the large one does not
+# swallow them.
+
+
+# %%
+def split(x: Array) -> tuple[Array, Array]:
+    first = to_tf32(x)
+    return first, to_tf32(x - first)
+
+
+def product_in_three(a: Array, b: Array) -> Array:
+    (a1, a2), (b1, b2) = split(a), split(b)
+    total: Array = (a2 @ b1 + a1 @ b2) + a1 @ b1
+    return total
+
+
+lengths = [16, 64, 256, 1024, 4096]
+ways: dict[str, Callable[[Array, Array], Array]] = {
+    "TF32": lambda a, b: to_tf32(a) @ to_tf32(b),
+    "TF32, three products": product_in_three,
+    "float32": lambda a, b: a @ b,
+}
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+for (name, way), style in zip(ways.items(), ("o-", "s-", "^--"), strict=True):
+    errors = []
+    for length in lengths:
+        a = rng.standard_normal((64, length)).astype(np.float32)
+        b = rng.standard_normal((length, 64)).astype(np.float32)
+        exact = a.astype(np.float64) @ b
+        errors.append(np.linalg.norm(way(a, b) - exact) / np.linalg.norm(exact))
+    ax.plot(lengths, errors, style, label=name)
+ax.set_xscale("log", base=2)
+ax.set(yscale="log", xlabel="length of the sums", ylabel="relative error")
+ax.legend(loc="center right")
+
+# %% [markdown]
+# *Figure 8.6. The error of products of random matrices, by NumPy with rounded factors. Sums are in
+# float32 here. A real tensor core cuts off the end of its sums where NumPy rounds, which this
+# figure does not show; the library's kernels keep the sums of a tensor core short for that reason.*
+#
+# The library's `conv2d(..., tf32=False)`, the default, takes three products, `tf32=True` one. Here
+# are both, on the stand-in, against float64:
+
+# %%
+image = rng.standard_normal((1, 9, 9, 64)).astype(np.float32)
+weights = rng.standard_normal((3, 3, 64, 32)).astype(np.float32)
+exact = reference.conv2d(image, weights, 2)
+if not MISSING:
+    for tf32, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Medium>")):
+        device = CpuDevice(only=[name, "sum_parts<float>"])
+        with launch.using(device):
+            arrays = device.array(image), device.array(weights)
+            found = np.array(cuda_conv2d.conv2d(*arrays, 2, tf32=tf32))
+        error = np.linalg.norm(found - exact) / np.linalg.norm(exact)
+        print(f"tf32={tf32!s:5}  error {error:.1e}  kernels {device.launched}")
+
+# %% [markdown]
+# ## Splitting the sums
+#
+# A second kernel has run there: `sum_parts`. Why? A large GPU runs over a hundred blocks at once.
+# The layer above has 16 pixels and 32 channels as its result, which is less than one tile: one
+# block, and the rest of the GPU would be idle. But the sums are long, $9 \cdot 64 = 576$ products
+# each. So several blocks share the *sums*: each takes some of the steps along $k$ and writes a tile
+# of partial sums to a place of its own, and `sum_parts` adds them in their order. This is
+# *split-K*, named after the $k$ of the product. It is the two passes of before, with tiles for
+# numbers.
+#
+# The gradient by the weights needs it most: its result is as small as the weights, and its sums
+# run over all pixels of the batch. The number of parts follows from the shapes alone. With $T$
+# tiles and sums of $S$ steps it is
+#
+# $$ p = \max(1,\; \min(\lfloor 256 / T \rfloor,\; \lfloor S / 8 \rfloor)), $$
+#
+# enough blocks to fill a large GPU, but none with fewer than 8 steps to do.
+
+
+# %%
+def parts_of(tiles: int, steps: int) -> int:
+    return max(1, min(256 // tiles, steps // 8))
+
+
+class Watched:
+    """A device that notes the grid of each launch and otherwise does what another device does."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self.grids: list[tuple[str, tuple[int, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.device, name)
+
+    def launch(self, kernel: Any, grid: tuple[int, ...], *rest: Any) -> None:
+        self.grids.append((kernel.expression, grid))
+        self.device.launch(kernel, grid, *rest)
+
+
+x = rng.standard_normal((4, 31, 31, 16)).astype(np.float32)
+gy = rng.standard_normal((4, 15, 15, 32)).astype(np.float32)
+tiles, steps = 9, -(-4 * 15 * 15 // launch.TERMS)  # a tile for each place in the kernel
+print(f"{tiles} tiles, {steps} steps of {launch.TERMS} pixels: {parts_of(tiles, steps)} parts")
+
+if not MISSING:
+    both_orders = []
+    for reverse in (False, True):
+        only = ["conv2d_weight_grad_mma<Precise>", "sum_parts<float>"]
+        watched = Watched(CpuDevice(reverse, only=only))
+        with launch.using(watched):
+            arrays = watched.array(x), watched.array(gy)
+            both_orders.append(np.array(cuda_conv2d.conv2d_weight_grad(*arrays, (3, 3), 2)))
+    for name, grid in watched.grids:
+        print(f"{name:32s} grid {grid}")
+    assert watched.grids[0][1][-1] == parts_of(tiles, steps)
+    assert both_orders[0].tobytes() == both_orders[1].tobytes(), "the same bits in both orders"
+    expected = conv2d.conv2d_weight_grad(x, gy, (3, 3), 2)
+    assert np.allclose(both_orders[0], expected, rtol=1e-4, atol=1e-3)
+
+# %% [markdown]
+# How much does it matter? The figure shows the blocks of the weight gradient for the layers of the
+# paper's Spiral-Net, at its batch of 32, without and with parts.
+
+# %%
+sides = [255, 127, 63, 31, 15, 7, 3, 1]
+channels = [3, 64, 128, 256, 512, 512, 512, 512]
+names, plain, in_parts = [], [], []
+for (h, side), (big, small) in zip(
+    itertools.pairwise(sides), itertools.pairwise(channels), strict=True
+):
+    if big > launch.FEW:  # the first layer has a kernel of its own
+        columns, rows = launch.TILINGS["Precise"]
+        tiles = 9 * -(-big // rows) * -(-small // columns)
+        steps = -(-32 * side * side // launch.TERMS)
+        names.append(f"{h} to {side}")
+        plain.append(tiles)
+        in_parts.append(tiles * parts_of(tiles, steps))
+
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+at = np.arange(len(names))
+ax.bar(at - 0.2, plain, 0.4, label="tiles of the result")
+ax.bar(at + 0.2, in_parts, 0.4, label="blocks, with split sums")
+ax.axhline(256, color="C3", lw=1, ls="--", label="256")
+ax.set_xticks(at, names)
+ax.set(xlabel="layer, by its sides in pixels", ylabel="blocks", ylim=(0, 360))
+ax.legend(ncols=3, loc="upper center")
+
+# %% [markdown]
+# *Figure 8.7. Blocks of the weight gradient in the encoder of the paper's network. Where the images
+# are large, the result is small, and without parts few blocks would have all the work.*
+
+# %% [markdown]
+# ## One graph for the whole step
+#
+# A training step launches several hundred kernels. Each launch costs the CPU some microseconds of
+# Python and of the driver, and small kernels are done sooner than the next one is launched. CUDA
+# can record the launches of a step once, as a *graph*, and replay all of them by a single call.
+# This library does not do so yet. But its kernels are written so that it can be done, and that is
+# the interesting part. A replay launches the same kernels, with the same grids, on the same
+# addresses. So
+#
+# - nothing in a step may depend on a value that the GPU has computed: the CPU never looks. The loss
+#   is an array that stays on the GPU;
+# - what changes from step to step must lie in the GPU's memory, not in the arguments of a launch:
+#   for Adam, the count of steps and the learning rate.
+#
+# The stand-in can show it. A device that writes down its launches is a recorder, and to launch them
+# again is a replay.
+
+
+# %%
+class Recorder(Watched):
+    """Notes all that is needed to launch everything once more."""
+
+    def __init__(self, device: Any) -> None:
+        super().__init__(device)
+        self.recorded: list[tuple[Any, ...]] = []
+
+    def launch(self, kernel: Any, grid: tuple[int, ...], *rest: Any) -> None:
+        self.recorded.append((kernel, grid, *rest))
+        super().launch(kernel, grid, *rest)
+
+    def replay(self) -> None:
+        for launched in self.recorded:
+            self.device.launch(*launched)
+
+
+if not MISSING:
+    recorder = Recorder(CpuDevice())
+    start = rng.standard_normal(50)
+    p, g, m, v = (recorder.array(values) for values in (start, start, 0 * start, 0 * start))
+    count, rate = recorder.array(np.array(1)), recorder.array(np.array(0.1))
+    with launch.using(recorder):
+        cuda_adam.adam(p, g, m, v, count, rate, 0.9, 0.999, 1e-8)  # the first step, recorded
+    print("recorded:", [kernel for kernel, _ in recorder.grids])
+
+    expected = start.copy()
+    ours = expected, start.copy(), np.zeros(50), np.zeros(50)
+    for step, lr in ((1, 0.1), (2, 0.1), (3, 0.01)):
+        reference.adam(*ours, step, lr, 0.9, 0.999, 1e-8)
+        if step > 1:  # new numbers at the old addresses, and no Python of the step's own
+            count[...], rate[...] = step, lr
+            recorder.replay()
+        print(f"step {step}, rate {lr}: difference {np.abs(p - expected).max():.1e}")
+        assert np.allclose(p, expected, rtol=1e-12)
+
+# %% [markdown]
+# The replay saw the new count and the new rate, since they lie in the GPU's memory. The factors 0.9
+# and 0.999 are arguments of the launch, and a replay would use the old ones whatever we set. That
+# is as it should be, for they never change.
+
+# %% [markdown]
+# ## What only a GPU can tell
+#
+# The stand-in runs blocks one after the other and threads in two orders. It cannot notice races
+# between blocks, it takes the sums of a tensor core more exactly than a tensor core does, and it
+# knows nothing of speed. All figures of this chapter are counts or rounding errors, not times. What
+# is known and what is not stands in [The GPU](../gpu.md).
+#
+# To step through a kernel in a debugger, thread by thread, see the README in `tests/cuda_on_cpu`.
+
+# %% [markdown]
+# ## Where it lives
+#
+# - `minispiral.kernels.launch.launch`: the one door to the GPU
+# - `minispiral.kernels.launch.KERNELS`: all kernels, with their threads and shared memory
+# - `minispiral.kernels.cuda.losses.f1_sums`: sums in two passes
+# - `minispiral.kernels.cuda.batchnorm.moments`: means and variances in two passes
+# - `minispiral.kernels.cuda.conv2d.conv2d`: which kernel, which tiles, how many parts
+# - `minispiral.kernels.cuda.conv2d.conv2d_weight_grad`: split sums
+# - `minispiral.kernels.cuda.adam.adam_all`: all parameters in one launch, ready for a graph
+#
+# The kernels themselves are in `kernels/conv2d.cu`, `kernels/conv2d_mma.cu`,
+# `kernels/matrix_product.cuh`, `kernels/rows.cuh`, `kernels/losses.cu`, `kernels/batchnorm.cu` and
+# `kernels/adam.cu`.
+
+# %% [markdown]
+# ## Exercises
+#
+# They are in Python and need no compiler: kernels are functions or generators, as above.
+#
+# ### Exercise 8.1
+#
+# Write the kernel `double(block, thread, blocks, threads, x, y)`, a plain function, which is called
+# once for each thread of a grid of `blocks` blocks of `threads` threads, and does its share of
+# `y[i] = 2 * x[i]` for all `i` from 0 to `len(x) - 1`. The array may be longer or shorter than the
+# grid has threads, so a thread handles several numbers or none, one after the other and one index
+# at a time. Each number is to be handled once. And reads are to be coalesced: the first reads of
+# the threads of a warp lie side by side, and so do their second reads, and so on.
+#
+# ### Exercise 8.2
+#
+# Write the kernel `prefix_sum(thread, x, shared, y)`, a generator that `yield`s at each barrier. A
+# block of `len(x)` threads runs it. It sets `y[i]` to `x[0] + ... + x[i]` for all `i`. `shared` has
+# `len(x)` places and holds NaN at first; the threads of the block share it. A thread writes to
+# `shared[thread]` and `y[thread]` only, and reads `x[thread]` only. The way to do it: in steps of
+# 1, 2, 4, ..., each thread adds what the thread `step` places before it has. There may be at most
+# $2 \lceil \log_2 n \rceil + 2$ barriers for $n$ threads, and the result may not depend on which
+# threads come first.
+#
+# ### Exercise 8.3
+#
+# Write `product_in_three(a, b, multiply)`, which returns the product of the float32 matrices
+# `a (m, k)` and `b (k, n)`, nearly as exact as float32. All products are made by the given function
+# `multiply(a, b)`, a tensor core: it takes only matrices whose numbers are TF32, that is float32
+# numbers whose last 13 bits are 0, and it may be called three times. Infinite numbers and NaN need
+# no care.

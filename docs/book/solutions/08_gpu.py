@@ -1,0 +1,80 @@
+# %% [markdown]
+# # Solutions to chapter 8
+#
+# Try the exercises first: `minispiral exercise 8.1 answer.py`.
+
+# %%
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# %% [markdown]
+# ## Exercise 8.1
+#
+# The thread begins at its number in the grid and goes on by as many places as the grid has threads.
+# So in each turn the whole grid reads one stretch of the array, and neighbouring threads read
+# neighbouring numbers. In CUDA this is called a *grid-stride loop*; `weighted_grad` in
+# `kernels/losses.cu` has one. The condition of the loop takes care of threads without work, too.
+
+
+# %%
+def double(block: int, thread: int, blocks: int, threads: int, x: Array, y: Array) -> None:
+    for i in range(block * threads + thread, len(x), blocks * threads):
+        y[i] = 2 * x[i]
+
+
+# %% [markdown]
+# The tempting other way, a stretch of neighbours for each thread, gives the same numbers. But then
+# the threads of a warp read far apart, and most of what the memory delivers is thrown away.
+#
+# ## Exercise 8.2
+#
+# `own` is the sum of the `step` numbers that end at the thread's place (of fewer, near the start).
+# Adding what the thread `step` places before has makes it the sum of `2 * step` numbers. Each step
+# needs two barriers: one between writing and reading, since a thread reads what another has
+# written; and one between reading and the next writing, since otherwise a fast thread would
+# overwrite a number that a slow one has yet to read. `yield` must not stand inside the `if`: all
+# threads come to it.
+
+
+# %%
+def prefix_sum(thread: int, x: Array, shared: Array, y: Array) -> Iterator[None]:
+    own = x[thread]
+    step = 1
+    while step < len(x):
+        shared[thread] = own
+        yield
+        if thread >= step:
+            own += shared[thread - step]
+        yield
+        step *= 2
+    y[thread] = own
+
+
+# %% [markdown]
+# For one thread the loop does not run at all and there is no barrier. The function is a generator
+# all the same, for it contains a `yield`.
+#
+# ## Exercise 8.3
+#
+# Adding half of the last bit that stays, and cutting off 13 bits, rounds to TF32. The difference `x
+# - first` is exact in float32, since the two are close. Of the three products, the small ones are
+# added first.
+
+
+# %%
+def to_tf32(x: Array) -> Array:
+    bits = x.view(np.uint32) + np.uint32(1 << 12)
+    rounded: Array = (bits & np.uint32(0xFFFFE000)).view(np.float32)
+    return rounded
+
+
+def product_in_three(a: Array, b: Array, multiply: Callable[[Array, Array], Array]) -> Array:
+    a1, b1 = to_tf32(a), to_tf32(b)
+    a2, b2 = to_tf32(a - a1), to_tf32(b - b1)
+    total: Array = (multiply(a2, b1) + multiply(a1, b2)) + multiply(a1, b1)
+    return total
