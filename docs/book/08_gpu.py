@@ -40,7 +40,9 @@ import itertools
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -334,11 +336,8 @@ show("rows.cuh", "merge_rows")
 # with a piece of text replaced. The mean and variance of an image then come out like this:
 
 # %%
+image = rng.standard_normal((2, 17, 19, 3)).astype(np.float32)
 if not MISSING:
-    import tempfile
-    from pathlib import Path
-
-    image = rng.standard_normal((2, 17, 19, 3)).astype(np.float32)
     used = ("block_moments<float>", "merge_moments<float>")
     print("NumPy                ", batchnorm.moments(image)[0])
     print("kernel               ", on_device(cuda_batchnorm.moments, image, only=used)[0])
@@ -795,9 +794,9 @@ class Recorder(Watched):
             self.device.launch(*launched)
 
 
+start = rng.standard_normal(50)
 if not MISSING:
     recorder = Recorder(CpuDevice())
-    start = rng.standard_normal(50)
     p, g, m, v = (recorder.array(values) for values in (start, start, 0 * start, 0 * start))
     count, rate = recorder.array(np.array(1)), recorder.array(np.array(0.1))
     with launch.using(recorder):

@@ -88,8 +88,8 @@ class _Memory:
                 places = sorted(reads[turn] for reads in lanes if turn < len(reads))
                 if places != list(range(places[0], places[0] + len(places))):
                     raise Wrong(
-                        f"with {self.what}, read number {turn + 1} of the threads of warp {warp} in "
-                        f"block {block} is not side by side: x at {places[:4]} and so on"
+                        f"with {self.what}, the reads number {turn + 1} of warp {warp} in block "
+                        f"{block} are not side by side: they begin with x at {places[:4]}"
                     )
 
 
