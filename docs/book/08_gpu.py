@@ -143,9 +143,9 @@ if not MISSING:
 # %% [markdown]
 # ## Reading side by side
 #
-# A GPU runs threads in groups of 32, the *warps*. The threads of a warp do the same instruction at
-# the same time. If it is a read, all 32 addresses go to the memory together. Memory is delivered in
-# *sectors* of 32 bytes, whether one byte of a sector is wanted or all.
+# A GPU runs threads in groups of 32, the *warps*. As a rule, the threads of a warp do the same
+# instruction at the same time. If it is a read, all 32 addresses go to the memory together. Memory
+# is delivered in *sectors* of 32 bytes, whether one byte of a sector is wanted or all.
 #
 # So it matters which thread reads what. Take an image `(pixels, 64 channels)` of float32, 4 bytes
 # each, with the channels side by side in memory. A warp can read 32 channels of one pixel, or one
@@ -204,10 +204,10 @@ if not MISSING:
 # ## Shared memory and barriers
 #
 # The threads of a block can work together. They have a small memory of their own, the *shared
-# memory*, which is as near as a cache: some ten thousands of bytes that the program fills itself.
-# What one thread has written there, another can read. But when? Threads run at different speeds. So
-# there is a *barrier*: `__syncthreads()`. A thread that comes to it waits until all threads of its
-# block have come.
+# memory*, which is as near as a cache: at most a few hundred kilobytes, which the program fills
+# itself. What one thread has written there, another can read. But when? Threads run at different
+# speeds. So there is a *barrier*: `__syncthreads()`. A thread that comes to it waits until all
+# threads of its block have come.
 #
 # We can play this in Python. A thread is a generator: a function that can stop in the middle and go
 # on later. `yield` is the barrier. To play a block, run each thread up to its next barrier, one
@@ -245,10 +245,9 @@ for barrier in (True, False):
 
 # %% [markdown]
 # Without the barrier half of the threads read what nobody has written yet. On a GPU the outcome
-# would be chance: mostly right, sometimes not, and never wrong while you look. The stand-in makes
-# the worst case certain. It does with real kernels what `run_block` does with generators: each CUDA
-# thread is a *fiber*, a function that can stop in the middle. `tests/cuda_on_cpu/examples.cu` has
-# the same two kernels:
+# would be chance: often right, sometimes not. The stand-in makes the worst case certain. It does
+# with real kernels what `run_block` does with generators: each CUDA thread is a *fiber*, a function
+# that can stop in the middle. `tests/cuda_on_cpu/examples.cu` has the same two kernels:
 
 # %%
 if not MISSING:
@@ -401,8 +400,8 @@ print(f"{len(set(by_chance))} different results of one sum")
 # The differences are tiny, and after a hundred training steps they are everywhere: a run with the
 # same seed gives another network. The library's rule is that the same seed gives the same bits. So
 # it sums in *two passes*. In the first, each block writes its part to a place of its own. In the
-# second, another kernel adds the parts in the order of their numbers, in float64. It is a small
-# amount of work, and the order is fixed by the shapes.
+# second, another kernel adds the parts in float64, in an order that depends on their numbers alone.
+# It is a small amount of work, and the order is fixed by the shapes.
 
 # %%
 show("losses.cu", "block_sums")
@@ -648,7 +647,8 @@ ax.legend(loc="center right")
 # %% [markdown]
 # *Figure 8.6. The error of products of random matrices, by NumPy with rounded factors. Sums are in
 # float32 here. A real tensor core cuts off the end of its sums where NumPy rounds, which this
-# figure does not show; the library's kernels keep the sums of a tensor core short for that reason.*
+# figure does not show; where it takes three products, the library keeps the sums of a tensor core
+# short for that reason.*
 #
 # The library's `conv2d(..., tf32=False)`, the default, takes three products, `tf32=True` one. Here
 # are both, on the stand-in, against float64:
@@ -761,7 +761,8 @@ ax.legend(ncols=3, loc="upper center")
 # %% [markdown]
 # ## One graph for the whole step
 #
-# A training step launches several hundred kernels. Each launch costs the CPU some microseconds of
+# The paper's network has 57 convolutions, and each runs several kernels forward and several back,
+# so a training step launches hundreds of kernels. Each launch costs the CPU some microseconds of
 # Python and of the driver, and small kernels are done sooner than the next one is launched. CUDA
 # can record the launches of a step once, as a *graph*, and replay all of them by a single call.
 # This library does not do so yet. But its kernels are written so that it can be done, and that is
