@@ -178,11 +178,11 @@ ax.legend()
 # distance of what neighbouring threads read. From 8 numbers on, each thread has a sector to itself,
 # and seven eighths of what is delivered are thrown away.*
 #
-# Reads that fall side by side are called *coalesced*. This is why images are stored with channels
-# last, and why neighbouring threads take neighbouring channels in every kernel of the library. Look
-# at the plain convolution: `at` numbers the results, and `k`, the channel of the result, changes
-# fastest. In the innermost loop, the 32 threads of a warp all read the same `pixel[c]` (one sector)
-# and 32 neighbouring weights (four sectors).
+# Reads that fall side by side are called *coalesced*. Images are stored with channels last, so in
+# the kernels neighbouring threads take neighbouring channels. Look at the plain convolution: `at`
+# numbers the results, and `k`, the channel of the result, changes fastest. In the innermost loop,
+# the 32 threads of a warp all read the same `pixel[c]` (one sector) and 32 neighbouring weights
+# (four sectors).
 
 # %%
 show("conv2d.cu", "conv2d")
@@ -324,8 +324,8 @@ ax.set(xlim=(-0.5, 7.5), ylim=(3.4, -0.4), xlabel="shared memory")
 #
 # Who adds what depends on the numbers of the threads alone. That is why both orders gave the same
 # bits. In the library this is `merge_rows`, and it does more: it merges not only sums but anything
-# that has a function `merge`, such as the means and variances of chapter 3. All kernels that sum
-# over pixels use it.
+# that has a function `merge`, such as the means and variances of chapter 3. The kernels of batch
+# norm and of the losses use it.
 
 # %%
 show("rows.cuh", "merge_rows")
