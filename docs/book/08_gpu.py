@@ -361,6 +361,24 @@ if not MISSING:
 # half)` lets half of the threads wait for the others for ever. Our `run_block` raises an error for
 # it, and so does the stand-in.
 
+
+# %%
+def barrier_for_some(thread: int, count: int) -> Iterator[None]:
+    if thread < count:
+        yield
+
+
+try:
+    run_block(barrier_for_some, 64, 63)
+except RuntimeError as error:
+    print("run_block:   ", error)
+
+if not MISSING:
+    try:
+        device.run(examples, ["barrier_for_some"], 0, (1,), (64,), 0, [np.int32(63)])
+    except cuda_on_cpu.KernelError as error:
+        print("the stand-in:", error)
+
 # %% [markdown]
 # ## Sums over all blocks, without atomics
 #
@@ -397,11 +415,11 @@ print(f"{len(set(by_chance))} different results of one sum")
 # *Figure 8.3. One sum of 256 numbers, taken in 2000 orders. With atomic additions the order would
 # be chance; with a second pass it is fixed.*
 #
-# The differences are tiny, and after a hundred training steps they are everywhere: a run with the
-# same seed gives another network. The library's rule is that the same seed gives the same bits. So
-# it sums in *two passes*. In the first, each block writes its part to a place of its own. In the
-# second, another kernel adds the parts in float64, in an order that depends on their numbers alone.
-# It is a small amount of work, and the order is fixed by the shapes.
+# The differences are tiny. But each training step starts from the numbers of the one before, so
+# they grow, and two runs with the same seed part. The library's rule is that the same seed gives
+# the same bits. So it sums in *two passes*. In the first, each block writes its part to a place of
+# its own. In the second, another kernel adds the parts in float64, in an order that depends on
+# their numbers alone. It is a small amount of work, and the order is fixed by the shapes.
 
 # %%
 show("losses.cu", "block_sums")
@@ -441,20 +459,19 @@ if not MISSING:
 #
 # $$ mnk \left(\frac{1}{t_m} + \frac{1}{t_n}\right). $$
 #
-# Let us count, in a product by tiles in which a counter watches what is read.
+# Let us count, in a product by tiles in which a counter watches what is read. A step takes 16 terms
+# of the sums, as in the library.
+
 
 # %%
-TERMS = 16  # of the sums that one step takes, as in the library
-
-
 def product_in_tiles(a: Array, b: Array, tile_m: int, tile_n: int) -> tuple[Array, int]:
     """The product, and how many numbers of a and b were read."""
     (m, k), n = a.shape, b.shape[1]
     c, read = np.zeros((m, n)), 0
     for i, j in itertools.product(range(0, m, tile_m), range(0, n, tile_n)):  # a block each
-        for step in range(0, k, TERMS):
-            a_tile = a[i : i + tile_m, step : step + TERMS].copy()  # to shared memory
-            b_tile = b[step : step + TERMS, j : j + tile_n].copy()
+        for step in range(0, k, launch.TERMS):
+            a_tile = a[i : i + tile_m, step : step + launch.TERMS].copy()  # to shared memory
+            b_tile = b[step : step + launch.TERMS, j : j + tile_n].copy()
             read += a_tile.size + b_tile.size
             c[i : i + tile_m, j : j + tile_n] += a_tile @ b_tile
     return c, read
