@@ -864,7 +864,8 @@ if not MISSING:
 # %% [markdown]
 # ## Exercises
 #
-# They are in Python and need no compiler: kernels are functions or generators, as above.
+# They are in Python and need no compiler: kernels are functions or generators, as above. Write each
+# into a file of your own and have it checked: `minispiral exercise 8.1 answer.py`.
 #
 # ### Exercise 8.1
 #

@@ -13,9 +13,9 @@
 # product.
 #
 # Times differ from machine to machine and from minute to minute. So every figure that shows a
-# measurement says *measured* in its caption, and shows ratios: how many times as fast one way is
-# as another. Yours will look different. What does not depend on the machine is counted instead:
-# operations, bytes, passes over memory.
+# measurement says so in its caption, its cell begins with the line `# measured`, and it shows
+# ratios: how many times as fast one way is as another. Yours will look different. What does not
+# depend on the machine is counted instead: operations, bytes, passes over memory.
 
 # %% [markdown]
 # ## The idea
@@ -41,7 +41,6 @@ from collections.abc import Callable, Iterator
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
@@ -115,6 +114,7 @@ print(f"ReLU       {1 / 8:.3f} FLOP a byte")
 # machine. Here are 60 runs of one and the same product.
 
 # %%
+# measured
 Ways = dict[str, Callable[[], object]]
 Seconds = dict[str, NDArray[np.float64]]
 
@@ -126,18 +126,11 @@ def stopwatch(way: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measured(height: float = 3.5) -> tuple[Figure, Axes]:
-    """An empty figure, marked as one whose content differs from run to run."""
-    fig, ax = plt.subplots(figsize=(7, height), layout="constrained")
-    fig.set_label("measured")
-    return fig, ax
-
-
 a, b = rng.standard_normal((2, 512, 512), np.float32)
 product = np.empty_like(a)
 runs = np.array([stopwatch(lambda: np.matmul(a, b, out=product)) for _ in range(60)])
 
-fig, ax = measured()
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 ax.plot(runs / runs.min(), "o", ms=4)
 for name, value, style in (
     ("least", runs.min(), "-"),
@@ -150,7 +143,7 @@ ax.legend()
 print(f"the slowest run took {runs.max() / runs.min():.1f} times as long as the fastest")
 
 # %% [markdown]
-# *Figure 9.1 (measured). One product of two 512 x 512 matrices, 60 times. Every run does the same
+# *Figure 9.1. Measured: one product of two 512 x 512 matrices, 60 times. Every run does the same
 # work.*
 #
 # The runs differ because the processor changes its clock rate, because other programs take the
@@ -357,6 +350,7 @@ for name, way in five.items():
     assert error < 1e-5
 
 # %%
+# measured
 ways: Ways = {name: lambda way=way: way(x, w) for name, way in five.items()}
 ways["minispiral"] = lambda: conv2d.conv2d(x, w, S)
 a, b = rng.standard_normal((2, 1152, 1152), np.float32)
@@ -367,12 +361,12 @@ climb = race(ways, warm_up=0.15)  # BLAS threads must have gone to sleep
 rates = {name: flop / spent for name, spent in climb.items()}
 rates["a large product"] = 2 * len(a) ** 3 / climb["a large product"]
 peak = max(peak, rates["a large product"].max())
-fig, ax = measured()
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 shares = {name: rate / peak for name, rate in rates.items()}
 draw(ax, shares, "share of the sgemm peak", mark=1)
 
 # %% [markdown]
-# *Figure 9.2 (measured). Five ways to write one layer, the library's, and a large product, as
+# *Figure 9.2. Measured: five ways to write one layer, the library's, and a large product, as
 # shares of the sgemm peak (red line). A bar shows the best round, the dots show all rounds.*
 #
 # The first two steps up are the large ones. Way 4 alone need not be faster than way 3: it
@@ -389,6 +383,7 @@ draw(ax, shares, "share of the sgemm peak", mark=1)
 
 
 # %%
+# measured
 def with_rows(rows: int) -> Callable[[], object]:
     """The layer in tiles of so many rows of the output."""
     y = np.empty((N, OH, OH, CO), np.float32)
@@ -408,7 +403,7 @@ heights = (1, 2, 4, 8, 16, 31)
 by_height = race({str(rows): with_rows(rows) for rows in heights})
 least = np.array([spent.min() for spent in by_height.values()])
 
-fig, ax = measured()
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for rows, spent in zip(heights, by_height.values(), strict=True):
     ax.plot(np.full(len(spent), rows), spent / least.min(), ".", color="gray", ms=4)
 ax.plot(heights, least / least.min(), "o-", label="best round")
@@ -419,7 +414,7 @@ ax.set_ylim(0.9, min(4, 1.2 * (least / least.min()).max()))
 ax.legend()
 
 # %% [markdown]
-# *Figure 9.3 (measured). The time of the layer against the size of a tile; dots above the frame are
+# *Figure 9.3. Measured: the time of the layer against the size of a tile; dots above the frame are
 # cut off.*
 #
 # The smallest tiles lose, and from some size on the curve is flat. Where it is lowest depends on
@@ -436,6 +431,7 @@ ax.legend()
 
 
 # %%
+# measured
 def count_in_python() -> int:
     total = 0
     for i in range(100_000):
@@ -452,7 +448,7 @@ def portions() -> Iterator[tuple[str, Callable[[int], object]]]:
     yield "products", lambda i: [np.matmul(a[i], b[i], out=out[i]) for _ in range(2)]
 
 
-fig, ax = measured(2.8)
+fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 speedups = {}
 parallel.set_threads(2)
 with blas.limit(limits=1):
@@ -468,7 +464,7 @@ parallel.set_threads(None)
 draw(ax, speedups, "times as fast with two threads", mark=2)
 
 # %% [markdown]
-# *Figure 9.4 (measured). What two threads gain over one on three kinds of work. Red: what two cores
+# *Figure 9.4. Measured: what two threads gain over one on three kinds of work. Red: what two cores
 # can give.*
 #
 # Python gains nothing but by chance: the two threads take turns. Products gain most. But before
@@ -585,6 +581,7 @@ print(
 # are copied, by rows of 3 or by rows of 127.
 
 # %%
+# measured
 PIXELS, CHANNELS, WIDE = 2048, 64, 8192
 pixels = rng.standard_normal((PIXELS, CHANNELS), np.float32)
 out = np.empty_like(pixels)
@@ -626,7 +623,7 @@ pairs: dict[str, tuple[Callable[[], Array], Callable[[], Array]]] = {
     "windows: by rows\nof 3, of 127": (copy_short, copy_long),
 }
 
-fig, ax = measured(4)
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 gains = {}
 with blas.limit(limits=1):
     for name, (plain, used) in pairs.items():
@@ -637,7 +634,7 @@ with blas.limit(limits=1):
 draw(ax, gains, "times as fast, the second way over the first", mark=1)
 
 # %% [markdown]
-# *Figure 9.6 (measured). Five things done in a plain way and in the library's. Red: no difference.*
+# *Figure 9.6. Measured: five things done in a plain way and in the library's. Red: no difference.*
 #
 # None of this follows from the text of the program. It was found by measuring, on one kind of
 # processor and with one version of NumPy: `python -m bench costs` measures it on yours. If a bar
@@ -667,6 +664,7 @@ draw(ax, gains, "times as fast, the second way over the first", mark=1)
 # 64, where images are largest and products smallest:
 
 # %%
+# measured
 photos = rng.standard_normal((4, 255, 255, 3), np.float32)
 w1 = rng.standard_normal((K, K, 3, 64), np.float32)
 gamma, beta = rng.random((2, 64), np.float32) + np.float32(0.5)
@@ -695,11 +693,11 @@ spent = race(
     }
 )
 alone = spent["convolution alone"].min()
-fig, ax = measured(2.8)
+fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 draw(ax, {name: alone / seconds for name, seconds in spent.items()}, "convolution alone / time", 1)
 
 # %% [markdown]
-# *Figure 9.7 (measured). The speed of the layer with batch norm and ReLU behind it, as a fraction
+# *Figure 9.7. Measured: the speed of the layer with batch norm and ReLU behind it, as a fraction
 # of that of the convolution alone. Plainly, work that hardly counts in FLOP takes much of the
 # time.*
 
@@ -716,6 +714,7 @@ draw(ax, {name: alone / seconds for name, seconds in spent.items()}, "convolutio
 # a small Spiral-Net.
 
 # %%
+# measured
 network = SpiralNet(depths=(1, 2, 3), width=0.5, rng=np.random.default_rng(0))
 adam = Adam(network.named_parameters(), lr=1e-4)
 patches = rng.standard_normal((4, 127, 127, 3), np.float32)
@@ -736,7 +735,7 @@ kinds = {kind: work.seconds / p.seconds for kind, work in p.kinds().items()}
 kinds = {kind: share for kind, share in kinds.items() if share >= 0.02 and kind != REST}
 kinds["all other work"] = 1 - sum(kinds.values())
 
-fig, ax = measured()
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 ax.barh(range(len(kinds)), list(kinds.values()), color="C0", alpha=0.6)
 ax.set_yticks(range(len(kinds)), kinds)
 ax.invert_yaxis()
@@ -746,7 +745,7 @@ p_largest = max(kinds.values())
 print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times as fast in all")
 
 # %% [markdown]
-# *Figure 9.8 (measured). Five training steps of a small Spiral-Net, by kind of work.*
+# *Figure 9.8. Measured: five training steps of a small Spiral-Net, by kind of work.*
 #
 # This network is narrow, so its products are small and elementwise work weighs more than in the
 # network of the paper. [How fast can NumPy go?](../speed.md) has the figures for that one: beside
@@ -770,8 +769,9 @@ print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times a
 # %% [markdown]
 # ## Exercises
 #
-# The checks count and compare. None of them looks at a clock, so they judge the same on any
-# machine.
+# Write each function into a file of your own and have it checked: `minispiral exercise 9.1
+# answer.py`. The checks count and compare. None of them looks at a clock, so they judge the same on
+# any machine.
 #
 # ### Exercise 9.1
 #

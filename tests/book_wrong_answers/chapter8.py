@@ -1,0 +1,106 @@
+"""Wrong answers to chapter 8; the docstring is what the check says of them."""
+
+import numpy as np
+
+
+def wrong_8_1_a_stretch_for_each_thread(block, thread, blocks, threads, x, y):
+    """the reads number 1 of warp 0 in block 0 are not side by side|outside the array"""
+    each = -(-len(x) // (blocks * threads))
+    start = (block * threads + thread) * each
+    for i in range(start, min(start + each, len(x))):
+        y[i] = 2 * x[i]
+
+
+def wrong_8_1_no_end(block, thread, blocks, threads, x, y):
+    r"""used x\[\d+\], which is outside the array"""
+    i = block * threads + thread
+    y[i] = 2 * x[i]
+
+
+def wrong_8_1_one_number_each(block, thread, blocks, threads, x, y):
+    r"""y\[\d+\] was written 0 times in place of once"""
+    i = block * threads + thread
+    if i < len(x):
+        y[i] = 2 * x[i]
+
+
+def wrong_8_1_every_block_does_all(block, thread, blocks, threads, x, y):
+    r"""y\[0\] was written 2 times in place of once"""
+    for i in range(thread, len(x), threads):
+        y[i] = 2 * x[i]
+
+
+def wrong_8_2_no_barrier_before_overwriting(thread, x, shared, y):
+    r"""y\[\d+\] is .* in place of"""
+    own = x[thread]
+    step = 1
+    while step < len(x):
+        shared[thread] = own
+        yield
+        if thread >= step:
+            own += shared[thread - step]
+        step *= 2
+    y[thread] = own
+
+
+def wrong_8_2_no_barrier_before_reading(thread, x, shared, y):
+    r"""y\[\d+\] is nan in place of"""
+    own = x[thread]
+    step = 1
+    while step < len(x):
+        shared[thread] = own
+        if thread >= step:
+            own += shared[thread - step]
+        yield
+        step *= 2
+    y[thread] = own
+
+
+def wrong_8_2_a_barrier_for_some(thread, x, shared, y):
+    """threads wait at barrier 2 and 1 never come to it"""
+    own = x[thread]
+    step = 1
+    while step < len(x):
+        shared[thread] = own
+        yield
+        if thread >= step:
+            own += shared[thread - step]
+            yield
+        step *= 2
+    y[thread] = own
+
+
+def wrong_8_2_all_in_one_step(thread, x, shared, y):
+    """there were .* barriers; .* are enough|read x"""
+    shared[thread] = x[thread]
+    for _ in range(len(x)):
+        yield
+    y[thread] = sum(shared[i] for i in range(thread + 1))
+
+
+def to_tf32(x):
+    return ((x.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def wrong_8_3_rounded_factors_alone(a, b, multiply):
+    """the largest error is"""
+    return multiply(to_tf32(a), to_tf32(b))
+
+
+def wrong_8_3_two_products(a, b, multiply):
+    """the largest error is"""
+    first = to_tf32(a)
+    return multiply(to_tf32(a - first), to_tf32(b)) + multiply(first, to_tf32(b))
+
+
+def wrong_8_3_all_four_products(a, b, multiply):
+    """multiply was called more than three times"""
+    a1, b1 = to_tf32(a), to_tf32(b)
+    a2, b2 = to_tf32(a - a1), to_tf32(b - b1)
+    return multiply(a2, b2) + multiply(a2, b1) + multiply(a1, b2) + multiply(a1, b1)
+
+
+def wrong_8_3_the_rest_not_rounded(a, b, multiply):
+    """which is no TF32 number"""
+    a1, b1 = to_tf32(a), to_tf32(b)
+    return multiply(a - a1, b1) + multiply(a1, b - b1) + multiply(a1, b1)
