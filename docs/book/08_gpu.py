@@ -37,7 +37,6 @@
 
 # %%
 import itertools
-import os
 import re
 import sys
 import tempfile
@@ -65,9 +64,9 @@ try:
     import cuda_on_cpu
     from cuda_on_cpu import CpuDevice
 except ImportError as error:
-    MISSING = f"the folder tests of a checkout, with its packages ({error})"
+    MISSING = f"the folder tests of a checkout ({error})"
 else:
-    MISSING = "" if cuda_on_cpu.compiler() and os.name == "posix" else "a C++ compiler"
+    MISSING = "" if cuda_on_cpu.can_run() else "a C++ compiler, on Linux or macOS"
 if MISSING:
     print(f"No kernel will run in this chapter: it needs {MISSING}.")
 else:

@@ -6,17 +6,29 @@ copies of the kernels with a mistake in one of them.
 """
 
 import os
-
-import pytest
+from typing import Any
 
 from .build import CompilerError, build, compiler, mutant
 from .device import CpuDevice, KernelError, build_at_once
 from .twins import call, in_both_orders
 
-needs_compiler = pytest.mark.skipif(
-    os.name != "posix" or compiler() is None,
-    reason="no C++ compiler (or no POSIX) here to run CUDA kernels on the CPU with",
-)
+
+def can_run() -> bool:
+    """Whether this machine has what it takes: a C++ compiler, and POSIX."""
+    return os.name == "posix" and compiler() is not None
+
+
+def __getattr__(name: str) -> Any:
+    """The mark ``needs_compiler`` for tests; pytest is needed only where it is used."""
+    if name != "needs_compiler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    return pytest.mark.skipif(
+        not can_run(),
+        reason="no C++ compiler (or no POSIX) here to run CUDA kernels on the CPU with",
+    )
+
 
 __all__ = [
     "CompilerError",
@@ -25,6 +37,7 @@ __all__ = [
     "build",
     "build_at_once",
     "call",
+    "can_run",
     "compiler",
     "in_both_orders",
     "mutant",
