@@ -1,0 +1,850 @@
+# %% [markdown]
+# # 5. From F1 to a loss to a gradient that has no loss
+#
+# After this chapter you can
+#
+# - say why a network that finds no crack at all is right about 98 pixels in 100;
+# - derive a loss from the F1 score, and its gradient, equation by equation (Eq. 1 to 8 of the
+#   paper);
+# - say which pixels that gradient forgets, and build one that does not forget them (Eq. 9 to 11);
+# - follow its two weights while a network trains (Eq. 12 and 13);
+# - prove that no loss has this gradient, and why it trains a network all the same.
+#
+# It takes about an hour and a half. You need chapter 1 (the tape) and the derivative of a quotient
+# and of a logarithm. The complex step, which checks derivatives here, is explained in chapter 4;
+# where it is used one sentence says what it does.
+
+# %% [markdown]
+# ## The idea
+#
+# A hairline crack is a few pixels wide. In a photograph of a wall perhaps one pixel in fifty
+# belongs to it. A network that calls every pixel sound is then right in 98 of 100 cases, and
+# useless. A loss that counts all pixels alike, as cross-entropy does, pulls the network to just
+# this answer.
+#
+# The **F1 score** does not. It asks only about cracks: how many of the pixels called crack are
+# crack, and how many of the crack's pixels were found. So why not train for a high F1 score? There
+# are two obstacles. F1 counts pixels, and a count has no derivative. And when the count is replaced
+# by probabilities, the gradient fades away for those pixels on which the network is most wrong.
+# The paper removes the first obstacle by a loss, and the second by giving the loss up: it writes
+# down the gradient that it wants, and goes on with that. This chapter does the same, one equation
+# after the other.
+
+# %%
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.animation import FuncAnimation
+from matplotlib.colors import SymLogNorm
+from numpy.typing import NDArray
+
+from minispiral import losses
+from minispiral.gradcheck import check_pseudo_f1, gradcheck
+from minispiral.kernels import losses as library
+from minispiral.networks import SpiralNet
+from minispiral.optim import Adam
+from minispiral.tensor import Tensor, no_grad
+
+plt.rcParams["font.size"] = 10
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+rng = np.random.default_rng(5)
+
+# %% [markdown]
+# ## Counting: Eq. 1
+#
+# Each pixel $i$ has a **label** $l_i$, which is $1$ on crack (*positive*) and $-1$ elsewhere
+# (*negative*). In the code the label is a **mask** that is `True` on crack. The network says
+# $\hat l_i$, again $1$ or $-1$. Count three kinds of pixels:
+#
+# - true positives, TP: crack, and called crack;
+# - false positives, FP: not crack, but called crack;
+# - false negatives, FN: crack, but not called crack.
+#
+# **Precision** is the share of crack among what was called crack. **Recall** is the share that was
+# found of all crack.
+#
+# $$ \mathrm{prec} = \frac{TP}{TP + FP}, \qquad \mathrm{rec} = \frac{TP}{TP + FN} $$
+#
+# The F1 score is their harmonic mean:
+#
+# $$ \mathrm{F1} = \frac{2\,\mathrm{prec} \cdot \mathrm{rec}}{\mathrm{prec} + \mathrm{rec}}
+# \tag{1} $$
+#
+# A harmonic mean is small when one of the two is. High F1 needs both.
+#
+# Here is a small batch of 200 pixels to work with. Six of them are crack. The network hands out a
+# **logit** $x_i$ for each pixel: any number, the larger the more it thinks of a crack. A pixel is
+# called crack if $x_i > 0$.
+
+# %%
+crack = np.arange(200) < 6
+x = np.where(crack, rng.normal(-0.5, 1.5, 200), rng.normal(-3, 1.5, 200))
+
+
+def counted_f1(called: Mask, crack: Mask) -> float:
+    tp = np.sum(called & crack)
+    fp = np.sum(called & ~crack)
+    fn = np.sum(~called & crack)
+    if tp == 0:
+        return 0.0
+    prec, rec = tp / (tp + fp), tp / (tp + fn)
+    return float(2 * prec * rec / (prec + rec))
+
+
+for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x > -np.inf)):
+    right = np.mean(called == crack)
+    print(f"called crack {name:14} right {right:.3f}   F1 {counted_f1(called, crack):.3f}")
+
+# %% [markdown]
+# To call none a crack is right for 97 % of the pixels here, and its F1 is 0. Calling all crack has
+# a recall of 1 and a precision of 0.03, and F1 is close to the lower of the two.
+#
+# ## From counts to probabilities: Eq. 2 to 5
+#
+# A count jumps when a logit passes zero and stays as it is otherwise. Its derivative is 0 or does
+# not exist. So let each pixel be called crack with a *probability*, which moves smoothly with its
+# logit:
+#
+# $$ p(\hat l_i = 1) = \sigma(x_i) = \frac{1}{1 + e^{-x_i}} = \sigma_i \tag{2} $$
+#
+# $\sigma$ is the sigmoid function; it goes from 0 to 1. Let $N_1$ and $N_{-1}$ be the numbers of
+# crack pixels and of others. Take one pixel of the batch at random. Its label is
+#
+# $$ p(l = 1) = \frac{N_1}{N_1 + N_{-1}}, \qquad p(l = -1) = \frac{N_{-1}}{N_1 + N_{-1}} \tag{3} $$
+#
+# Recall is the probability that a pixel is called crack, given that it is crack. That is the mean
+# of $\sigma$ over the crack pixels:
+#
+# $$ \mathrm{rec} = p(\hat l = 1 \mid l = 1) = \frac{1}{N_1} \sum_{j|l_j=1} \sigma_j \tag{4} $$
+#
+# Precision is the probability that a pixel is crack, given that it is called so. Bayes' rule turns
+# the condition around:
+#
+# $$ \mathrm{prec} = \frac{p(\hat l = 1 \mid l = 1)\, p(l = 1)}
+# {\sum_{c \in \{-1, 1\}} p(\hat l = 1 \mid l = c)\, p(l = c)}
+# = \frac{\sum_{j|l_j=1} \sigma_j}{\sum_j \sigma_j} \tag{5} $$
+#
+# For the last step, multiply the mean over each class by its share of the pixels: $N_1$ or $N_{-1}$
+# cancels, and what is left are sums of $\sigma$ over the number of all pixels.
+
+# %%
+sigma = 1 / (1 + np.exp(-x))  # Eq. 2
+p_crack, p_other = np.mean(crack), np.mean(~crack)  # Eq. 3
+rec = sigma[crack].mean()  # Eq. 4
+by_bayes = rec * p_crack / (rec * p_crack + sigma[~crack].mean() * p_other)  # Eq. 5, left
+prec = sigma[crack].sum() / sigma.sum()  # Eq. 5, right
+np.testing.assert_allclose(prec, by_bayes)
+print(f"precision {prec:.3f}, recall {rec:.3f}")
+
+# %% [markdown]
+# ## The soft F1 score: Eq. 6
+#
+# Three numbers of the batch are all that is needed. We write
+#
+# $$ S = \sum_{j|l_j=1} \sigma_j, \qquad A = \sum_j \sigma_j, \qquad T = N_1 + A. $$
+#
+# In the code they are called `sum_pos`, `sum_all` and `total`, and $N_1$ is `n_pos`. Then
+# $\mathrm{rec} = S / N_1$ and $\mathrm{prec} = S / A$. Put both into Eq. 1 and multiply numerator
+# and denominator by $A N_1 / S$:
+#
+# $$ \mathrm{F1} = \frac{2\, \frac{S}{A} \cdot \frac{S}{N_1}}{\frac{S}{A} + \frac{S}{N_1}}
+# = \frac{2 S}{N_1 + A} = \frac{2 S}{T} \tag{6} $$
+
+# %%
+
+
+def soft_f1(sigma: Array, crack: Mask) -> Any:
+    return 2 * sigma[crack].sum() / (crack.sum() + sigma.sum())
+
+
+np.testing.assert_allclose(soft_f1(sigma, crack), 2 * prec * rec / (prec + rec))
+
+sums = library.f1_sums(x, crack)
+print(sums)
+np.testing.assert_allclose(library.f1_loss(sums), -np.log(soft_f1(sigma, crack)))
+
+# %% [markdown]
+# Where each $\sigma$ is 0 or 1, Eq. 6 is the counted F1 exactly. In between it is something
+# different: a smooth stand-in. The figure shifts all logits by the same number.
+
+# %%
+shifts = np.linspace(-8, 8, 400)
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+for scale, style in ((1, "-"), (10, ":")):
+    curve = [soft_f1(1 / (1 + np.exp(-scale * (x + s))), crack) for s in shifts]
+    ax.plot(shifts, curve, style, label=f"soft, Eq. 6, logits times {scale}")
+ax.step(shifts, [counted_f1(x + s > 0, crack) for s in shifts], color="0.5", label="counted, Eq. 1")
+ax.set(xlabel="number added to all logits", ylabel="F1 score")
+ax.legend()
+
+# %% [markdown]
+# *Figure 5.1. Counted F1 is a staircase; no step of it says where to go. Soft F1 is smooth. With
+# logits ten times as large almost every sigma is 0 or 1, and it comes close to the counted one.*
+#
+# ## The loss and its derivative: Eq. 7
+#
+# A loss is to be small where F1 is large. The paper takes
+#
+# $$ L = -\log \mathrm{F1} = \log T - \log S - \log 2 . $$
+#
+# Why the logarithm? Its derivative is $-\frac{1}{\mathrm{F1}}$ times that of F1. At the start F1 is
+# nearly 0, and the division makes the derivative large just then.
+#
+# Now change one $\sigma_i$. If pixel $i$ is crack, it is a term of both $S$ and $A$. If not, only
+# of $A$. Since $\frac{d}{dT} \log T = \frac{1}{T}$,
+#
+# $$ \frac{\partial L}{\partial \sigma_i} = \begin{cases}
+# -\left(\frac{1}{S} - \frac{1}{T}\right), & l_i = 1 \\
+# \frac{1}{T}, & l_i = -1 \end{cases} \tag{7} $$
+#
+# The bracket is positive, because $S \le A < T$. So more $\sigma$ on crack makes the loss smaller,
+# and more $\sigma$ elsewhere makes it larger. Note what Eq. 7 does *not* depend on: which pixel it
+# is. All crack pixels of a batch share one number, and all others share one.
+#
+# Check it without trusting the derivation. A **complex step** adds a tiny imaginary number $ih$ to
+# one $\sigma_i$; the imaginary part of the result over $h$ is the derivative (chapter 4 says why).
+
+# %%
+
+
+def eq7(sigma: Array, crack: Mask) -> Array:
+    s, t = sigma[crack].sum(), crack.sum() + sigma.sum()
+    return np.where(crack, -(1 / s - 1 / t), 1 / t)
+
+
+def by_complex_steps(f: Callable[[Array], Any], at: Array, h: float = 1e-40) -> Array:
+    """The derivative of f by each element of ``at``; one row for each number that f returns."""
+    columns = [np.imag(f(at + 1j * h * unit)) / h for unit in np.eye(len(at))]
+    return np.stack(columns, axis=-1)
+
+
+np.testing.assert_allclose(
+    eq7(sigma, crack), by_complex_steps(lambda s: -np.log(soft_f1(s, crack)), sigma)
+)
+w_pos, w_neg = library.f1_weights(sums)  # the library keeps the sizes; the signs are always these
+np.testing.assert_allclose(eq7(sigma, crack), np.where(crack, -w_pos, w_neg))
+print(f"on crack {-w_pos:.4f}, elsewhere {w_neg:.4f}")
+
+# %% [markdown]
+# ## The true gradient: Eq. 8
+#
+# The network's output is the logit, so the gradient by $x_i$ is needed. The chain rule multiplies
+# by the slope of the sigmoid, which is $\frac{\partial \sigma_i}{\partial x_i} =
+# \sigma_i (1 - \sigma_i)$:
+#
+# $$ \frac{\partial L}{\partial x_i} = \begin{cases}
+# -\left(\frac{1}{S} - \frac{1}{T}\right) \sigma_i (1 - \sigma_i), & l_i = 1 \\
+# \frac{1}{T}\, \sigma_i (1 - \sigma_i), & l_i = -1 \end{cases} \tag{8} $$
+
+# %%
+
+
+def eq8(x: Array, crack: Mask) -> Array:
+    sigma = 1 / (1 + np.exp(-x))
+    return eq7(sigma, crack) * sigma * (1 - sigma)
+
+
+np.testing.assert_allclose(eq8(x, crack), library.f1_grad(x, crack, sums), rtol=1e-12)
+report = gradcheck(lambda x: losses.f1_loss(x, crack), {"logits": x})
+print(f"f1_loss: a true gradient: {report.passed}, error {report.error:.0e} by {report.method}")
+
+# %% [markdown]
+# ### Why it vanishes
+#
+# The factor $\sigma (1 - \sigma)$ goes to 0 at *both* ends. It is right that a pixel which is
+# surely right gets no gradient. But a pixel that is surely *wrong* gets none either. Look at four
+# kinds of pixels in one batch: crack that was found, crack that was missed (the network is sure it
+# is none), quiet background, and false alarms (it is sure they are crack).
+
+# %%
+kinds = ["crack, found", "crack, missed", "quiet background", "false alarm"]
+kind = np.repeat([0, 1, 2, 3], [10, 10, 950, 30])
+batch_crack = kind < 2
+batch_x = np.array([4.0, -8.0, -4.0, 8.0])[kind]
+
+g8 = eq8(batch_x, batch_crack)
+for k, name in enumerate(kinds):
+    first = np.flatnonzero(kind == k)[0]
+    print(f"{name:17} logit {batch_x[first]:4.0f}   Eq. 8: {g8[first]:10.2e}")
+
+# %% [markdown]
+# A missed crack pixel gets a fiftieth of the gradient of one that was found long ago. A false alarm
+# gets less than quiet background. The gradient works on what is nearly done, and has given up what
+# is wrong.
+#
+# Be careful to say what vanishes. If *all* crack pixels are missed alike, $S$ is small too: then
+# $\frac{1}{S}\sigma_i(1 - \sigma_i) \approx \frac{1}{N_1}$, and nothing vanishes. That is the merit
+# of the logarithm. It is the *minority* of wrong pixels, among others that are right, that is
+# forgotten. And when all logits are large, every pixel is called crack, and all of Eq. 8 is small.
+# An optimiser like Adam, which divides the gradient by its usual size, makes up for a gradient that
+# is small everywhere. It cannot make up for one that is small in the wrong places.
+
+# %%
+missed = np.full(1000, -8.0)
+called_all = np.full(1000, 8.0)
+for name, logits in (("all pixels at -8", missed), ("all pixels at 8", called_all)):
+    g = eq8(logits, batch_crack)
+    print(f"{name}: Eq. 8 on crack {g[0]:.2e}, elsewhere {g[-1]:.2e}")
+np.testing.assert_allclose(eq8(missed, batch_crack)[0], -1 / 20, rtol=0.02)
+
+# %% [markdown]
+# ## Two simpler losses: Eq. 9 and 10
+#
+# The most naive loss adds up the probabilities of the right answer, with a minus sign:
+#
+# $$ \tilde L = -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} p(\hat l_i = y), \qquad
+# \frac{\partial \tilde L}{\partial \sigma_i} = \begin{cases} -1, & l_i = 1 \\ 1, & l_i = -1
+# \end{cases} \tag{9} $$
+#
+# Compare with Eq. 7: it has the same signs, and a size instead of the 1. So the true gradient of
+# $-\log \mathrm{F1}$ is the naive loss's gradient, *weighted* by $|\partial L / \partial
+# \sigma_i|$:
+#
+# $$ \frac{\partial L}{\partial x_i} = \left| \frac{\partial L}{\partial \sigma_i} \right|
+# \frac{\partial \tilde L}{\partial \sigma_i} \frac{\partial \sigma_i}{\partial x_i} $$
+#
+# This is Eq. 8, read in a new way: F1 supplies the weights, the naive loss supplies what is
+# weighted. And the naive loss is what nobody would choose. The loss that is used everywhere is the
+# **cross-entropy**, which takes the logarithm of the probabilities:
+#
+# $$ \bar L = -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} \log p(\hat l_i = y), \qquad
+# \frac{\partial \bar L}{\partial \sigma_i} = \begin{cases} -\frac{1}{\sigma_i}, & l_i = 1 \\
+# \frac{1}{1 - \sigma_i}, & l_i = -1 \end{cases} \tag{10} $$
+#
+# Its derivative grows without bound as a pixel becomes surely wrong. That is just fast enough to
+# cancel the factor that vanishes: $\frac{1}{\sigma_i} \cdot \sigma_i (1 - \sigma_i) = 1 -
+# \sigma_i$. The paper divides both losses by the number of pixels (footnote 1), and so does the
+# library.
+
+# %%
+
+
+def eq9(sigma: Array, crack: Mask) -> Array:
+    return np.where(crack, -1.0, 1.0)
+
+
+def eq10(sigma: Array, crack: Mask) -> Array:
+    return np.where(crack, -1 / sigma, 1 / (1 - sigma))
+
+
+slope = sigma * (1 - sigma)
+np.testing.assert_allclose(np.abs(eq7(sigma, crack)) * eq9(sigma, crack) * slope, eq8(x, crack))
+np.testing.assert_allclose(
+    eq9(sigma, crack) * slope / len(x), library.linear_grad(x, crack), rtol=1e-12
+)
+np.testing.assert_allclose(
+    eq10(sigma, crack) * slope / len(x), library.cross_entropy_grad(x, crack), rtol=1e-12
+)
+
+# %% [markdown]
+# ## The pseudo-gradient: Eq. 11
+#
+# Keep the weights of F1 and let them weigh the gradient of the cross-entropy:
+#
+# $$ g(x_i) = \left| \frac{\partial L}{\partial \sigma_i} \right|
+# \frac{\partial \bar L}{\partial \sigma_i} \frac{\partial \sigma_i}{\partial x_i}
+# = \begin{cases}
+# -\left(\frac{1}{S} - \frac{1}{T}\right) (1 - \sigma_i), & l_i = 1 \\
+# \frac{1}{T}\, \sigma_i, & l_i = -1 \end{cases} \tag{11} $$
+#
+# One factor of Eq. 8 is gone in each case, and it is the one that vanished for wrong pixels.
+
+# %%
+
+
+def eq11(x: Array, crack: Mask) -> Array:
+    sigma = 1 / (1 + np.exp(-x))
+    s, t = sigma[crack].sum(), crack.sum() + sigma.sum()
+    return np.where(crack, -(1 / s - 1 / t) * (1 - sigma), sigma / t)
+
+
+product = np.abs(eq7(sigma, crack)) * eq10(sigma, crack) * slope
+np.testing.assert_allclose(eq11(x, crack), product)
+np.testing.assert_allclose(eq11(x, crack), library.pseudo_f1_grad(x, crack, sums), rtol=1e-12)
+
+g11 = eq11(batch_x, batch_crack)
+for k, name in enumerate(kinds):
+    first = np.flatnonzero(kind == k)[0]
+    print(f"{name:17} Eq. 8: {g8[first]:10.2e}   Eq. 11: {g11[first]:10.2e}")
+
+# %% [markdown]
+# Now a missed crack pixel gets the largest gradient of all, and a false alarm about fifty times
+# that of quiet background. The next figure shows the same for every logit, with the sums $S$ and
+# $T$ of this batch.
+
+# %%
+weight = np.abs(eq7(1 / (1 + np.exp(-batch_x)), batch_crack))
+logit = np.linspace(-10, 10, 400)
+s = 1 / (1 + np.exp(-logit))
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
+for ax, title, wrong, w in (
+    (axes[0], "a crack pixel", 1 - s, weight[0]),
+    (axes[1], "any other pixel", s, weight[-1]),
+):
+    ax.plot(logit, w * wrong, label="Eq. 11")
+    ax.plot(logit, w * s * (1 - s), "--", label="Eq. 8")
+    ax.set(title=title, xlabel="logit", ylabel="size of the gradient", ylim=(0, 1.1 * w))
+axes[0].text(-9.5, 0.55 * weight[0], "wrong")
+axes[0].text(5.5, 0.55 * weight[0], "right")
+axes[1].text(-9.5, 0.55 * weight[-1], "right")
+axes[1].text(5.5, 0.55 * weight[-1], "wrong")
+axes[0].legend()
+
+# %% [markdown]
+# *Figure 5.2. The size of both gradients for one pixel of the batch. Where the network is right
+# they agree. Where it is surely wrong, Eq. 8 fades to 0 and Eq. 11 keeps its full size. (The
+# weights of the two classes differ: mind the scales.)*
+#
+# What this means over many steps is best seen without a network. Let the logits of the 1000 pixels
+# be the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$ with
+# $\eta = 5$.
+
+# %%
+ETA, STEPS = 5.0, 400
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharey=True, layout="constrained")
+for ax, title, rule in ((axes[0], "Eq. 8", eq8), (axes[1], "Eq. 11", eq11)):
+    path = [batch_x]
+    for _ in range(STEPS):
+        path.append(path[-1] - ETA * rule(path[-1], batch_crack))
+    for k, name in enumerate(kinds):
+        ax.plot([logits[kind == k][0] for logits in path], color=f"C{k}", label=name)
+    ax.axhline(0, color="0.7", lw=1)
+    ax.set(title=title, xlabel="step")
+    print(f"{title}: counted F1 {counted_f1(path[-1] > 0, batch_crack):.2f} after {STEPS} steps")
+axes[0].set(ylabel="logit")
+axes[0].legend(loc="center")
+
+# %% [markdown]
+# *Figure 5.3. The logits of the four kinds of pixels by plain gradient descent. Eq. 8 leaves the
+# wrong pixels where they are. Eq. 11 moves them first.*
+#
+# ## The weights: Eq. 12 and 13
+#
+# How much more does a crack pixel count than another one? Bring the weight of a crack pixel to one
+# denominator. Since $T - S = N_1 + \sum_{j|l_j=-1} \sigma_j$,
+#
+# $$ \left| \frac{\partial L}{\partial \sigma_i} \right|_{l_i = 1} = \frac{1}{S} - \frac{1}{T}
+# = \frac{N_1 + \sum_{j|l_j=-1} \sigma_j}{S} \cdot \frac{1}{T} \tag{12} $$
+#
+# and the weight of any other pixel is $\frac{1}{T}$. Their ratio is
+#
+# $$ r = \frac{N_1 + \sum_{j|l_j=-1} \sigma_j}{\sum_{j|l_j=1} \sigma_j} \ge 1 \tag{13} $$
+#
+# It is at least 1 because $S \le N_1$. It has two limits worth remembering:
+#
+# - **All is taken for background**: every $\sigma \to 0$, so $S \to 0$ and $r \to \infty$. The
+#   fewer crack pixels are found, the more each one counts.
+# - **All is classified well**: $\sigma \to 1$ on crack and $\sigma \to 0$ elsewhere, so $r \to
+#   \frac{N_1 + 0}{N_1} = 1$. Then both classes count alike, as in plain cross-entropy.
+#
+# A fixed weight, such as one over the number of pixels of a class, is as large on the last day as
+# on the first, and goes on pushing for false alarms when the crack has long been found. These
+# weights step back by themselves.
+
+# %%
+
+
+def eq13(x: Array, crack: Mask) -> float:
+    sigma = 1 / (1 + np.exp(-x))
+    return float((crack.sum() + sigma[~crack].sum()) / sigma[crack].sum())
+
+
+np.testing.assert_allclose(eq13(x, crack), w_pos / w_neg)
+print(f"this batch              r = {eq13(x, crack):.2f}")
+print(f"all at -20              r = {eq13(np.full(200, -20.0), crack):.3g}")
+print(f"all right, by 20        r = {eq13(np.where(crack, 20.0, -20.0), crack):.6f}")
+
+# %% [markdown]
+# The sums are taken over the whole mini-batch, not over each picture. So a picture without any
+# crack still has its negative gradients weighed by what the other pictures need. A batch in which
+# *no* picture has a crack has $\mathrm{F1} = 0$ and an infinite loss; the library reports the loss
+# as infinite, and its gradient is finite all the same.
+#
+# The library differs from the code above in three more ways, none of which changes the formula:
+# $1 - \sigma(x)$ is computed as $\sigma(-x)$, because near 1 the subtraction would lose all digits;
+# the sums are taken in float64 even for float32 logits; and $S$ and $T$ are kept above $10^{-12}$,
+# so that nothing is divided by zero.
+
+# %%
+far = np.array([50.0, -800.0])  # a crack pixel that is surely right, another that is surely right
+seen = np.array([True, False])
+with np.errstate(over="ignore"):
+    print("as above      ", eq11(far, seen))
+print("in the library", library.pseudo_f1_grad(far, seen, library.f1_sums(far, seen)))
+
+# %% [markdown]
+# ## A tiny training
+#
+# Now a real network: a Spiral-Net of two modules, an eighth as wide as in the paper, on noisy
+# pictures of 47 x 47 pixels with one dark line each. Between one and two pixels in a hundred are
+# crack. It is trained three times from the same start, on the same pictures: with cross-entropy,
+# with Eq. 8 and with Eq. 11. 150 steps are enough to see what the weights do.
+
+# %%
+SIDE, BATCH, TRAINING = 47, 8, 150
+
+
+def picture(rng: np.random.Generator) -> tuple[Array, Mask]:
+    """A grey, noisy surface with a dark wavy line, and where the line is."""
+    rows, cols = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    angle, phase = rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi)
+    along = cols * np.cos(angle) + rows * np.sin(angle)
+    across = rows * np.cos(angle) - cols * np.sin(angle)
+    line = rng.uniform(-12, 12) + 2 * np.sin(along / 5 + phase)
+    crack = (np.abs(across - line) < 0.8) & (np.abs(along - rng.uniform(-8, 8)) < 12)
+    grey = 0.2 + 0.2 * np.sin(along / 11) + rng.normal(0, 0.25, crack.shape)
+    return grey - 0.6 * crack, crack
+
+
+def pictures(rng: np.random.Generator) -> tuple[Tensor, Mask]:
+    """A batch (n, h, w, 3) and its masks (n, h, w, 1)."""
+    greys, cracks = zip(*(picture(rng) for _ in range(BATCH)), strict=True)
+    colours = np.repeat(np.stack(greys)[..., None], 3, axis=-1)
+    return Tensor(colours.astype(np.float32)), np.stack(cracks)[..., None]
+
+
+shown_x, shown_crack = pictures(np.random.default_rng(100))  # never trained on
+
+
+def train(loss: Callable[[Tensor, Mask], Tensor]) -> dict[str, Array]:
+    """Train a network; of each step the F1 score and the weights, and some of its answers."""
+    net = SpiralNet((1, 2), width=1 / 8, rng=np.random.default_rng(0))
+    adam = Adam(net.named_parameters(), lr=0.01)
+    rng = np.random.default_rng(1)
+    f1, weights, answers = [], [], []
+    for step in range(TRAINING):
+        if step % 10 == 0:
+            with no_grad():
+                net.eval()
+                answers.append(net(shown_x).data)
+                net.train()
+        x, crack = pictures(rng)
+        logits = net(x)
+        adam.zero_grad()
+        loss(logits, crack).backward()
+        adam.step()
+        f1.append(counted_f1(logits.data > 0, crack))
+        weights.append(library.f1_weights(library.f1_sums(logits.data, crack)))
+    return {"f1": np.array(f1), "weights": np.array(weights), "answers": np.array(answers)}
+
+
+runs = {
+    "cross-entropy": train(losses.cross_entropy),
+    "Eq. 8": train(losses.f1_loss),
+    "Eq. 11": train(losses.pseudo_f1),
+}
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
+for name, run in runs.items():
+    smooth = np.convolve(run["f1"], np.ones(5) / 5, "valid")
+    axes[0].plot(smooth, label=name)
+    axes[1].semilogy(run["weights"][:, 0] / run["weights"][:, 1])
+    print(f"{name:14} F1 of the last ten steps {run['f1'][-10:].mean():.2f}")
+axes[0].set(xlabel="step", ylabel="counted F1 of the batch", ylim=(0, 1))
+axes[0].legend()
+axes[1].set(xlabel="step", ylabel="r of Eq. 13")
+
+# %% [markdown]
+# *Figure 5.4. Left, F1 at a threshold of 0.5 (mean of five steps). Cross-entropy first learns to
+# call everything background. Right, the ratio of the two weights: how much a crack pixel counts
+# (for cross-entropy, would count) as compared with another. It starts at the number of other pixels
+# to one of crack, and falls by itself as the crack is found.*
+#
+# Why the start? An untrained network has $\sigma \approx \frac{1}{2}$ everywhere. Then
+# $S \approx \frac{N_1}{2}$ and $r \approx 2 + \frac{N_{-1}}{N_1}$: the weights begin as
+# inverse class frequencies, near enough.
+#
+# In this small example Eq. 8 does as well as Eq. 11. It has no reason not to: the pictures are
+# easy, the training short, and Adam makes up for a small gradient. The paper's Table 4 compares
+# them on photographs. What Eq. 8 does worse is to bring back pixels once it is sure of the wrong
+# answer about them, as in Figure 5.3.
+#
+# Now watch Eq. 11 at work on one picture that the network never trains on.
+
+# %%
+shown = runs["Eq. 11"]
+grads = np.stack(
+    [
+        library.pseudo_f1_grad(logits, shown_crack, library.f1_sums(logits, shown_crack))
+        for logits in shown["answers"]
+    ]
+)
+times = np.arange(0, TRAINING, 10)
+
+fig, axes = plt.subplots(2, 2, figsize=(7, 6.2), layout="constrained")
+greys = {"cmap": "gray", "vmin": 0, "vmax": 1}
+axes[0, 0].imshow(shown_x.data[0, ..., 0], cmap="gray")
+axes[0, 0].set_title("picture")
+answer_image = axes[0, 1].imshow(np.zeros((SIDE, SIDE)), **greys)
+axes[0, 1].set_title("probability of crack")
+limit = np.abs(grads[:, 0]).max()
+norm = SymLogNorm(1e-5, vmin=-limit, vmax=limit)  # linear up to 1e-5, logarithmic beyond
+grad_image = axes[1, 0].imshow(np.zeros((SIDE, SIDE)), cmap="RdBu", norm=norm)
+axes[1, 0].set_title("pseudo-gradient, Eq. 11")
+for ax in axes.flat[:3]:
+    ax.set(xticks=[], yticks=[])
+for column, name in enumerate(("crack", "elsewhere")):
+    axes[1, 1].semilogy(shown["weights"][:, column], color=f"C{3 - 3 * column}", label=name)
+axes[1, 1].set(xlabel="step", title="weights, Eq. 7")
+axes[1, 1].legend()
+now = axes[1, 1].axvline(0, color="0.5")
+
+
+def frame(number: int) -> list[Any]:
+    answer_image.set_data(library.sigmoid(shown["answers"][number, 0, ..., 0]))
+    grad_image.set_data(grads[number, 0, ..., 0])
+    now.set_xdata([times[number]])
+    return [answer_image, grad_image, now]
+
+
+animation = FuncAnimation(fig, frame, range(len(times)), interval=400)
+frame(len(times) - 1)
+
+# %% [markdown]
+# *Figure 5.5 (moves). A picture, the probability that the network gives each pixel, the
+# pseudo-gradient (red: raise the logit, blue: lower it; the scale is logarithmic) and the two
+# weights as training goes on. The line marks the step that is shown. The weight of a crack pixel
+# falls and that of the others rises, because S grows and T shrinks.*
+#
+# ## No loss gives it
+#
+# Eq. 11 was put together from pieces. Is it, by chance, the gradient of some loss that we have only
+# not found? Footnote 2 of the paper says no, and leaves the proof to a supplement. Here is one.
+#
+# ### The test
+#
+# Suppose a loss $\Lambda$ had $g$ as its gradient: $g_i = \partial \Lambda / \partial x_i$. The
+# derivative of $g_i$ by another logit $x_j$ would be a second derivative of $\Lambda$, and for
+# second derivatives the order does not matter:
+#
+# $$ \frac{\partial g_i}{\partial x_j}
+# = \frac{\partial^2 \Lambda}{\partial x_j\, \partial x_i}
+# = \frac{\partial^2 \Lambda}{\partial x_i\, \partial x_j}
+# = \frac{\partial g_j}{\partial x_i} . $$
+#
+# (This holds where the second derivatives are continuous. Those of $\Lambda$ would be the first
+# derivatives of Eq. 11, which are.) The matrix $J$ with the entries
+# $J_{ij} = \partial g_i / \partial x_j$ is called the **Jacobian** of $g$. So: *the Jacobian of a
+# gradient is symmetric.* To show that $g$ is no gradient, it is enough to find one pair $(i, j)$
+# with $J_{ij} \ne J_{ji}$.
+#
+# ### The Jacobian of Eq. 11
+#
+# For two different pixels, $g_i$ depends on $x_j$ only through $S$ and $T$: its own factor,
+# $1 - \sigma_i$ or $\sigma_i$, stays as it is. Write $d_j = \sigma_j (1 - \sigma_j)$ for the slope
+# of $\sigma_j$. If $j$ is crack, both $S$ and $T$ change by $d_j$; if not, only $T$ does. With
+# $\frac{d}{dS} \frac{1}{S} = -\frac{1}{S^2}$:
+#
+# | pixel $i$ | pixel $j$ | $\partial g_i / \partial x_j$ |
+# |---|---|---|
+# | crack | crack | $\left(\frac{1}{S^2} - \frac{1}{T^2}\right) (1 - \sigma_i)\, d_j$ |
+# | crack | other | $-\frac{1}{T^2} (1 - \sigma_i)\, d_j$ |
+# | other | crack | $-\frac{1}{T^2}\, \sigma_i\, d_j$ |
+# | other | other | $-\frac{1}{T^2}\, \sigma_i\, d_j$ |
+#
+# Subtract the transposed entry, $J_{ij} - J_{ji}$:
+#
+# $$ \begin{aligned}
+# \text{both crack:} \quad & \left(\tfrac{1}{S^2} - \tfrac{1}{T^2}\right)
+# (1 - \sigma_i)(1 - \sigma_j)(\sigma_j - \sigma_i) \\
+# \text{neither:} \quad & \tfrac{1}{T^2}\, \sigma_i \sigma_j (\sigma_j - \sigma_i) \\
+# i \text{ crack, } j \text{ not:} \quad & \tfrac{1}{T^2} (1 - \sigma_i)\, \sigma_j
+# (\sigma_i + \sigma_j - 1)
+# \end{aligned} $$
+#
+# (The third: $-(1 - \sigma_i)\, \sigma_j (1 - \sigma_j) + \sigma_j\, \sigma_i (1 - \sigma_i)
+# = (1 - \sigma_i)\, \sigma_j\, (\sigma_i - 1 + \sigma_j)$.) Two crack pixels with different
+# probabilities are enough for a difference that is not 0. All differences vanish only if all crack
+# pixels have one probability, all others have one, and these two add up to 1. A loss would need
+# symmetry everywhere in a neighbourhood, so there is none. $\blacksquare$
+#
+# ### In numbers
+#
+# Let a machine find the Jacobian, by complex steps, and hold it against the three lines.
+
+# %%
+
+
+def skew_by_hand(x: Array, crack: Mask) -> Array:
+    """J - J.T of Eq. 11, from the three lines."""
+    sigma = 1 / (1 + np.exp(-x))
+    s, t = sigma[crack].sum(), crack.sum() + sigma.sum()
+    i, j = sigma[:, None], sigma[None, :]
+    both = (1 / s**2 - 1 / t**2) * (1 - i) * (1 - j) * (j - i)
+    neither = i * j * (j - i) / t**2
+    mixed = (1 - i) * j * (i + j - 1) / t**2
+    on, off = crack[:, None], crack[None, :]
+    return np.select([on & off, ~on & ~off, on & ~off], [both, neither, mixed], -mixed.T)
+
+
+few_x, few_crack = x[:30], crack[:30]
+for name, rule in (
+    ("Eq. 8", eq8),
+    ("cross-entropy", library.cross_entropy_grad),
+    ("Eq. 11", eq11),
+):
+    J = by_complex_steps(lambda z, rule=rule: rule(z, few_crack), few_x)
+    print(f"{name:14} |J - J.T| / |J| = {np.linalg.norm(J - J.T) / np.linalg.norm(J):.1e}")
+np.testing.assert_allclose(J - J.T, skew_by_hand(few_x, few_crack), atol=1e-15)
+
+# %% [markdown]
+# The two true gradients are symmetric to rounding. Eq. 11 is not, by a large share of its size, and
+# by just what the derivation says.
+#
+# The smallest example can be done on paper: a crack pixel with logit 0 and another pixel with logit
+# $\log 3$. Then $\sigma_1 = \frac{1}{2}$, $\sigma_2 = \frac{3}{4}$,
+# $T = 1 + \frac{1}{2} + \frac{3}{4} = \frac{9}{4}$, and
+#
+# $$ J_{12} - J_{21} = \tfrac{16}{81} \cdot \tfrac{1}{2} \cdot \tfrac{3}{4} \cdot \tfrac{1}{4}
+# = \tfrac{1}{54} . $$
+
+# %%
+pair = np.array([True, False])
+J = by_complex_steps(lambda z: eq11(z, pair), np.array([0, np.log(3)]))
+print(J)
+np.testing.assert_allclose(J[0, 1] - J[1, 0], 1 / 54)
+
+# %% [markdown]
+# ### A walk that gains height
+#
+# There is a way to *see* it. A loss is like a landscape over the logits, and its gradient is the
+# slope. Walk along any path and add up slope times step: you get the difference in height. Walk in
+# a circle, and you get 0, since you are back where you began. So let us walk around a square in the
+# plane of the two logits above, once with Eq. 8 and once with Eq. 11.
+
+# %%
+CORNERS = np.array([[0, 0], [3, 0], [3, 3], [0, 3], [0, 0]], dtype=float)
+
+
+def height_gained(rule: Callable[[Array, Mask], Array], steps: int = 200) -> Array:
+    """The height after each step of the walk around the square; each side takes ``steps``."""
+    sides = [
+        start + (end - start) * np.linspace(0, 1, steps + 1)[:-1, None]
+        for start, end in pairwise(CORNERS)
+    ]
+    way = np.concatenate([*sides, CORNERS[-1:]])
+    middles, moves = (way[1:] + way[:-1]) / 2, np.diff(way, axis=0)
+    slopes = np.array([rule(middle, pair) for middle in middles])
+    return np.append(0, np.cumsum(np.sum(slopes * moves, axis=1)))
+
+
+plane = np.linspace(-4, 5, 100)
+x1, x2 = np.meshgrid(plane, plane)
+s1, s2 = 1 / (1 + np.exp(-x1)), 1 / (1 + np.exp(-x2))
+skew = (1 - s1) * s2 * (s1 + s2 - 1) / (1 + s1 + s2) ** 2
+
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
+limits = np.abs(skew).max()
+image = axes[0].pcolormesh(x1, x2, skew, cmap="PuOr", vmin=-limits, vmax=limits, rasterized=True)
+fig.colorbar(image, ax=axes[0], label="$J_{12} - J_{21}$", location="bottom")
+points = np.linspace(-3.5, 4.5, 9)
+arrows = np.array([[-eq11(np.array([a, b]), pair) for a in points] for b in points])
+axes[0].quiver(points, points, arrows[..., 0], arrows[..., 1], width=0.006)
+axes[0].plot(*CORNERS.T, "C2", lw=2)
+axes[0].set(xlabel="logit of the crack pixel", ylabel="logit of the other")
+for name, rule in (("Eq. 8", eq8), ("Eq. 11", eq11)):
+    height = height_gained(rule)
+    axes[1].plot(np.linspace(0, 4, len(height)), height, label=name)
+    print(f"{name}: height after one round {height[-1]:+.6f}")
+axes[1].axhline(0, color="0.7", lw=1)
+axes[1].set(xlabel="sides of the square walked", ylabel="height gained")
+axes[1].legend()
+
+# %% [markdown]
+# *Figure 5.6. Left, the steps that Eq. 11 asks for (arrows) in the plane of the two logits, how far
+# its Jacobian is from symmetric (colour), and the square. Right, the height on the way around it.
+# With Eq. 8 the walk ends at the height where it began. With Eq. 11 it does not: a second round
+# would go on from there, so there is no landscape.*
+#
+# The two pictures agree: by Green's theorem the height gained in one round is the sum of
+# $J_{21} - J_{12}$ over the area of the square.
+
+# %%
+middle = (np.arange(300) + 0.5) / 100
+a, b = np.meshgrid(1 / (1 + np.exp(-middle)), 1 / (1 + np.exp(-middle)))
+area = np.sum((1 - a) * b * (a + b - 1) / (1 + a + b) ** 2) / 100**2
+np.testing.assert_allclose(height_gained(eq11)[-1], -area, rtol=1e-4)
+print(f"by Green's theorem {-area:+.6f}")
+
+# %% [markdown]
+# ### So what does training do?
+#
+# What does a network do that is trained by a gradient without a loss? Three things can be said.
+#
+# - At any one moment the weights are two numbers. With these held fixed, Eq. 11 *is* a gradient:
+#   that of a cross-entropy in which each class has its weight. Every step goes downhill on such a
+#   loss. Only, it is another one at the next step. Exercise 5.3 makes this exact.
+# - Eq. 11 and Eq. 8 have the same sign for every pixel, as the factor between them, $\sigma_i$ or
+#   $1 - \sigma_i$, is positive. So a small step against Eq. 11 lowers $-\log \mathrm{F1}$ as well:
+#   not by the steepest way, but down. This holds for a step in the *logits*. A network's logits
+#   share its parameters, where a step for one pixel moves the others too, and then it is no longer
+#   sure.
+# - Eq. 11 is zero for a pixel only in the limit where the pixel is right. A pixel that is surely
+#   wrong is never at rest.
+#
+# The library reports $-\log \mathrm{F1}$ as the value of `pseudo_f1`, and says that its backward
+# pass is no derivative by `exact = False`. `gradcheck` respects that: it checks that the gradient
+# is finite and linear in what arrives, and compares with no derivative. What can be checked
+# instead, `check_pseudo_f1` does: each row is a sentence of this chapter.
+
+# %%
+assert np.all(eq8(x, crack) * eq11(x, crack) > 0)
+assert not losses.PseudoF1.exact
+for rule_name, off_by in check_pseudo_f1().rules.items():
+    print(f"{rule_name:28} {off_by:.1e}")
+
+# %% [markdown]
+# ## Where it lives
+#
+# - `minispiral.kernels.losses.f1_sums`: $N_1$, $S$ and $A$ of a batch, in float64
+# - `minispiral.kernels.losses.f1_loss`: Eq. 6, under the logarithm
+# - `minispiral.kernels.losses.f1_weights`: the sizes of Eq. 7, which are Eq. 12
+# - `minispiral.kernels.losses.f1_grad`: Eq. 8
+# - `minispiral.kernels.losses.linear`, `minispiral.kernels.losses.cross_entropy`: Eq. 9 and 10
+# - `minispiral.kernels.losses.pseudo_f1_grad`: Eq. 11
+# - `minispiral.losses.F1Loss.backward`, `minispiral.losses.PseudoF1.backward`: the two on the tape
+# - `minispiral.gradcheck.check_pseudo_f1`, `minispiral.gradcheck.pseudo.skew_by_hand`: this
+#   chapter's claims, checked
+#
+# ## Exercises
+#
+# Write each function into a file `answer.py` and run `minispiral exercise 5.1 answer.py`. In all
+# three, `logits` is a float64 array and `crack` a boolean array of the same shape, True on crack,
+# with at least one pixel of each kind. Do not change them.
+#
+# ### Exercise 5.1
+#
+# Someone for whom a missed crack is worse than a false alarm wants a score in which recall counts
+# more. That is $F_\beta$, where recall counts $\beta$ times as much as precision:
+#
+# $$ F_\beta = \frac{(1 + \beta^2)\, \mathrm{prec} \cdot \mathrm{rec}}
+# {\beta^2\, \mathrm{prec} + \mathrm{rec}} $$
+#
+# Put in Eq. 4 and 5 as above, and derive the weights of $L = -\log F_\beta$. Write
+# `f_beta_weights(logits, crack, beta)`. It returns a pair of numbers:
+# $|\partial L / \partial \sigma_i|$ for a crack pixel, and for any other. For `beta = 1` they are
+# those of Eq. 7.
+#
+# ### Exercise 5.2
+#
+# Another score is common for masks: the intersection over union, or IoU. It is
+# $\frac{TP}{TP + FP + FN}$. With probabilities it becomes $\frac{S}{N_1 + A - S}$.
+#
+# Derive the pseudo-gradient that belongs to it, in the way of Eq. 11: the sizes of the derivatives
+# of $L = -\log \mathrm{IoU}$ by $\sigma_i$, times the gradient of the cross-entropy of Eq. 10.
+# Write `pseudo_iou(logits, crack)`. It returns the gradient, an array of the shape of `logits`. It
+# must be right to ten digits, and without a warning from NumPy, for logits between $-1000$ and
+# $1000$; at least one crack pixel has a positive logit.
+#
+# ### Exercise 5.3
+#
+# "With the weights held fixed, Eq. 11 is the gradient of a weighted cross-entropy." Write that
+# loss: `frozen_loss(logits, frozen, crack)`. The weights of Eq. 7 are taken at the logits `frozen`,
+# and the cross-entropy of Eq. 10 at `logits`. It returns one number, the sum over all pixels of
+# weight times cross-entropy (not divided by the number of pixels). Where `logits` equals `frozen`,
+# its derivative by `logits` must be Eq. 11 at that point. Logits are between $-10$ and $10$.
