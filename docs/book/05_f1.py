@@ -609,7 +609,8 @@ frame(len(times) - 1)
 # *Figure 5.5 (moves). A picture, the probability that the network gives each pixel, the
 # pseudo-gradient (red: raise the logit, blue: lower it; the scale is logarithmic) and the two
 # weights as training goes on. The line marks the step that is shown. The weight of a crack pixel
-# falls and that of the others rises, because S grows and T shrinks.*
+# falls and that of the others rises, because S grows and T shrinks. (The
+# faint grid is the trace of a transposed convolution of stride 2, see chapter 2.)*
 #
 # ## No loss gives it
 #
@@ -718,7 +719,7 @@ np.testing.assert_allclose(J[0, 1] - J[1, 0], 1 / 54)
 # plane of the two logits above, once with Eq. 8 and once with Eq. 11.
 
 # %%
-CORNERS = np.array([[0, 0], [3, 0], [3, 3], [0, 3], [0, 0]], dtype=float)
+CORNERS = np.array([[-1.0, 1], [2, 1], [2, 4], [-1, 4], [-1, 1]])
 
 
 def height_gained(rule: Callable[[Array, Mask], Array], steps: int = 200) -> Array:
@@ -744,6 +745,7 @@ image = axes[0].pcolormesh(x1, x2, skew, cmap="PuOr", vmin=-limits, vmax=limits,
 fig.colorbar(image, ax=axes[0], label="$J_{12} - J_{21}$", location="bottom")
 points = np.linspace(-3.5, 4.5, 9)
 arrows = np.array([[-eq11(np.array([a, b]), pair) for a in points] for b in points])
+arrows /= np.linalg.norm(arrows, axis=-1, keepdims=True)
 axes[0].quiver(points, points, arrows[..., 0], arrows[..., 1], width=0.006)
 axes[0].plot(*CORNERS.T, "C2", lw=2)
 axes[0].set(xlabel="logit of the crack pixel", ylabel="logit of the other")
@@ -756,17 +758,17 @@ axes[1].set(xlabel="sides of the square walked", ylabel="height gained")
 axes[1].legend()
 
 # %% [markdown]
-# *Figure 5.6. Left, the steps that Eq. 11 asks for (arrows) in the plane of the two logits, how far
-# its Jacobian is from symmetric (colour), and the square. Right, the height on the way around it.
-# With Eq. 8 the walk ends at the height where it began. With Eq. 11 it does not: a second round
-# would go on from there, so there is no landscape.*
+# *Figure 5.6. Left, the directions that Eq. 11 asks for (arrows) in the plane of the two logits,
+# how far its Jacobian is from symmetric (colour), and the square. Right, the height on the way
+# around it. With Eq. 8 the walk ends at the height where it began. With Eq. 11 it does not: a
+# second round would go on from there, so there is no landscape.*
 #
 # The two pictures agree: by Green's theorem the height gained in one round is the sum of
 # $J_{21} - J_{12}$ over the area of the square.
 
 # %%
-middle = (np.arange(300) + 0.5) / 100
-a, b = np.meshgrid(1 / (1 + np.exp(-middle)), 1 / (1 + np.exp(-middle)))
+middle = (np.arange(300) + 0.5) / 100  # of squares of side 0.01
+a, b = np.meshgrid(1 / (1 + np.exp(1 - middle)), 1 / (1 + np.exp(-1 - middle)))
 area = np.sum((1 - a) * b * (a + b - 1) / (1 + a + b) ** 2) / 100**2
 np.testing.assert_allclose(height_gained(eq11)[-1], -area, rtol=1e-4)
 print(f"by Green's theorem {-area:+.6f}")
