@@ -1,0 +1,85 @@
+# %% [markdown]
+# # Solutions of chapter 4
+
+# %%
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# %% [markdown]
+# ## Exercise 4.1
+#
+# The formula, with $h v$ in place of $h$. `x + h * v` makes a new array, so `x` stays as it is.
+
+# %%
+
+
+def richardson(f: Callable[[Array], float], x: Array, v: Array, h: float) -> float:
+    def central(h: float) -> float:
+        return (f(x + h * v) - f(x - h * v)) / (2 * h)
+
+    return (4 * central(h / 2) - central(h)) / 3
+
+
+# %% [markdown]
+# For a polynomial of degree 4 or less the derivative is exact at any step, since the first term
+# that is left holds the fifth derivative:
+
+# %%
+x = np.array([1.5])
+v = np.array([1.0])
+for power in (4, 5):
+    found = richardson(lambda x, power=power: float(np.sum(x**power)), x, v, 0.5)
+    print(f"x**{power}: {found:.9f}, exact {power * 1.5 ** (power - 1):.9f}")
+
+# %% [markdown]
+# ## Exercise 4.2
+#
+# Which side of the kink we are on is decided by the real part. On either side the function is $z$
+# or $-z$, which is analytic. For a real array `z.real` is `z` itself, so one line serves both.
+
+# %%
+
+
+def absolute(z: Array) -> Array:
+    return np.where(z.real < 0, -z, z)
+
+
+# %% [markdown]
+# One might think of $\sqrt{z^2}$. It is right for moderate numbers, but the square of $10^{-200}$
+# is 0 in float64, and that of $10^{200}$ is infinite.
+
+# %%
+print(absolute(np.array([-3.0, 2.0]) + 1e-40j).imag / 1e-40)
+
+# %% [markdown]
+# ## Exercise 4.3
+#
+# One complex step for each element gives the true gradient to rounding. Central differences would
+# not do: their own error, $10^{-11}$ at the very best and more in a sum, comes too close to the
+# tolerance of $10^{-9}$ at most step sizes.
+#
+# The errors are compared with the largest element of the *true* gradient. The claimed one may hold
+# a huge wrong element, and then nothing would look wrong beside it.
+
+# %%
+
+
+def wrong_elements(f: Callable[[Array], Any], gradient: Array, x: Array) -> Array:
+    true = np.empty(x.shape)
+    for at in np.ndindex(x.shape):
+        moved = x.astype(np.complex128)
+        moved[at] += 1e-40j
+        true[at] = f(moved).imag / 1e-40
+    return np.abs(gradient - true) > 1e-9 * np.abs(true).max()
+
+
+# %%
+x = np.array([0.1, 0.2, 0.3])
+claimed = np.exp(x)
+claimed[1] += 1e-8
+print(wrong_elements(lambda x: np.sum(np.exp(x)), claimed, x))

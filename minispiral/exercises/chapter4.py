@@ -1,0 +1,135 @@
+"""Checks of chapter 4: derivatives without a backward pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.exercises import Wrong, exercise
+from minispiral.exercises.arrays import expect
+
+Array = NDArray[Any]
+Answer = Callable[..., Any]
+
+
+@exercise("4.1", function="richardson")
+def richardson(answer: Answer) -> None:
+    """Central differences, extrapolated."""
+    rng = np.random.default_rng()
+    for power in (1, 2, 3, 4, 5):
+        x, v = rng.uniform(1, 2, (2, 3)), rng.uniform(-2, -1, (2, 3))
+        if power < 3:
+            x, v = x[0, :1], v[0, :1]
+        for h in (0.5, 0.125):
+
+            def f(x: Array, power: int = power) -> float:
+                return float(np.sum(x**power))
+
+            def central(h: float, f: Any = f, x: Array = x, v: Array = v) -> float:
+                return float((f(x + h * v) - f(x - h * v)) / (2 * h))
+
+            kept = x.copy()
+            call = f"for f the sum of x**{power}, x of shape {x.shape}, richardson(f, x, v, {h})"
+            result = answer(f, x, v.copy(), h)
+            if not np.array_equal(x, kept):
+                raise Wrong(f"{call} changed x")
+            coarse, fine = central(h), central(h / 2)
+            known = {
+                "D(h): it is not extrapolated": coarse,
+                "D(h/2): it is not extrapolated": fine,
+                "(4 D(h) - D(h/2)) / 3: the steps are exchanged": (4 * coarse - fine) / 3,
+                "the derivative along v with the wrong sign": -(4 * fine - coarse) / 3,
+            }
+            if v.size == 1:
+                known["the derivative by x, not along v"] = (4 * fine - coarse) / 3 / float(v[0])
+            _expect_number(result, (4 * fine - coarse) / 3, known, call)
+
+
+def _expect_number(result: Any, expected: float, known: dict[str, float], call: str) -> None:
+    if np.shape(result) != ():
+        raise Wrong(f"{call} returned {type(result).__name__}, expected a number")
+    if np.isclose(result, expected, rtol=1e-9, atol=0):
+        return
+    for what, value in known.items():
+        if np.isclose(result, value, rtol=1e-9, atol=0):
+            raise Wrong(f"{call} returned {what}")
+    raise Wrong(f"{call} is {float(np.real(result)):.9g}, expected {expected:.9g}")
+
+
+@exercise("4.2", function="absolute")
+def absolute(answer: Answer) -> None:
+    """An absolute value for the complex step."""
+    rng = np.random.default_rng()
+    small, wide = rng.uniform(1, 2, 4), 10.0 ** np.array([-200, -20, 0, 200])
+    for sizes in (small, small * wide):
+        x = sizes * np.array([1, -1, 1, -1])
+        for values in (x, -x):
+            given = f"x = {[float(f'{number:.3g}') for number in values]}"
+            result = answer(values.copy())
+            if np.iscomplexobj(result):
+                raise Wrong(f"for the real {given}, absolute(x) is complex, expected real numbers")
+            _each(result, sizes, f"for {given}, absolute(x)")
+            for h in (1e-40, -1e-40):
+                z = values + 1j * h
+                result = answer(z.copy())
+                if not np.iscomplexobj(result):
+                    raise Wrong(
+                        f"for {given}, absolute(x + {h:.0e}j) is real: the derivative, which is in "
+                        f"the imaginary part, is lost"
+                    )
+                call = f"for {given}, the imaginary part of absolute(x + {h:.0e}j), over {h:.0e},"
+                _each(result.imag / h, np.sign(values), call)
+                _each(result.real, sizes, f"for {given}, the real part of absolute(x + {h:.0e}j)")
+
+
+def _each(result: Any, expected: Array, call: str) -> None:
+    """As `expect`, each element relative to itself."""
+    if isinstance(result, np.ndarray) and result.shape == expected.shape:
+        for i in np.flatnonzero(~np.isclose(result, expected, rtol=1e-9, atol=0)):
+            raise Wrong(f"{call} is {result[i]:.6g} at [{i}], expected {expected[i]:.6g}")
+    expect(result, expected, call)
+
+
+@exercise("4.3", function="wrong_elements")
+def wrong_elements(answer: Answer) -> None:
+    """Which elements of a gradient are wrong."""
+    rng = np.random.default_rng()
+    for shape in ((3,), (2, 3), (2, 2, 3)):
+        x, a = rng.uniform(-1, 1, shape), rng.uniform(0.5, 2, shape)
+
+        def f(x: Array, a: Array = a) -> Any:
+            return np.sum(np.exp(a * x)) + np.prod(2 + x)
+
+        # By hand: the derivative of the product by one factor is the product of all others.
+        true = a * np.exp(a * x) + np.prod(2 + x) / (2 + x)
+        for count in (0, 1, 2):
+            at = np.unravel_index(rng.permutation(x.size)[:count], shape)
+            gradient = true.copy()
+            # Of either sign, from ten times the tolerance up to as large as the gradient.
+            sizes = 10 ** rng.uniform(-8, 0, count)
+            sizes[:1] = 1e-8
+            gradient[at] += np.abs(true).max() * sizes * rng.choice([-1, 1], count)
+            expected = np.zeros(shape, np.bool_)
+            expected[at] = True
+            _check_found(answer, f, gradient, x, expected, true)
+
+
+def _check_found(
+    answer: Answer, f: Answer, gradient: Array, x: Array, expected: Array, true: Array
+) -> None:
+    given = f"a gradient {x.shape} with {int(expected.sum())} wrong elements"
+    call = f"for {given}, wrong_elements(f, gradient, x)"
+    kept = x.copy()
+    result = answer(f, gradient.copy(), x)
+    if not np.array_equal(x, kept):
+        raise Wrong(f"{call} changed x")
+    if not isinstance(result, np.ndarray) or result.dtype != np.bool_ or result.shape != x.shape:
+        found = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result)
+        raise Wrong(f"{call} returned {found}, expected a boolean array {x.shape}")
+    for i in np.argwhere(result != expected):
+        place = ", ".join(map(str, i))
+        error = abs(gradient[tuple(i)] - true[tuple(i)]) / np.abs(true).max()
+        if expected[tuple(i)]:
+            raise Wrong(f"{call} missed [{place}], which is off by {error:.0e}")
+        raise Wrong(f"{call} blamed [{place}], which is right")
