@@ -606,7 +606,7 @@ animation = FuncAnimation(fig, frame, range(len(times)), interval=400)
 frame(len(times) - 1)
 
 # %% [markdown]
-# *Figure 5.5 (moves). A picture, the probability that the network gives each pixel, the
+# *Figure 5.5. (It moves.) A picture, the probability that the network gives each pixel, the
 # pseudo-gradient (red: raise the logit, blue: lower it; the scale is logarithmic) and the two
 # weights as training goes on. The line marks the step that is shown. The weight of a crack pixel
 # falls and that of the others rises, because S grows and T shrinks. (The

@@ -1,0 +1,105 @@
+"""Wrong answers to chapter 4; the docstring is what the check says of them."""
+
+import numpy as np
+
+
+def central(f, x, v, h):
+    return (f(x + h * v) - f(x - h * v)) / (2 * h)
+
+
+def wrong_4_1_not_extrapolated(f, x, v, h):
+    r"""returned D\(h/2\): it is not extrapolated"""
+    return central(f, x, v, h / 2)
+
+
+def wrong_4_1_steps_exchanged(f, x, v, h):
+    """the steps are exchanged"""
+    return (4 * central(f, x, v, h) - central(f, x, v, h / 2)) / 3
+
+
+def wrong_4_1_for_first_order(f, x, v, h):
+    r"""for f the sum of x\*\*3, .* expected"""
+    return 2 * central(f, x, v, h / 2) - central(f, x, v, h)
+
+
+def wrong_4_1_along_no_direction(f, x, v, h):
+    """the derivative by x, not along v"""
+    ones = np.ones_like(x)
+    return (4 * central(f, x, ones, h / 2) - central(f, x, ones, h)) / 3
+
+
+def wrong_4_1_forward_differences(f, x, v, h):
+    r"""for f the sum of x\*\*2, .* expected"""
+
+    def forward(h):
+        return (f(x + h * v) - f(x)) / h
+
+    return (4 * forward(h / 2) - forward(h)) / 3
+
+
+def wrong_4_1_changes_x(f, x, v, h):
+    """changed x"""
+    result = (4 * central(f, x, v, h / 2) - central(f, x, v, h)) / 3
+    x += h * v
+    return result
+
+
+def wrong_4_2_length(z):
+    """is real: the derivative, which is in the imaginary part, is lost"""
+    return np.abs(z)
+
+
+def wrong_4_2_root_of_square(z):
+    r"""at \[\d\], expected"""
+    with np.errstate(all="ignore"):
+        return np.sqrt(z * z)
+
+
+def wrong_4_2_by_the_imaginary_part(z):
+    r"""at \[\d\], expected"""
+    return np.where(z.imag < 0, -z, z)
+
+
+def wrong_4_2_always_complex(z):
+    """is complex, expected real numbers"""
+    return np.where(z.real < 0, -z, z) + 0j
+
+
+def wrong_4_2_sign_of_the_imaginary_part(z):
+    r"""the imaginary part of absolute\(x \+ 1e-40j\), over 1e-40, is 1 at \[\d\], expected -1"""
+    return np.abs(z.real) + 1j * z.imag if np.iscomplexobj(z) else np.abs(z)
+
+
+def slopes(f, x, h):
+    moves = h * np.eye(x.size).reshape(-1, *x.shape)
+    return np.array([(f(x + m) - f(x - m)) / (2 * h) for m in moves]).reshape(x.shape)
+
+
+def wrong_4_3_large_step(f, gradient, x):
+    r"""blamed \[.*\], which is right"""
+    true = slopes(f, x, 1e-2)
+    return np.abs(gradient - true) > 1e-9 * np.abs(true).max()
+
+
+def wrong_4_3_large_tolerance(f, gradient, x):
+    r"""missed \[.*\], which is off by 1e-08"""
+    true = slopes(f, x, 1e-5)
+    return np.abs(gradient - true) > 1e-6 * np.abs(true).max()
+
+
+def wrong_4_3_nothing(f, gradient, x):
+    r"""missed \[.*\], which is off by"""
+    return np.zeros(x.shape, np.bool_)
+
+
+def wrong_4_3_along_one_direction(f, gradient, x):
+    """returned .*, expected a boolean array"""
+    v = np.ones_like(x)
+    return abs(f(x + 1e-40j * v).imag / 1e-40 - np.sum(gradient)) > 1e-9
+
+
+def wrong_4_3_moves_x(f, gradient, x):
+    """changed x"""
+    true = slopes(f, x, 1e-3)
+    x += 1e-3
+    return np.abs(gradient - true) > 1e-9
