@@ -221,8 +221,8 @@ print(np.where(z.real > 0, z, 0).imag / 1e-40)  # the derivative of ReLU: 0 and 
 # $$ \frac{d}{dt}\, \ell(x + t v) \Big|_{t=0} = \langle g^x, v \rangle . $$
 #
 # On the left is one forward pass with a complex step, on the right one inner product. Two numbers,
-# and they must agree. (The library's kernels want one dtype for all
-# arrays: `w + 0j` is `w` as complex numbers.)
+# and they must agree. (The library's kernels want one dtype for all arrays, and
+# `w + 0j` is `w` as complex numbers.)
 
 
 # %%
@@ -283,9 +283,9 @@ ax.legend()
 # look at single elements, to say which are wrong and what they have in common.
 #
 # The other half of the answer is the tolerance. Two numbers of a sum with many terms never agree to
-# the last bit. `gradcheck` compares with the size that such a sum of random terms has,
-# $|g^x|\,|v| / \sqrt{m}$ for $m$ elements, and not with the sum itself, which may happen to be
-# nearly 0.
+# the last bit, so `gradcheck` looks at the relative error. Relative to what? The number itself may
+# happen to be nearly 0. A sum of random terms has a typical size, $|g^x|\,|v| / \sqrt{m}$ for $m$
+# elements. The error is taken relative to that, or to the number itself if it is larger.
 #
 # ## Kinks
 #
@@ -318,8 +318,8 @@ print(f"the nearest kink is {kinks[0]:.4f} away")
 
 # %% [markdown]
 # *Figure 4.3. The derivative of a sum of 20 ReLUs along a direction. A grey line marks a step at
-# which one more of them passes its kink. Below the first of them the difference is right, beyond it
-# is wrong by more and more.*
+# which one more of them passes its kink. For steps shorter than the first of them the difference is
+# right. For longer ones it is wrong, but where the errors of several happen to cancel.*
 #
 # How does a check know that it met a kink, and not a bug? By a property that a smooth function has
 # and a kink destroys: with a smaller step the result hardly changes. So `gradcheck` computes
@@ -416,11 +416,8 @@ def planted(function: FunctionType, old: str, new: str) -> Iterator[None]:
 # %%
 Check = Callable[[], Report]
 image, weights = rng.standard_normal((2, 7, 9, 3)), rng.standard_normal((3, 3, 3, 4))
-features, gamma, beta = (
-    rng.standard_normal((2, 3, 4, 2)),
-    np.array([0.7, 1.2]),
-    np.array([0.1, -0.3]),
-)
+features = rng.standard_normal((2, 3, 4, 2))
+gamma, beta = np.array([0.7, 1.2]), np.array([0.1, -0.3])
 logits, crack = rng.standard_normal((3, 4)), np.arange(12).reshape(3, 4) % 5 == 0
 
 
@@ -452,7 +449,7 @@ for check in (check_conv2d, check_batch_norm, check_f1_loss):
     print(f"{check.__name__:17} passed, error {report.error:.0e}, tolerance {report.tolerance:.0e}")
 
 # %% [markdown]
-# And six bugs. Most change less than ten characters.
+# And six bugs. Each changes a few characters.
 
 # %%
 input_grad, norm_grad = conv2d.conv2d_input_grad, batchnorm._normalize_grad
