@@ -561,10 +561,11 @@ axes[1].set(xlabel="step", ylabel="r of Eq. 13")
 #
 # In this small example Eq. 8 does as well as Eq. 11: the pictures are easy, the training is short,
 # and Adam makes up for a gradient that is small everywhere. Cross-entropy is not lost either, only
-# late: its $r$ falls too, and with more steps it would find the line. On photographs, the paper's
-# Table 4 has Eq. 11 far above both. The runs of this project are much smaller, and agree only in
-# part; `docs/results.md` has them, those that speak against Eq. 11 included. What holds in any case
-# is what was derived: Eq. 8 hardly moves a pixel about which the network is sure and wrong.
+# late: its $r$ falls too, and with several times as many steps it finds the line (try `TRAINING` of
+# 600). On photographs, the paper's Table 4 has Eq. 11 above both in F1, for each of four networks.
+# The runs of this project are much smaller, and agree only in part: `docs/results.md` has them,
+# those that speak against Eq. 11 included. What holds in any case is what was derived: Eq. 8 hardly
+# moves a pixel about which the network is sure and wrong.
 #
 # Now watch Eq. 11 at work on one picture that the network never trains on.
 
