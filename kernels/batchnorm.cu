@@ -3,42 +3,13 @@
 // Arrays of (m, c): `m` values for each of `c` channels. T is float or double. All that is kept per
 // channel is worked out in double, and all sums over rows are taken in double.
 
-#include "rows.cuh"
-
-// Number of values, mean, and summed squared distance from the mean.
-struct Moments {
-  double count, mean, squares;
-};
-
-// Chan, Golub and LeVeque 1979: of two sets of values as of one.
-__device__ Moments merge(Moments a, Moments b) {
-  const double count = a.count + b.count;
-  if (count == 0) return a;
-  const double distance = b.mean - a.mean;
-  return {count, a.mean + distance * (b.count / count),
-          a.squares + b.squares + distance * distance * (a.count * b.count / count)};
-}
+#include "moments.cuh"
 
 // The moments of each block's rows: partial (gridDim.y, c).
 template <class T>
 __global__ void __launch_bounds__(256) block_moments(const T *x, int m, int c, Moments *partial) {
   const int channel = own_channel();
-  Moments own = {};
-  if (channel < c && first_row() < m) {
-    // Distances are taken from a value of the channel itself: squares of x would lose the variance
-    // of a channel whose mean is large.
-    const double origin = x[first_row() * c + channel];
-    double sum = 0, squares = 0;
-    int count = 0;
-    for (int row = first_row(); row < m; row += row_step()) {
-      const double distance = x[row * c + channel] - origin;
-      sum += distance;
-      squares += distance * distance;
-      count++;
-    }
-    own = {double(count), origin + sum / count, squares - sum * sum / count};
-  }
-  const Moments all = merge_rows(own);
+  const Moments all = moments_of_rows<T>(m, c, [&](int row) { return x[row * c + channel]; });
   if (threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
 }
 
@@ -66,6 +37,18 @@ struct Affine {
 
   __device__ T operator()(T x) const { return fma(scale, x, shift); }
 };
+
+// Scale and shift (c,) of batch norm with known mean and variance. A thread makes one channel.
+template <class T>
+__global__ void __launch_bounds__(256)
+    scale_shift(const T *mean, const T *var, const T *gamma, const T *beta, double eps, int c,
+                T *scale, T *shift) {
+  const int channel = own_channel();
+  if (channel >= c) return;
+  const Affine<T> affine(channel, mean, var, gamma, beta, eps);
+  scale[channel] = affine.scale;
+  shift[channel] = affine.shift;
+}
 
 // y (m, c), with `relu` cut off at 0.
 template <class T, bool relu>

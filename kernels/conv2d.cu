@@ -6,11 +6,13 @@
 // image, which keeps digits that float would lose.
 
 #include "convolution.cuh"
+#include "epilogue.cuh"
 
 // y[n,a,b,k] = sum_ijc x[n, s*a+i-p, s*b+j-p, c] * w[i,j,c,k]; `count` elements.
 template <class T>
 __global__ void __launch_bounds__(256)
-    conv2d(Convolution conv, const T *x, const T *w, int count, T *y) {
+    conv2d(Convolution conv, const T *x, const T *w, int count, T *y, bool scaled, const T *scale,
+           const T *shift) {
   const int at = blockIdx.x * blockDim.x + threadIdx.x;
   if (at >= count) return;
   const int k = at % conv.small, b = at / conv.small % conv.ow;
@@ -26,7 +28,7 @@ __global__ void __launch_bounds__(256)
       for (int c = 0; c < conv.big; c++) part += pixel[c] * weights[c * conv.small];
       sum += part;
     }
-  y[at] = sum;
+  y[at] = ScaledReLU<T>{scaled, scale, shift}(sum, k);
 }
 
 // gx[n,u,v,c] = sum_ijk gy[n,a,b,k] * w[i,j,c,k] with u = s*a+i-p, v = s*b+j-p; `count` elements.
@@ -34,7 +36,8 @@ __global__ void __launch_bounds__(256)
 // are multiples of the stride.
 template <class T>
 __global__ void __launch_bounds__(256)
-    conv2d_input_grad(Convolution conv, const T *gy, const T *w, int count, T *gx) {
+    conv2d_input_grad(Convolution conv, const T *gy, const T *w, int count, T *gx, bool scaled,
+                      const T *scale, const T *shift) {
   const int at = blockIdx.x * blockDim.x + threadIdx.x;
   if (at >= count) return;
   const int c = at % conv.big, v = at / conv.big % conv.w;
@@ -52,7 +55,7 @@ __global__ void __launch_bounds__(256)
       for (int k = 0; k < conv.small; k++) part += pixel[k] * weights[k];
       sum += part;
     }
-  gx[at] = sum;
+  gx[at] = ScaledReLU<T>{scaled, scale, shift}(sum, c);
 }
 
 // gw[i,j,c,k] = sum_nab x[n, s*a+i-p, s*b+j-p, c] * gy[n,a,b,k]; `count` elements. There are few of

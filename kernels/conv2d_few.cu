@@ -5,6 +5,7 @@
 // All in float; the smaller image's channels come in multiples of 4.
 
 #include "convolution.cuh"
+#include "epilogue.cuh"
 #include "primitives.cuh"
 
 constexpr int most_terms = 64;  // places in the kernel times channels of the larger image
@@ -23,10 +24,8 @@ struct Term {
 struct Pixel {
   int image, a, b;
 
-  __device__ Pixel(const Convolution &conv, int number)
-      : image(number / conv.ow / conv.oh),
-        a(number / conv.ow % conv.oh),
-        b(number % conv.ow) {}
+  __device__ Pixel(int h, int w, int number)
+      : image(number / w / h), a(number / w % h), b(number % w) {}
 };
 
 // What the window of `pixel` has at `term`; 0 outside the image.
@@ -52,17 +51,18 @@ __device__ void store4(float *to, const float (&values)[4]) {
 // y (n, oh, ow, small) = windows (pixels, terms) w (terms, small). A block makes 128 pixels of 64
 // channels with all terms in shared memory, a thread 8 pixels of 4 channels.
 __global__ void __launch_bounds__(256)
-    conv2d_few(Convolution conv, const float *x, const float *w, float *y) {
-  constexpr int rows = 128, columns = 64;
-  float *windows = dynamic_shared<float>();          // (terms, rows)
-  float *weights = windows + most_terms * rows;      // (terms, columns)
+    conv2d_few(Convolution conv, const float *x, const float *w, float *y, bool scaled,
+               const float *scale, const float *shift, bool with_moments, Moments *partial) {
+  constexpr int most_rows = 128, columns = 64;
+  float *windows = dynamic_shared<float>();          // (terms, most_rows)
+  float *weights = windows + most_terms * most_rows;      // (terms, columns)
   const int terms = conv.kh * conv.kw * conv.big, pixels = conv.n * conv.oh * conv.ow;
-  const int first_pixel = blockIdx.x * rows, first_channel = blockIdx.y * columns;
+  const int first_pixel = blockIdx.x * most_rows, first_channel = blockIdx.y * columns;
 
-  const int row = threadIdx.x % rows;
-  const Pixel pixel(conv, first_pixel + row);
-  for (int term = threadIdx.x / rows; term < terms; term += blockDim.x / rows)
-    windows[term * rows + row] =
+  const int row = threadIdx.x % most_rows;
+  const Pixel pixel(conv.oh, conv.ow, first_pixel + row);
+  for (int term = threadIdx.x / most_rows; term < terms; term += blockDim.x / most_rows)
+    windows[term * most_rows + row] =
         first_pixel + row < pixels ? in_window(conv, x, pixel, Term(conv, term)) : 0;
   const int column = threadIdx.x % columns;
   for (int term = threadIdx.x / columns; term < terms; term += blockDim.x / columns)
@@ -74,66 +74,111 @@ __global__ void __launch_bounds__(256)
   float sum[8][4] = {};
   for (int term = 0; term < terms; term++) {
     float a[2][4], b[4];
-    load4(a[0], windows + term * rows + own_row);
-    load4(a[1], windows + term * rows + own_row + 4);
+    load4(a[0], windows + term * most_rows + own_row);
+    load4(a[1], windows + term * most_rows + own_row + 4);
     load4(b, weights + term * columns + own_column);
 #pragma unroll
     for (int i = 0; i < 8; i++)
 #pragma unroll
       for (int j = 0; j < 4; j++) sum[i][j] += a[i / 4][i % 4] * b[j];
   }
-  if (first_channel + own_column >= conv.small) return;
+  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
+  const int channel = first_channel + own_column;
+  if (channel < conv.small) {
+    if (scaled)
 #pragma unroll
-  for (int i = 0; i < 8; i++) {
-    const int at = first_pixel + own_row + i;
-    if (at < pixels) store4(y + at * conv.small + first_channel + own_column, sum[i]);
-  }
-}
-
-// gx (n, h, w, big). Eight lanes together make the stride x stride pixels of gx that meet the same
-// pixels of gy, each lane a share of the sums over channels, and then add them up.
-template <int big>
-__global__ void __launch_bounds__(256, 2)
-    conv2d_input_grad_few(Convolution conv, const float *gy, const float *w, float *gx) {
-  constexpr int lanes = 8;
-  const int lane = threadIdx.x % lanes, s = conv.stride;
-  const int down = (conv.h + s - 1) / s, across = (conv.w + s - 1) / s;
-  const int group = (blockIdx.x * blockDim.x + threadIdx.x) / lanes;
-  const int image = group / across / down, row = group / across % down, column = group % across;
-  for (int pixel = 0; pixel < s * s; pixel++) {
-    const int du = pixel / s, dv = pixel % s;
-    // Pixel s * row + du of gx meets place i in the kernel at pixel a of gy, where
-    // s * a + i - pad = s * row + du: every s-th place, each one pixel of gy before the last.
-    const int first_i = (du + conv.pad) % s, first_j = (dv + conv.pad) % s;
-    const int first_a = row + (du + conv.pad) / s, first_b = column + (dv + conv.pad) / s;
-    float sum[big] = {};
-    for (int i = first_i, a = first_a; i < conv.kh; i += s, a--)
-      for (int j = first_j, b = first_b; j < conv.kw; j += s, b--) {
-        if (image >= conv.n || a < 0 || a >= conv.oh || b < 0 || b >= conv.ow) continue;
-        const float *from = gy + ((image * conv.oh + a) * conv.ow + b) * conv.small;
-        const float *weights = w + (i * conv.kw + j) * big * conv.small;
-#pragma unroll 1
-        for (int k = lane * 4; k < conv.small; k += lanes * 4) {
-          float g[4];
-          load4(g, from + k);
+      for (int j = 0; j < 4; j++)
 #pragma unroll
-          for (int c = 0; c < big; c++) {
-            float f[4];
-            load4(f, weights + c * conv.small + k);
-            sum[c] += g[0] * f[0] + g[1] * f[1] + g[2] * f[2] + g[3] * f[3];
-          }
-        }
-      }
-    const int u = s * row + du, v = s * column + dv;
-    const bool inside = image < conv.n && u < conv.h && v < conv.w;
+        for (int i = 0; i < 8; i++) sum[i][j] = scaled_relu(sum[i][j], channel + j);
 #pragma unroll
-    for (int c = 0; c < big; c++) {
-#pragma unroll
-      for (int bits = lanes / 2; bits > 0; bits /= 2)
-        sum[c] += __shfl_xor_sync(~0u, sum[c], bits);
-      if (lane == c && inside) gx[((image * conv.h + u) * conv.w + v) * big + c] = sum[c];
+    for (int i = 0; i < 8; i++) {
+      const int at = first_pixel + own_row + i;
+      if (at < pixels) store4(y + at * conv.small + channel, sum[i]);
     }
   }
+  if (!with_moments) return;
+  __syncthreads();  // the windows are not read any more
+  TileMoments *tiles = dynamic_shared<TileMoments>();  // (warps, columns)
+  constexpr int height = 16;
+  const int warp = threadIdx.x / 32, rows = pixels - first_pixel;
+#pragma unroll
+  for (int j = 0; j < 4; j++) {
+    const TileMoments own = moments_of_lanes<8, 16>(
+        rows_among(rows, warp * height, height), [&](int i) { return sum[i][j]; },
+        [&](int i) { return own_row % height + i; });
+    if (threadIdx.x % 32 < 16) tiles[warp * columns + own_column + j] = own;
+  }
+  merge_tiles(tiles, most_rows / height, height, columns, rows, conv.small - first_channel,
+              partial + blockIdx.x * conv.small + first_channel);
+}
+
+// A lane's share of the sums over channels for the pixel of gx whose row and column are (du, dv)
+// beyond stride * (row, column).
+template <int big>
+__device__ void add_products(const Convolution &conv, const float *gy, const float *w, Pixel place,
+                             int du, int dv, float (&sum)[big]) {
+  const int s = conv.stride;
+  // Pixel s * row + du of gx meets place i in the kernel at pixel a of gy, where
+  // s * a + i - pad = s * row + du: every s-th place, each one pixel of gy before the last.
+  const int first_i = (du + conv.pad) % s, first_j = (dv + conv.pad) % s;
+  const int first_a = place.a + (du + conv.pad) / s, first_b = place.b + (dv + conv.pad) / s;
+  for (int i = first_i, a = first_a; i < conv.kh; i += s, a--)
+    for (int j = first_j, b = first_b; j < conv.kw; j += s, b--) {
+      if (place.image >= conv.n || a < 0 || a >= conv.oh || b < 0 || b >= conv.ow) continue;
+      const float *from = gy + ((place.image * conv.oh + a) * conv.ow + b) * conv.small;
+      const float *weights = w + (i * conv.kw + j) * big * conv.small;
+#pragma unroll 1
+      for (int k = threadIdx.x * 4; k < conv.small; k += blockDim.x * 4) {
+        float g[4];
+        load4(g, from + k);
+#pragma unroll
+        for (int c = 0; c < big; c++) {
+          float f[4];
+          load4(f, weights + c * conv.small + k);
+          sum[c] += g[0] * f[0] + g[1] * f[1] + g[2] * f[2] + g[3] * f[3];
+        }
+      }
+    }
+}
+
+// gx (n, h, w, big). The eight lanes of a row of the block together make the stride x stride pixels
+// of gx that meet the same pixels of gy, each lane a share of the sums over channels, and add them
+// up; then they do the same elsewhere.
+template <int big>
+__global__ void __launch_bounds__(256, 2)
+    conv2d_input_grad_few(Convolution conv, const float *gy, const float *w, float *gx, bool scaled,
+                          const float *scale, const float *shift, bool with_moments,
+                          Moments *partial) {
+  constexpr int lanes = 8;
+  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
+  const int lane = threadIdx.x, s = conv.stride;
+  const int down = (conv.h + s - 1) / s, across = (conv.w + s - 1) / s;
+  Gathered<float> own;  // of channel `lane`
+  // All rows of a block take part each time: lanes of a warp exchange their sums.
+  for (int first = blockIdx.x * blockDim.y; first < conv.n * down * across;
+       first += gridDim.x * blockDim.y) {
+    const Pixel place(down, across, first + threadIdx.y);
+    for (int pixel = 0; pixel < s * s; pixel++) {
+      const int du = pixel / s, dv = pixel % s;
+      float sum[big] = {}, result = 0;
+      add_products(conv, gy, w, place, du, dv, sum);
+#pragma unroll
+      for (int c = 0; c < big; c++) {
+#pragma unroll
+        for (int bits = lanes / 2; bits > 0; bits /= 2)
+          sum[c] += __shfl_xor_sync(~0u, sum[c], bits);
+        if (lane == c) result = sum[c];
+      }
+      const int u = s * place.a + du, v = s * place.b + dv;
+      if (lane >= big || place.image >= conv.n || u >= conv.h || v >= conv.w) continue;
+      result = scaled_relu(result, lane);
+      gx[((place.image * conv.h + u) * conv.w + v) * big + lane] = result;
+      own.add(result);
+    }
+  }
+  if (!with_moments) return;
+  const Moments all = merge_rows(own.moments());
+  if (threadIdx.y == 0 && lane < big) partial[blockIdx.x * big + lane] = all;
 }
 
 // parts (gridDim.y, terms, small): sums of windows.T (terms, pixels) gy (pixels, small), each over
@@ -157,7 +202,7 @@ __global__ void __launch_bounds__(256)
     for (int i = threadIdx.x / most_terms; i < step; i += blockDim.x / most_terms) {
       const bool inside = first + i < stop;
       windows[i * most_terms + number] =
-          inside && number < terms ? in_window(conv, x, Pixel(conv, first + i), term) : 0;
+          inside && number < terms ? in_window(conv, x, Pixel(conv.oh, conv.ow, first + i), term) : 0;
       gradient[i * columns + threadIdx.x % columns] =
           inside && channel < conv.small ? gy[(first + i) * conv.small + channel] : 0;
     }

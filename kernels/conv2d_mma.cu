@@ -12,6 +12,7 @@
 // (gridDim.z, size of the result), to be summed in their order.
 
 #include "convolution.cuh"
+#include "epilogue.cuh"
 #include "matrix_product.cuh"
 
 __device__ inline bool within(int i, int size) { return unsigned(i) < unsigned(size); }
@@ -79,10 +80,28 @@ struct Windows {
   }
 };
 
+// What is done to a tile of an output of `channels` channels that begins at `first_channel` and has
+// `rows` pixels.
+template <class T>
+__device__ void finish(Result<T> &result, const ScaledReLU<float> &scaled_relu, int rows,
+                       int first_channel, int channels, bool with_moments, Moments *partial) {
+  result.change([&](int column, float x) {
+    const int channel = first_channel + column;
+    return channel < channels ? scaled_relu(x, channel) : x;
+  });
+  if (!with_moments) return;
+  TileMoments *tiles = dynamic_shared<TileMoments>();
+  __syncthreads();  // the operands are not read any more
+  result.moments_of_columns(rows, tiles);
+  merge_tiles(tiles, T::m / T::warp_m, T::warp_m, T::n, rows, channels - first_channel,
+              partial + blockIdx.x * channels + first_channel);
+}
+
 // y or parts of it. Blocks: pixels / T::m, small / T::n, parts.
 template <class T>
 __global__ void __launch_bounds__(256, 2)
-    conv2d_mma(Convolution conv, const float *x, const float *w, float *parts) {
+    conv2d_mma(Convolution conv, const float *x, const float *w, float *parts, bool scaled,
+               const float *scale, const float *shift, bool with_moments, Moments *partial) {
   const int pixels = conv.n * conv.oh * conv.ow;
   const int first_pixel = blockIdx.x * T::m, first_channel = blockIdx.y * T::n;
 
@@ -110,6 +129,9 @@ __global__ void __launch_bounds__(256, 2)
     place.advance();
   });
 
+  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
+  finish(result, scaled_relu, pixels - first_pixel, first_channel, conv.small, with_moments,
+         partial);
   float *y = parts + blockIdx.z * pixels * conv.small;
   result.for_each_pair([&](int row, int column, float a, float b) {
     const int pixel = first_pixel + row, channel = first_channel + column;
@@ -157,7 +179,9 @@ struct TurnedWeights {
 // gx or parts of it. Blocks: of all classes (pixels / T::m), big / T::n, parts.
 template <class T>
 __global__ void __launch_bounds__(256, 2)
-    conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, float *parts) {
+    conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, float *parts,
+                          bool scaled, const float *scale, const float *shift, bool with_moments,
+                          Moments *partial) {
   const int s = conv.stride;
   int number = 0, block = blockIdx.x;
   for (; number < s * s - 1; number++) {
@@ -199,6 +223,9 @@ __global__ void __launch_bounds__(256, 2)
         place.advance();
       });
 
+  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
+  finish(result, scaled_relu, pixels - first_pixel, first_channel, conv.big, with_moments,
+         partial);
   float *gx = parts + blockIdx.z * conv.n * conv.h * conv.w * conv.big;
   result.for_each_pair([&](int row, int column, float a, float b) {
     const int pixel = first_pixel + row, channel = first_channel + column;
@@ -208,6 +235,20 @@ __global__ void __launch_bounds__(256, 2)
     const int at = ((pixel / columns / rows * conv.h + u) * conv.w + v) * conv.big + channel;
     write_pair(gx + at, a, b);
   });
+}
+
+// y (m, c) from the sums of `parts` of it, in their order, under the same epilogue.
+__global__ void __launch_bounds__(256)
+    finish_parts(const float *sums, int parts, int m, int c, float *y, bool scaled,
+                 const float *scale, const float *shift, bool with_moments, Moments *partial) {
+  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
+  const int channel = own_channel();
+  const Moments all = moments_of_rows<float>(m, c, [&](int row) {
+    double sum = 0;
+    for (int i = 0; i < parts; i++) sum += sums[(i * m + row) * c + channel];
+    return y[row * c + channel] = scaled_relu(sum, channel);
+  });
+  if (with_moments && threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
 }
 
 // One place in the kernel under all windows: rows are the channels from `first` on, terms the

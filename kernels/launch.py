@@ -54,6 +54,7 @@ def _table() -> Iterator[Kernel]:
         yield Kernel("batchnorm.cu", f"block_moments<{t}>", 256, 3 * part, most)
         yield Kernel("batchnorm.cu", f"merge_moments<{t}>", 256, 3 * part, most)
         yield Kernel("batchnorm.cu", f"merge_grad_sums<{t}>", 256, 2 * part, few)
+        yield Kernel("batchnorm.cu", f"scale_shift<{t}>", 256, 0, few)
         for relu in ("false", "true"):
             yield Kernel("batchnorm.cu", f"normalize<{t}, {relu}>", 256, 0, few)
             yield Kernel("batchnorm.cu", f"block_grad_sums<{t}, {relu}>", 256, 2 * part, few)
@@ -73,7 +74,9 @@ def _table() -> Iterator[Kernel]:
     yield Kernel("conv2d_few.cu", "conv2d_few", 256, 4 * MOST_TERMS * (128 + 64), 64)
     yield Kernel("conv2d_few.cu", "conv2d_weight_grad_few", 256, 4 * 32 * (MOST_TERMS + 64), 64)
     for big in range(1, FEW + 1):
-        yield Kernel("conv2d_few.cu", f"conv2d_input_grad_few<{big}>", 256, 0, 64)
+        name = f"conv2d_input_grad_few<{big}>"
+        yield Kernel("conv2d_few.cu", name, 256, 3 * part, 64 if big <= 4 else 80)
+    yield Kernel("conv2d_mma.cu", "finish_parts", 256, 3 * part, 48)
     for tiling, (m, n) in TILINGS.items():
         # Floats of a step's two tiles, with what rows are padded by: see matrix_product.cuh.
         together, apart = TERMS + 4, 8

@@ -11,6 +11,7 @@
 #ifndef MINISPIRAL_MATRIX_PRODUCT_CUH
 #define MINISPIRAL_MATRIX_PRODUCT_CUH
 
+#include "moments.cuh"
 #include "primitives.cuh"
 
 // How a block shares out its tile (m, n) of the result: warps of (warp_m, warp_n) each, made of
@@ -90,18 +91,49 @@ struct Result {
   __device__ static int warp_row() { return threadIdx.x / 32 % (T::m / T::warp_m) * T::warp_m; }
   __device__ static int warp_column() { return threadIdx.x / 32 / (T::m / T::warp_m) * T::warp_n; }
 
+  __device__ static int own_column() { return threadIdx.x % 4 * 2; }  // of each product
+
   // Calls write(row, column, a, b) for each pair of neighbours a and b.
   template <class Write>
   __device__ void for_each_pair(Write write) const {
-    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+    const int g = threadIdx.x % 32 / 4;
 #pragma unroll
     for (int i = 0; i < across; i++)
 #pragma unroll
       for (int half = 0; half < 2; half++)
 #pragma unroll
         for (int j = 0; j < along; j++)
-          write(warp_row() + 16 * i + 8 * half + g, warp_column() + 8 * j + 2 * q,
+          write(warp_row() + 16 * i + 8 * half + g, warp_column() + 8 * j + own_column(),
                 sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+  }
+
+  // Replaces each x by change(column, x).
+  template <class Change>
+  __device__ void change(Change change) {
+#pragma unroll
+    for (int j = 0; j < along; j++)
+#pragma unroll
+      for (int r = 0; r < 4; r++)
+#pragma unroll
+        for (int i = 0; i < across; i++)
+          sum[i][j][r] = change(warp_column() + 8 * j + own_column() + r % 2, sum[i][j][r]);
+  }
+
+  // Of each warp, the moments of its columns over those of its rows that are among the first
+  // `rows` of the tile: tiles (T::m / T::warp_m, T::n).
+  __device__ void moments_of_columns(int rows, TileMoments *tiles) const {
+    const int count = rows_among(rows, warp_row(), T::warp_m);
+    const int g = threadIdx.x % 32 / 4;
+#pragma unroll
+    for (int j = 0; j < along; j++)
+#pragma unroll
+      for (int k = 0; k < 2; k++) {
+        const TileMoments own = moments_of_lanes<2 * across, 4>(
+            count, [&](int i) { return sum[i / 2][j][i % 2 * 2 + k]; },
+            [&](int i) { return 8 * i + g; });
+        const int column = warp_column() + 8 * j + own_column() + k;
+        if (g == 0) tiles[warp_row() / T::warp_m * T::n + column] = own;
+      }
   }
 
   // Adds the product of two tiles.

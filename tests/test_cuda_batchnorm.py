@@ -74,3 +74,13 @@ def test_shapes_and_dtypes_that_do_not_fit_are_refused(rng):
         in_both_orders(cuda.normalize_grad, x, gy, mean, var, gamma.astype(np.float64), eps)
     with pytest.raises(ValueError, match="float32 or float64, got int64"):
         in_both_orders(cuda.moments, np.ones((3, 2), np.int64))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_scale_and_shift_are_those_of_the_numpy_twin(rng, dtype):
+    vectors = calls(rng, (2, 5, 7, 301), dtype)["normalize"][1:]
+    result = in_both_orders(cuda.scale_shift, dtype, *vectors)
+    expected = batchnorm.scale_shift(dtype, *vectors)
+    assert_matches(result, expected, dtype, scale=100)
+    with pytest.raises(ValueError, match="float32 or float64, got float16"):
+        in_both_orders(cuda.scale_shift, np.float16, *vectors)

@@ -4,6 +4,7 @@ A mistake is found if the kernel is stopped, if its results are wrong, or if the
 threads come first.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,16 +59,16 @@ MISTAKES = {
         "not every thread reaches the barrier",
     ),
     "threads that leave before a barrier": Mistake(
-        "batchnorm.cu",
-        "  Moments own = {};\n  if (channel < c && first_row() < m) {",
-        "  Moments own = {};\n  if (channel >= c) return;\n  if (first_row() < m) {",
+        "moments.cuh",
+        "  Gathered<T> own;\n  if (own_channel() < c)",
+        "  Gathered<T> own;\n  if (own_channel() >= c) return {};\n  if (own_channel() < c)",
         "moments",
         "not every thread reaches the barrier",
     ),
     "one row too many": Mistake(
-        "batchnorm.cu",
-        "int row = first_row(); row < m; row += row_step()) {\n      const double distance",
-        "int row = first_row(); row <= m; row += row_step()) {\n      const double distance",
+        "moments.cuh",
+        "int row = first_row(); row < m; row",
+        "int row = first_row(); row <= m; row",
         "moments",
         "memory that is not there",
     ),
@@ -153,6 +154,40 @@ MISTAKES = {
         "conv2d_weight_grad_few",
         "wrong",
     ),
+    "rows beyond the last pixel among the moments": Mistake(
+        "moments.cuh", "max(0, min(rows - first, height))", "height", "conv2d_mma_moments", "wrong"
+    ),
+    "lanes left out of the moments": Mistake(
+        "moments.cuh", "bit = lowest; bit < 32", "bit = lowest; bit < 16", "conv2d_mma_moments", ""
+    ),
+    "moments over operands that are still read": Mistake(
+        "conv2d_mma.cu",
+        "  __syncthreads();  // the operands are not read any more\n",
+        "",
+        "conv2d_mma_moments",
+        "wrong",
+    ),
+    "moments over windows that are still read": Mistake(
+        "conv2d_few.cu",
+        "  __syncthreads();  // the windows are not read any more\n",
+        "",
+        "conv2d_few_moments",
+        "wrong",
+    ),
+    "no barrier before the moments of warps are merged": Mistake(
+        "moments.cuh",
+        "Moments *result) {\n  __syncthreads();",
+        "Moments *result) {",
+        "conv2d_few_moments",
+        "wrong",
+    ),
+    "a scale of another channel": Mistake(
+        "conv2d_mma.cu",
+        "const int channel = first_channel + column;\n    return channel",
+        "const int channel = first_channel + (column ^ 1);\n    return channel",
+        "conv2d_mma_scaled",
+        "wrong",
+    ),
     "a window beyond the last one": Mistake(
         "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
     ),
@@ -175,7 +210,13 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
         "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
         "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
+        "conv2d_mma_moments": (arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, True),
+        "conv2d_mma_scaled": (
+            *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, False),
+            (arrays(rng, 8), arrays(rng, 8)),
+        ),
         "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
+        "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1, True),
         "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),
         "conv2d_weight_grad": (arrays(rng, 2, 303, 6, 5), arrays(rng, 2, 301, 4, 3), (3, 3)),
         "max_pool2d_grad": (
@@ -186,7 +227,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             2,
         ),
     }[function]
-    name = function.removesuffix("_mma").removesuffix("_few")
+    name = re.sub("_(mma|few)(_moments|_scaled)?$", "", function)
     numpy_twin, cuda_twin = (getattr(module, name) for module in twins)
     return cuda_twin, arguments, numpy_twin(*arguments)
 
@@ -202,7 +243,8 @@ def verdicts(function, rng, **options):
         except KernelError as error:
             found.append(str(error))
             continue
-        pairs = zip(np.atleast_1d(result), np.atleast_1d(expected), strict=True)
+        results = (a if isinstance(a, tuple) else np.atleast_1d(a) for a in (result, expected))
+        pairs = zip(*results, strict=True)
         right = all(np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in pairs)
         found.append("right" if right else "wrong")
         launched += device.launched

@@ -1,10 +1,13 @@
 """Batch normalisation on the GPU; the formulas are in `minispiral.kernels.batchnorm`."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from ..launch import Array, ctype, empty, launch
+from ..launch import Array, blocks, ctype, empty, launch
 from ..shapes import check_vectors
-from .rows import block_of, grid_of
+from .rows import THREADS, block_of, grid_of
+
+_MERGED_TOGETHER = 4  # channels of a block where their parts are many
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -12,11 +15,33 @@ def moments(x: Array) -> tuple[Array, Array]:
     t, (m, c) = ctype(x.dtype), _rows(x)
     grid, block = grid_of(m, c), block_of(c)
     parts = empty((grid[1], c, 3), np.float64)
-    mean, var = empty((c,), x.dtype), empty((c,), x.dtype)
     launch(f"block_moments<{t}>", grid, x, np.int32(m), np.int32(c), parts, block=block)
-    merged = parts, np.int32(grid[1]), np.int32(c)
-    launch(f"merge_moments<{t}>", grid[:1], *merged, mean, var, block=block)
+    return merged_moments(parts, x.dtype)
+
+
+def merged_moments(parts: Array, dtype: DTypeLike) -> tuple[Array, Array]:
+    """Mean and biased variance from counts, means and squares of parts: ``(parts, c, 3)``."""
+    count, c, _ = parts.shape
+    mean, var = empty((c,), dtype), empty((c,), dtype)
+    block = _MERGED_TOGETHER, THREADS // _MERGED_TOGETHER
+    sizes = np.int32(count), np.int32(c)
+    grid = (blocks(c, _MERGED_TOGETHER),)
+    launch(f"merge_moments<{ctype(dtype)}>", grid, parts, *sizes, mean, var, block=block)
     return mean, var
+
+
+def scale_shift(
+    dtype: DTypeLike, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> tuple[Array, Array]:
+    """Batch norm as ``scale * x + shift``: two vectors ``(c,)`` of ``dtype``, theirs."""
+    check_vectors(mean, var, gamma, beta)
+    t, c = _type_of(mean, var, gamma, beta), mean.size
+    if ctype(dtype) != t:
+        raise ValueError(f"expected vectors of dtype {np.dtype(dtype)}, got {mean.dtype}")
+    scale, shift = empty((c,), dtype), empty((c,), dtype)
+    vectors = mean, var, gamma, beta, np.float64(eps), np.int32(c)
+    launch(f"scale_shift<{t}>", (blocks(c, THREADS),), *vectors, scale, shift)
+    return scale, shift
 
 
 def normalize(x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float) -> Array:

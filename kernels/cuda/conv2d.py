@@ -17,24 +17,63 @@ import numpy as np
 
 from .. import launch as gpu
 from ..launch import FEW, MOST_TERMS, TERMS, TILINGS, Array, blocks, ctype, empty, launch
-from ..shapes import check_dtypes, check_output, check_weights, output_hw
+from ..shapes import check_dtypes, check_output, check_vectors, check_weights, output_hw
 from . import batchnorm
+from .rows import block_of, grid_of
 
 _THREADS = 256
 _FULL = 256  # blocks that keep a large GPU busy
 _FEWEST_STEPS = 8  # of a block, for it to be worth its start
+_LANES = 8  # that make pixels together where the larger image has few channels
+_MOST_GROUPED = 2048  # blocks of them: as many parts have the moments
 
 # The struct that the kernels take their sizes in.
 _SIZES = ("n", "h", "w", "big", "small", "kh", "kw", "oh", "ow", "stride", "pad")
 _CONVOLUTION = np.dtype([(name, np.int32) for name in _SIZES])
 
 
+class _Epilogue:
+    """What a kernel does to the output in its registers; see ``epilogue.cuh``."""
+
+    def __init__(
+        self, out: Array, moments: bool = False, scale_shift: tuple[Array, Array] | None = None
+    ) -> None:
+        if scale_shift is not None:
+            check_vectors(out, *scale_shift)
+            check_dtypes(out, *scale_shift)
+        self.out, self.moments = out, moments
+        no_vectors = (empty((0,), out.dtype),) * 2
+        self.scaling = np.bool_(scale_shift is not None), *(scale_shift or no_vectors)
+        self.parts: Array | None = None  # of the moments
+
+    def arguments(self, tiles: int) -> tuple[Any, ...]:
+        """For a kernel whose blocks make so many tiles of pixels."""
+        self.parts = empty((tiles if self.moments else 0, self.out.shape[-1], 3), np.float64)
+        return *self.scaling, np.bool_(self.moments), self.parts
+
+    def result(self) -> Any:
+        """The output, and the moments if wanted: by a pass of their own where no kernel did."""
+        if not self.moments:
+            return self.out
+        if self.parts is None:
+            return self.out, *batchnorm.moments(self.out)
+        return self.out, *batchnorm.merged_moments(self.parts, self.out.dtype)
+
+
 def conv2d(
-    x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = False, tf32: bool = False
+    x: Array,
+    w: Array,
+    stride: int = 1,
+    pad: int = 0,
+    moments: bool = False,
+    scale_shift: tuple[Array, Array] | None = None,
+    tf32: bool = False,
 ) -> Any:
     """Slide the kernel over the image: ``x (n, h, w, big)`` to ``y (n, oh, ow, small)``.
 
-    With ``moments`` the result is ``(y, mean, var)``. ValueError for shapes that do not fit.
+    Two things can be done while the output is in registers. With ``scale_shift``, two vectors
+    ``(small,)``, it becomes ``max(scale * y + shift, 0)``. With ``moments`` the result is
+    ``(y, mean, var)``. ValueError for shapes that do not fit.
     """
     kh, kw, big, small = check_weights(w)
     check_dtypes(x, w)
@@ -44,18 +83,21 @@ def conv2d(
     oh, ow = output_hw((h, v), (kh, kw), stride, pad)
     sizes = _struct(n, h, v, big, small, kh, kw, oh, ow, stride, pad)
     y = empty((n, oh, ow, small), x.dtype)
+    epilogue = _Epilogue(y, moments, scale_shift)
     pixels, kind = n * oh * ow, _kind(x, w.shape)
     if kind == "few":
-        launch("conv2d_few", (blocks(pixels, 128), blocks(small, 64)), sizes, x, w, y)
+        tiles = blocks(pixels, 128), blocks(small, 64)
+        launch("conv2d_few", tiles, sizes, x, w, y, *epilogue.arguments(tiles[0]))
     elif kind == "mma":
         tiling = _tiling(pixels, small, tf32)
         tiles = blocks(pixels, TILINGS[tiling][0]), blocks(small, TILINGS[tiling][1])
         steps = kh * kw * blocks(big, TERMS)
-        _multiply(f"conv2d_mma<{tiling}>", tiles, steps, (sizes, x, w), y)
+        _multiply(f"conv2d_mma<{tiling}>", tiles, steps, (sizes, x, w), y, epilogue)
     else:
         grid = (blocks(y.size, _THREADS),)
-        launch(f"conv2d<{ctype(x.dtype)}>", grid, sizes, x, w, np.int32(y.size), y)
-    return (y, *batchnorm.moments(y)) if moments else y
+        scaling = epilogue.scaling
+        launch(f"conv2d<{ctype(x.dtype)}>", grid, sizes, x, w, np.int32(y.size), y, *scaling)
+    return epilogue.result()
 
 
 def conv2d_input_grad(
@@ -65,11 +107,12 @@ def conv2d_input_grad(
     stride: int = 1,
     pad: int = 0,
     moments: bool = False,
+    scale_shift: tuple[Array, Array] | None = None,
     tf32: bool = False,
 ) -> Any:
     """The adjoint of `conv2d`: ``gy (n, oh, ow, small)`` to ``gx (n, *out_hw, big)``.
 
-    With ``moments`` the result is ``(gx, mean, var)``. ValueError for shapes that do not fit.
+    For ``moments`` and ``scale_shift (big,)`` see `conv2d`. ValueError for shapes that do not fit.
     """
     kh, kw, big, small = check_weights(w)
     check_dtypes(gy, w)
@@ -80,11 +123,14 @@ def conv2d_input_grad(
         raise ValueError(f"gy {gy.shape} has {gy.shape[-1]} channels, the weights give {small}")
     sizes = _struct(n, h, v, big, small, kh, kw, oh, ow, stride, pad)
     gx = empty((n, h, v, big), gy.dtype)
+    epilogue = _Epilogue(gx, moments, scale_shift)
     kind = _kind(gy, w.shape)
     if kind == "few":
         _check_aligned(gy, w)
-        groups = n * blocks(h, stride) * blocks(v, stride)  # of eight threads
-        launch(f"conv2d_input_grad_few<{big}>", (blocks(8 * groups, _THREADS),), sizes, gy, w, gx)
+        groups, block = n * blocks(h, stride) * blocks(v, stride), (_LANES, _THREADS // _LANES)
+        count = min(blocks(groups, block[1]), _MOST_GROUPED)
+        arguments = sizes, gy, w, gx, *epilogue.arguments(count)
+        launch(f"conv2d_input_grad_few<{big}>", (count,), *arguments, block=block)
     elif kind == "mma":
         tiling = _tiling(n * h * v, big, tf32)
         rows, columns = TILINGS[tiling]
@@ -93,11 +139,12 @@ def conv2d_input_grad(
         tiles = sum(blocks(n * a * b, rows) for a in down for b in across)
         steps = blocks(kh, stride) * blocks(kw, stride) * blocks(small, TERMS)
         name = f"conv2d_input_grad_mma<{tiling}>"
-        _multiply(name, (tiles, blocks(big, columns)), steps, (sizes, gy, w), gx)
+        _multiply(name, (tiles, blocks(big, columns)), steps, (sizes, gy, w), gx, epilogue)
     else:
         grid = (blocks(gx.size, _THREADS),)
-        launch(f"conv2d_input_grad<{ctype(gy.dtype)}>", grid, sizes, gy, w, np.int32(gx.size), gx)
-    return (gx, *batchnorm.moments(gx)) if moments else gx
+        arguments = sizes, gy, w, np.int32(gx.size), gx, *epilogue.scaling
+        launch(f"conv2d_input_grad<{ctype(gy.dtype)}>", grid, *arguments)
+    return epilogue.result()
 
 
 def conv2d_weight_grad(
@@ -130,7 +177,9 @@ def conv2d_weight_grad(
         columns, rows = TILINGS[tiling]  # this kernel turns the tile
         tiles = kh * kw * blocks(big, rows), blocks(small, columns)
         steps = blocks(pixels, TERMS)
-        _multiply(f"conv2d_weight_grad_mma<{tiling}>", tiles, steps, (sizes, x, gy), gw)
+        _check_aligned(x, gy)
+        parts = _parts(math.prod(tiles), steps)
+        _in_parts(f"conv2d_weight_grad_mma<{tiling}>", tiles, parts, (sizes, x, gy), gw)
     else:
         across = blocks(gw.size, _THREADS)
         # The images' rows are shared among as many blocks as it takes to keep the GPU busy.
@@ -141,23 +190,38 @@ def conv2d_weight_grad(
 
 
 def _multiply(
-    name: str, tiles: tuple[int, int], steps: int, operands: tuple[Any, ...], out: Array
+    name: str,
+    tiles: tuple[int, int],
+    steps: int,
+    operands: tuple[Any, ...],
+    out: Array,
+    epilogue: _Epilogue,
 ) -> None:
     """Run a kernel of ``conv2d_mma.cu``; blocks share long sums where there are few tiles."""
     _check_aligned(*operands[1:])
-    _in_parts(name, tiles, _parts(math.prod(tiles), steps), operands, out)
+    parts = _parts(math.prod(tiles), steps)
+    if parts == 1:
+        launch(name, (*tiles, 1), *operands, out, *epilogue.arguments(tiles[0]))
+        return
+    sums = empty((parts, out.size), out.dtype)
+    launch(name, (*tiles, parts), *operands, sums, *_Epilogue(out).arguments(0))
+    c = out.shape[-1]
+    m = out.size // c
+    grid, sizes = grid_of(m, c, rows_per_thread=1), map(np.int32, (parts, m, c))
+    ending = epilogue.arguments(grid[1])
+    launch("finish_parts", grid, sums, *sizes, out, *ending, block=block_of(c))
 
 
 def _in_parts(
-    name: str, tiles: tuple[int, ...], parts: int, operands: tuple[Any, ...], out: Array
+    name: str, tiles: tuple[int, ...], parts: int, operands: tuple[Any, ...], gw: Array
 ) -> None:
     """Run a kernel whose blocks leave ``parts`` parts of the sums, and sum these."""
-    sums = out if parts == 1 else empty((parts, out.size), out.dtype)
+    sums = gw if parts == 1 else empty((parts, gw.size), gw.dtype)
     launch(name, (*tiles, parts), *operands, sums)
     if parts > 1:
-        grid = (blocks(out.size, _THREADS),)
-        name = f"sum_parts<{ctype(out.dtype)}>"
-        launch(name, grid, sums, np.int32(parts), np.int32(out.size), out)
+        grid = (blocks(gw.size, _THREADS),)
+        name = f"sum_parts<{ctype(gw.dtype)}>"
+        launch(name, grid, sums, np.int32(parts), np.int32(gw.size), gw)
 
 
 def _parts(tiles: int, steps: int) -> int:

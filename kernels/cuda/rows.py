@@ -13,7 +13,7 @@ def block_of(c: int) -> tuple[int, int]:
     return channels, THREADS // channels
 
 
-def grid_of(m: int, c: int) -> tuple[int, int]:
+def grid_of(m: int, c: int, rows_per_thread: int = _ROWS_PER_THREAD) -> tuple[int, int]:
     """The blocks for ``m`` rows of ``c`` channels."""
     channels, rows = block_of(c)
-    return blocks(c, channels), blocks(m, rows * _ROWS_PER_THREAD, _MOST_BLOCKS)
+    return blocks(c, channels), blocks(m, rows * rows_per_thread, _MOST_BLOCKS)

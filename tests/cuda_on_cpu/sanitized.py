@@ -25,6 +25,14 @@ FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=un
 ONLY = {name for name in launch.KERNELS if "double" not in name}
 
 
+def convolutions(x, w, gy):
+    """The three kernels at stride 2 with a rim of 1, and all that can come with the outputs."""
+    big, small = ((v.copy(), v.copy()) for v in (w[0, 0, :, 0], w[0, 0, 0]))
+    yield conv2d.conv2d, (x, w, 2, 1, True, small)
+    yield conv2d.conv2d_input_grad, (gy, w, x.shape[1:3], 2, 1, True, big)
+    yield conv2d.conv2d_weight_grad, (x, gy, w.shape[:2], 2, 1)
+
+
 def calls(file):
     """Every function of a file's twin with arguments: (function, arguments)."""
     rng, dtype = np.random.default_rng(), np.float32
@@ -35,24 +43,21 @@ def calls(file):
     if file == "batchnorm.cu":
         vectors = [rng.random(35).astype(dtype) for _ in range(4)]
         yield batchnorm.moments, (x,)
+        yield batchnorm.scale_shift, (dtype, *vectors, 1e-5)
         for relu in (batchnorm.normalize, batchnorm.normalize_relu):
             yield relu, (x, *vectors, 1e-5)
         yield batchnorm.normalize_grad, (x, x, *vectors[:3], 1e-5)
         yield batchnorm.normalize_relu_grad, (x, x, *vectors, 1e-5)
     if file == "conv2d.cu":
         w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
-        yield conv2d.conv2d, (x, w, 2, 1)
-        yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
-        yield conv2d.conv2d_weight_grad, (x, gy, (3, 2), 2, 1)
+        yield from convolutions(x, w, gy)
     if file == "conv2d_few.cu":
         for big in range(1, launch.FEW + 1):
             x, w, gy = (
                 rng.random(shape).astype(dtype)
                 for shape in ((2, 7, 5, big), (3, 3, big, 68), (2, 4, 3, 68))
             )
-            yield conv2d.conv2d, (x, w, 2, 1)
-            yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
-            yield conv2d.conv2d_weight_grad, (x, gy, (3, 3), 2, 1)
+            yield from convolutions(x, w, gy)
     if file == "conv2d_mma.cu":
         x, w, gy = (
             rng.random(shape).astype(dtype)
@@ -60,9 +65,9 @@ def calls(file):
         )
         for tiling in launch.TILINGS:
             conv2d._tiling = lambda *_, tiling=tiling: tiling
-            yield conv2d.conv2d, (x, w, 2, 1)
-            yield conv2d.conv2d_input_grad, (gy, w, (7, 5), 2, 1)
-            yield conv2d.conv2d_weight_grad, (x, gy, (3, 2), 2, 1)
+            yield from convolutions(x, w, gy)
+        conv2d._parts = lambda *_: 2
+        yield from convolutions(x, w, gy)
     if file == "losses.cu":
         mask = rng.random(x.shape) < 0.1
         sums = np.array([3.0, 2, 9])

@@ -12,8 +12,14 @@ from .device import CpuDevice
 
 def call(device: launch.Device, function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function on copies of the arrays among its arguments."""
+
+    def to_device(argument: Any) -> Any:
+        if isinstance(argument, tuple):
+            return tuple(map(to_device, argument))
+        return device.array(argument) if isinstance(argument, np.ndarray) else argument
+
     with launch.using(device):
-        return function(*(device.array(a) if isinstance(a, np.ndarray) else a for a in arguments))
+        return function(*map(to_device, arguments))
 
 
 def in_both_orders(function: Callable[..., Any], *arguments: Any) -> Any:
