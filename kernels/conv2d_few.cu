@@ -2,7 +2,8 @@
 // of the modules and their last ones. See conv2d.py for their formulas.
 //
 // Such a layer is all reading and writing, and tensor cores would multiply zeros for the most part.
-// All in float; the smaller image's channels come in multiples of 4.
+// All in float. Where the smaller image's channels come in multiples of 4, 16 bytes are read and
+// written at once.
 
 #include "convolution.cuh"
 #include "epilogue.cuh"
@@ -44,8 +45,15 @@ __device__ void load4(float (&values)[4], const float *from) {
   values[3] = v.w;
 }
 
-__device__ void store4(float *to, const float (&values)[4]) {
-  *reinterpret_cast<float4 *>(to) = make_float4(values[0], values[1], values[2], values[3]);
+// The four channels from `channel` on, those that there are.
+__device__ void store_channels(float *row, const float (&values)[4], int channel, int channels) {
+  if (channels % 4 == 0)
+    *reinterpret_cast<float4 *>(row + channel) =
+        make_float4(values[0], values[1], values[2], values[3]);
+  else
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      if (channel + i < channels) row[channel + i] = values[i];
 }
 
 // y (n, oh, ow, small) = windows (pixels, terms) w (terms, small). A block makes 128 pixels of 64
@@ -85,15 +93,15 @@ __global__ void __launch_bounds__(256)
   const ScaledReLU<float> scaled_relu{scaled, scale, shift};
   const int channel = first_channel + own_column;
   if (channel < conv.small) {
-    if (scaled)
 #pragma unroll
-      for (int j = 0; j < 4; j++)
+    for (int j = 0; j < 4; j++)
+      if (channel + j < conv.small)
 #pragma unroll
         for (int i = 0; i < 8; i++) sum[i][j] = scaled_relu(sum[i][j], channel + j);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
       const int at = first_pixel + own_row + i;
-      if (at < pixels) store4(y + at * conv.small + channel, sum[i]);
+      if (at < pixels) store_channels(y + at * conv.small, sum[i], channel, conv.small);
     }
   }
   if (!with_moments) return;
@@ -127,6 +135,13 @@ __device__ void add_products(const Convolution &conv, const float *gy, const flo
       if (place.image >= conv.n || a < 0 || a >= conv.oh || b < 0 || b >= conv.ow) continue;
       const float *from = gy + ((place.image * conv.oh + a) * conv.ow + b) * conv.small;
       const float *weights = w + (i * conv.kw + j) * big * conv.small;
+      if (conv.small % 4 != 0) {
+#pragma unroll 1
+        for (int k = threadIdx.x; k < conv.small; k += blockDim.x)
+#pragma unroll
+          for (int c = 0; c < big; c++) sum[c] += from[k] * weights[c * conv.small + k];
+        continue;
+      }
 #pragma unroll 1
       for (int k = threadIdx.x * 4; k < conv.small; k += blockDim.x * 4) {
         float g[4];
@@ -227,6 +242,6 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
   for (int j = 0; j < 4; j++)
     if (own_row + j < terms)
-      store4(parts + (blockIdx.y * terms + own_row + j) * conv.small + first_channel + own_column,
-             sum[j]);
+      store_channels(parts + (blockIdx.y * terms + own_row + j) * conv.small, sum[j],
+                     first_channel + own_column, conv.small);
 }

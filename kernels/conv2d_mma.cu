@@ -1,5 +1,5 @@
 // The three convolution kernels on the tensor cores, for float32; see conv2d.py for their formulas.
-// Channels come in multiples of 4, so that 16 bytes can be copied at once.
+// Where channels come in multiples of 4, 16 bytes are copied at once, else (`narrow` tilings) 4.
 //
 // Each is a product of matrices that are never written out: a step of a block gathers a tile of the
 // windows under the kernel, and a tile of the weights or of the gradient, into shared memory.
@@ -72,10 +72,10 @@ struct Windows {
     for (int i = 0; i < own; i++) {
       const int chunk = threadIdx.x + i * T::threads;
       const int term = Tile::chunk_term(chunk);
-      const bool valid = within(row[i] + di, h) && within(column[i] + dj, w) &&
-                         place.channel + term < c;
-      const float *from = valid ? image + offset[i] + step : image;
-      cp_async16(tile + Tile::at(Tile::chunk_row(chunk), term), from, valid);
+      const bool inside = within(row[i] + di, h) && within(column[i] + dj, w);
+      const int count = inside ? c - place.channel - term : 0;
+      const float *from = count > 0 ? image + offset[i] + step : image;
+      copy_chunk<T>(tile + Tile::at(Tile::chunk_row(chunk), term), from, count);
     }
   }
 };
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(256, 2)
       windows.empty(i);
   }
   using B = RowsTogether<T::n, T::k>;
-  Matrix<B, T::threads> weights{w, conv.small, first_channel};
+  Matrix<T, B> weights{w, conv.small, first_channel};
 
   const Share share(conv.kh * conv.kw * ((conv.big + T::k - 1) / T::k));
   Place<T::k> place(conv.kw, conv.big, share.first);
@@ -135,7 +135,8 @@ __global__ void __launch_bounds__(256, 2)
   float *y = parts + blockIdx.z * pixels * conv.small;
   result.for_each_pair([&](int row, int column, float a, float b) {
     const int pixel = first_pixel + row, channel = first_channel + column;
-    if (pixel < pixels && channel < conv.small) write_pair(y + pixel * conv.small + channel, a, b);
+    if (pixel < pixels)
+      write_pair<T>(y + pixel * conv.small + channel, a, b, conv.small - channel);
   });
 }
 
@@ -169,9 +170,9 @@ struct TurnedWeights {
     for (int i = 0; i < Tile::chunks / T::threads; i++) {
       const int chunk = threadIdx.x + i * T::threads;
       const int c = first + Tile::chunk_row(chunk), k = channel + Tile::chunk_term(chunk);
-      const bool valid = c < big && k < small;
-      const float *from = w + (valid ? (place * big + c) * small + k : 0);
-      cp_async16(tile + Tile::at(c - first, k - channel), from, valid);
+      const int count = c < big ? small - k : 0;
+      const float *from = w + (count > 0 ? (place * big + c) * small + k : 0);
+      copy_chunk<T>(tile + Tile::at(c - first, k - channel), from, count);
     }
   }
 };
@@ -229,11 +230,11 @@ __global__ void __launch_bounds__(256, 2)
   float *gx = parts + blockIdx.z * conv.n * conv.h * conv.w * conv.big;
   result.for_each_pair([&](int row, int column, float a, float b) {
     const int pixel = first_pixel + row, channel = first_channel + column;
-    if (pixel >= pixels || channel >= conv.big) return;
+    if (pixel >= pixels) return;
     const int u = pixel_class.first_row + s * (pixel / columns % rows);
     const int v = pixel_class.first_column + s * (pixel % columns);
     const int at = ((pixel / columns / rows * conv.h + u) * conv.w + v) * conv.big + channel;
-    write_pair(gx + at, a, b);
+    write_pair<T>(gx + at, a, b, conv.big - channel);
   });
 }
 
@@ -280,10 +281,11 @@ struct WindowsUnderPlace {
       const int chunk = threadIdx.x + n * T::threads;
       const int c = first + Tile::chunk_row(chunk);
       const int u = conv.stride * a[n] + i - conv.pad, v = conv.stride * b[n] + j - conv.pad;
-      const bool valid =
-          image[n] < conv.n && within(u, conv.h) && within(v, conv.w) && c < conv.big;
-      const float *from = x + (valid ? ((image[n] * conv.h + u) * conv.w + v) * conv.big + c : 0);
-      cp_async16(tile + Tile::at(c - first, Tile::chunk_term(chunk)), from, valid);
+      const bool inside = image[n] < conv.n && within(u, conv.h) && within(v, conv.w);
+      const int count = inside ? conv.big - c : 0;
+      const int at = ((image[n] * conv.h + u) * conv.w + v) * conv.big + c;
+      const float *from = x + (count > 0 ? at : 0);
+      copy_chunk<T>(tile + Tile::at(c - first, Tile::chunk_term(chunk)), from, count);
       b[n] += T::k;
       while (b[n] >= conv.ow) {
         b[n] -= conv.ow;
@@ -312,7 +314,7 @@ __global__ void __launch_bounds__(256, 2)
   using B = RowsTogether<T::n, T::k>;
   int window = share.first * T::k;
   A places(x, conv, place, first_big, window);
-  const Matrix<B, T::threads> gradient{gy, conv.small, first_small};
+  const Matrix<T, B> gradient{gy, conv.small, first_small};
   Result<T> result;
   multiply<typename A::Tile, B>(result, share.count, [&](float *a_tile, float *b_tile) {
     places.load(a_tile);
@@ -323,7 +325,7 @@ __global__ void __launch_bounds__(256, 2)
   float *gw = parts + blockIdx.z * conv.kh * conv.kw * conv.big * conv.small;
   result.for_each_pair([&](int row, int column, float a, float b) {
     const int c = first_big + row, k = first_small + column;
-    if (c < conv.big && k < conv.small)
-      write_pair(gw + (place * conv.big + c) * conv.small + k, a, b);
+    if (c < conv.big)
+      write_pair<T>(gw + (place * conv.big + c) * conv.small + k, a, b, conv.small - k);
   });
 }

@@ -26,7 +26,13 @@ OPTIONS = ("-std=c++17",)
 
 # How the kernels on tensor cores tile their results: rows and columns of a block's tile. One is
 # chosen in `minispiral.kernels.cuda.conv2d`.
-TILINGS = {"Large": (128, 128), "Medium": (128, 64), "Precise": (128, 64)}
+TILINGS = {
+    "Large": (128, 128),
+    "Medium": (128, 64),
+    "Precise": (128, 64),
+    "NarrowMedium": (128, 64),
+    "NarrowPrecise": (128, 64),
+}
 TERMS = 16  # of the sums, that a step of a block takes
 _STAGES = 4  # steps whose tiles are in shared memory
 

@@ -16,20 +16,45 @@
 
 // How a block shares out its tile (m, n) of the result: warps of (warp_m, warp_n) each, made of
 // products (16, 8). A step takes `k` terms of the sums; tiles for `stages` of them are in memory.
-template <int m_, int n_, int warp_m_, int warp_n_, bool precise_>
+// `narrow` ones read and write number by number, since rows begin anywhere.
+template <int m_, int n_, int warp_m_, int warp_n_, bool precise_, bool narrow_>
 struct Tiling {
   static constexpr int m = m_, n = n_, k = 16, warp_m = warp_m_, warp_n = warp_n_;
   static constexpr int stages = 4, threads = m / warp_m * (n / warp_n) * 32;
-  static constexpr bool precise = precise_;
+  static constexpr bool precise = precise_, narrow = narrow_;
 };
 
-using Large = Tiling<128, 128, 64, 32, false>;
-using Medium = Tiling<128, 64, 32, 32, false>;
-using Precise = Tiling<128, 64, 32, 32, true>;
+using Large = Tiling<128, 128, 64, 32, false, false>;
+using Medium = Tiling<128, 64, 32, 32, false, false>;
+using Precise = Tiling<128, 64, 32, 32, true, false>;
+using NarrowMedium = Tiling<128, 64, 32, 32, false, true>;
+using NarrowPrecise = Tiling<128, 64, 32, 32, true, true>;
 
 // The same with the roles of m and n exchanged.
 template <class T>
-using Turned = Tiling<T::n, T::m, T::warp_n, T::warp_m, T::precise>;
+using Turned = Tiling<T::n, T::m, T::warp_n, T::warp_m, T::precise, T::narrow>;
+
+// Copies a chunk of four numbers, of which the first `count` exist; the others become 0.
+template <class T>
+__device__ void copy_chunk(float *to, const float *from, int count) {
+  if (T::narrow) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) cp_async4(to + i, i < count ? from + i : from, i < count);
+  } else {
+    cp_async16(to, from, count > 0);
+  }
+}
+
+// Writes two neighbours, of which the first `count` exist.
+template <class T>
+__device__ void write_pair(float *to, float a, float b, int count) {
+  if (T::narrow) {
+    if (count > 0) to[0] = a;
+    if (count > 1) to[1] = b;
+  } else if (count > 0) {
+    *reinterpret_cast<float2 *>(to) = make_float2(a, b);
+  }
+}
 
 // A tile in shared memory of `rows` rows (of the result, or its columns) by `k` terms: term by term
 // or row by row, as neighbours lie in the source. Rows are padded such that a warp, when it picks
@@ -63,7 +88,7 @@ struct Share {
 };
 
 // Rows of `width` numbers one after the other, the tile's columns from `first` on.
-template <class Tile, int threads>
+template <class T, class Tile>
 struct Matrix {
   const float *numbers;
   int width, first;
@@ -71,12 +96,12 @@ struct Matrix {
   // The terms of the tile are the rows from `row` on, up to `rows`.
   __device__ void load(float *tile, int row, int rows) const {
 #pragma unroll
-    for (int i = 0; i < Tile::chunks / threads; i++) {
-      const int chunk = threadIdx.x + i * threads;
+    for (int i = 0; i < Tile::chunks / T::threads; i++) {
+      const int chunk = threadIdx.x + i * T::threads;
       const int term = Tile::chunk_term(chunk), column = Tile::chunk_row(chunk);
-      const bool valid = row + term < rows && first + column < width;
-      const float *from = numbers + (valid ? (row + term) * width + first + column : 0);
-      cp_async16(tile + Tile::at(column, term), from, valid);
+      const int count = row + term < rows ? width - first - column : 0;
+      const float *from = numbers + (count > 0 ? (row + term) * width + first + column : 0);
+      copy_chunk<T>(tile + Tile::at(column, term), from, count);
     }
   }
 };
@@ -206,10 +231,6 @@ __device__ void multiply(Result<T> &result, int steps, Load load) {
     const float *tiles = memory + step % T::stages * pair;
     result.template add_product<A, B>(tiles, tiles + A::size);
   }
-}
-
-__device__ inline void write_pair(float *to, float a, float b) {
-  *reinterpret_cast<float2 *>(to) = make_float2(a, b);
 }
 
 #endif  // MINISPIRAL_MATRIX_PRODUCT_CUH

@@ -11,7 +11,15 @@ from test_kernels_conv2d import TOLERANCE, assert_matches, both_dtypes
 from minispiral.kernels import reference
 from minispiral.kernels.cuda import conv2d as cuda
 
-pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries", "plain")]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """No other kernels than the plain ones, in float32 too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "_kind", lambda *_: "plain")
+        yield
 
 
 @given(case=small_cases(), seed=st.integers(0, 2**32), dtype=st.sampled_from(list(TOLERANCE)))
@@ -42,9 +50,13 @@ def test_shapes_of_several_blocks_match_the_numpy_twins(rng, case, dtype):
 def test_moments_come_with_the_output(rng, dtype):
     case = Case(2, (9, 8), 5, 6, (3, 3), 2, 1)
     for kernel, args in case.calls(rng, dtype)[:2]:
-        found = in_both_orders(getattr(cuda, kernel.__name__), *args, True)
-        for result, expected in zip(found, kernel(*args, True), strict=True):
-            assert_matches(result, expected, dtype)
+        channels = kernel(*args).shape[-1]
+        for scale_shift in (None, tuple(rng.standard_normal((2, channels)).astype(dtype))):
+            function = getattr(cuda, kernel.__name__)
+            found = in_both_orders(function, *args, True, scale_shift)
+            expected = kernel(*args, True, scale_shift)
+            for result, wanted in zip(found, expected, strict=True):
+                assert_matches(result, wanted, dtype)
 
 
 def test_shapes_that_do_not_fit_are_refused(rng):

@@ -28,15 +28,15 @@ def to_tf32(x):
 
 @st.composite
 def cases(draw):
-    """Channels in multiples of four; every parity and overlap of window, stride and rim."""
+    """Channels in multiples of four or not; every parity and overlap of window, stride and rim."""
     kernel_hw = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     pad = draw(st.integers(0, 2))
     hw = tuple(draw(st.integers(max(1, k - 2 * pad), 9)) for k in kernel_hw)
     return Case(
         n=draw(st.integers(1, 3)),
         hw=hw,
-        big=draw(st.sampled_from((8, 12, 16, 20, 36, 68))),
-        small=draw(st.sampled_from((4, 8, 16, 24, 40, 72))),
+        big=draw(st.sampled_from((8, 9, 16, 18, 20, 35, 68))),
+        small=draw(st.sampled_from((1, 4, 16, 23, 40, 70, 72))),
         kernel_hw=kernel_hw,
         stride=draw(st.integers(1, 3)),
         pad=pad,
@@ -70,6 +70,15 @@ def test_results_of_several_tiles_and_sums_in_parts(rng, monkeypatch, tiling, pa
     assert_exact(Case(2, (8, 9), 132, 4, (3, 2), 1, 1), rng, tiling != "Precise")
 
 
+@pytest.mark.parametrize("tf32", [True, False])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_channels_that_do_not_come_in_fours(rng, monkeypatch, tf32, parts):
+    monkeypatch.setattr(cuda, "_parts", lambda *_: parts)
+    for big, small, narrow in ((9, 131, True), (130, 5, True), (8, 5, True), (8, 12, False)):
+        assert cuda._is_narrow((3, 3, big, small)) == narrow
+        assert_exact(Case(2, (11, 9), big, small, (3, 2), 2, 1), rng, tf32)
+
+
 def test_more_parts_than_steps_leave_zeros(rng, monkeypatch):
     monkeypatch.setattr(cuda, "_parts", lambda *_: 5)
     assert_exact(Case(1, (5, 4), 8, 4, (1, 1), 2, 0), rng, True)
@@ -96,11 +105,10 @@ def test_shapes_and_dtype_decide_which_kernels_run():
 
     assert kind(64, 128) == "mma"
     assert kind(64, 128, dtype=np.float64) == "plain"
-    assert kind(64, 1) == kind(85, 16) == kind(3, 6) == "plain"
-    assert kind(3, 64) == kind(7, 4) == kind(4, 64) == "few"
-    assert kind(8, 64) == "mma"
-    assert kind(4, 64, (5, 5)) == "mma"  # more terms than those kernels can take
-    assert kind(3, 64, (5, 5)) == "plain"
+    assert kind(7, 1) == kind(1, 3) == "plain"
+    assert kind(3, 64) == kind(7, 4) == kind(4, 64) == kind(1, 85) == "few"
+    assert kind(8, 64) == kind(64, 1) == kind(85, 171) == "mma"
+    assert kind(3, 64, (5, 5)) == "mma"  # more terms than those kernels can take
     old = CpuDevice()
     old.has_tensor_cores = lambda: False
     assert kind(64, 128, device=old) == "plain"
@@ -126,6 +134,8 @@ def test_sizes_decide_alone_how_work_is_shared():
     assert cuda._tiling(127008, 64, True) == "Medium"
     assert cuda._tiling(1568, 512, True) == "Medium"
     assert cuda._tiling(127008, 128, False) == "Precise"
+    assert cuda._tiling(127008, 171, True, True) == "NarrowMedium"
+    assert cuda._tiling(127008, 171, False, True) == "NarrowPrecise"
     assert cuda._parts(993, 36) == 1
     assert cuda._parts(4, 288) == 36
     assert cuda._parts(9, 7938) == 28

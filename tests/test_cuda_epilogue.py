@@ -14,16 +14,18 @@ pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
 # What decides over kernels, and sizes that leave a rest of pixels and of channels in a tile.
 TENSOR_CORES = Case(2, (17, 15), 12, 132, (3, 3), 2, 0)
-MANY_CHANNELS = Case(1, (12, 13), 136, 20, (3, 2), 1, 1)
+MANY_CHANNELS = Case(1, (12, 13), 68, 20, (3, 2), 1, 1)
 CASES = {
     "Large": ({"_tiling": "Large"}, TENSOR_CORES),
     "Medium": ({"_tiling": "Medium"}, TENSOR_CORES),
     "Precise": ({"_tiling": "Precise"}, MANY_CHANNELS),
     "in parts": ({"_tiling": "Medium", "_parts": 3}, MANY_CHANNELS),
+    "narrow": ({}, Case(2, (11, 13), 19, 67, (3, 3), 2, 0)),
+    "narrow, in parts": ({"_parts": 3}, Case(2, (11, 13), 66, 5, (3, 2), 1, 1)),
     "one channel": ({}, Case(2, (25, 23), 1, 68, (3, 3), 2, 0)),
     "few channels": ({}, Case(3, (17, 19), 3, 64, (3, 3), 2, 1)),
-    "few channels, some blocks": ({"_MOST_GROUPED": 2}, Case(2, (25, 23), 6, 12, (3, 3), 2, 0)),
-    "no tensor cores": ({}, Case(2, (9, 8), 9, 5, (3, 3), 2, 1)),
+    "few channels, some blocks": ({"_MOST_GROUPED": 2}, Case(2, (25, 23), 6, 13, (3, 3), 2, 0)),
+    "plain": ({"_kind": "plain"}, Case(2, (9, 8), 9, 5, (3, 3), 2, 1)),
 }
 
 

@@ -135,9 +135,23 @@ MISTAKES = {
     ),
     "a row beyond the image": Mistake(
         "conv2d_mma.cu",
-        "const bool valid = within(row[i] + di, h) && ",
-        "const bool valid = within(row[i] + di, h + 1) && ",
+        "const bool inside = within(row[i] + di, h) && ",
+        "const bool inside = within(row[i] + di, h + 1) && ",
         "conv2d_mma",
+        "",
+    ),
+    "numbers of the next row in a chunk": Mistake(
+        "matrix_product.cuh",
+        "i < count ? from + i : from, i < count);",
+        "count > 0 ? from + i : from, count > 0);",
+        "conv2d_mma_narrow",
+        "",
+    ),
+    "a number beyond the last channel": Mistake(
+        "matrix_product.cuh",
+        "if (count > 1) to[1]",
+        "if (count > 0) to[1]",
+        "conv2d_mma_narrow",
         "",
     ),
     "no barrier before the terms are summed": Mistake(
@@ -211,6 +225,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
         "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
         "conv2d_mma_moments": (arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, True),
+        "conv2d_mma_narrow": (arrays(rng, 3, 9, 9, 9), arrays(rng, 3, 3, 9, 7), 2, 1),
         "conv2d_mma_scaled": (
             *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, False),
             (arrays(rng, 8), arrays(rng, 8)),
@@ -227,7 +242,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             2,
         ),
     }[function]
-    name = re.sub("_(mma|few)(_moments|_scaled)?$", "", function)
+    name = re.sub("_(mma|few)(_moments|_scaled|_narrow)?$", "", function)
     numpy_twin, cuda_twin = (getattr(module, name) for module in twins)
     return cuda_twin, arguments, numpy_twin(*arguments)
 

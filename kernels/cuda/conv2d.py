@@ -2,12 +2,13 @@
 
 Each function has kernels of three kinds, and the shapes decide which one runs:
 
-- float32 images whose channels come in multiples of four go to the tensor cores, which round to 10
-  bits of fraction. By default each number is therefore split in two of that kind, which costs three
-  products instead of one and leaves the result as exact as in float32. With ``tf32`` it is
-  rounded: a relative error of about 3e-4.
+- float32 images go to the tensor cores, which round to 10 bits of fraction. By default each number
+  is therefore split in two of that kind, which costs three products instead of one and leaves the
+  result as exact as in float32. With ``tf32`` it is rounded: a relative error of about 3e-4.
 - Where the larger image has few channels, memory is the limit, and kernels of their own keep to it.
-- Anything else, and all of float64, goes to plain kernels.
+- All of float64, few channels on both sides, and GPUs without tensor cores: plain kernels.
+
+The first two copy 16 bytes at once where channels come in multiples of four, and 4 bytes elsewhere.
 """
 
 import math
@@ -24,6 +25,7 @@ from .rows import block_of, grid_of
 _THREADS = 256
 _FULL = 256  # blocks that keep a large GPU busy
 _FEWEST_STEPS = 8  # of a block, for it to be worth its start
+_TOGETHER = 4  # numbers that are copied at once where channels come in multiples of it
 _LANES = 8  # that make pixels together where the larger image has few channels
 _MOST_GROUPED = 2048  # blocks of them: as many parts have the moments
 
@@ -89,7 +91,7 @@ def conv2d(
         tiles = blocks(pixels, 128), blocks(small, 64)
         launch("conv2d_few", tiles, sizes, x, w, y, *epilogue.arguments(tiles[0]))
     elif kind == "mma":
-        tiling = _tiling(pixels, small, tf32)
+        tiling = _tiling(pixels, small, tf32, _is_narrow(w.shape))
         tiles = blocks(pixels, TILINGS[tiling][0]), blocks(small, TILINGS[tiling][1])
         steps = kh * kw * blocks(big, TERMS)
         _multiply(f"conv2d_mma<{tiling}>", tiles, steps, (sizes, x, w), y, epilogue)
@@ -132,7 +134,7 @@ def conv2d_input_grad(
         arguments = sizes, gy, w, gx, *epilogue.arguments(count)
         launch(f"conv2d_input_grad_few<{big}>", (count,), *arguments, block=block)
     elif kind == "mma":
-        tiling = _tiling(n * h * v, big, tf32)
+        tiling = _tiling(n * h * v, big, tf32, _is_narrow(w.shape))
         rows, columns = TILINGS[tiling]
         # Pixels meet different places in the kernel by the remainders of their row and column.
         down, across = ([len(range(r, side, stride)) for r in range(stride)] for side in out_hw)
@@ -173,7 +175,7 @@ def conv2d_weight_grad(
         parts = _parts(across, blocks(pixels, 32))
         _in_parts("conv2d_weight_grad_few", (across,), parts, (sizes, x, gy), gw)
     elif kind == "mma":
-        tiling = _tiling(small, big, tf32)
+        tiling = _tiling(small, big, tf32, _is_narrow(gw.shape))
         columns, rows = TILINGS[tiling]  # this kernel turns the tile
         tiles = kh * kw * blocks(big, rows), blocks(small, columns)
         steps = blocks(pixels, TERMS)
@@ -229,8 +231,10 @@ def _parts(tiles: int, steps: int) -> int:
     return max(1, min(_FULL // max(tiles, 1), steps // _FEWEST_STEPS))
 
 
-def _tiling(rows: int, columns: int, tf32: bool) -> str:
+def _tiling(rows: int, columns: int, tf32: bool, narrow: bool = False) -> str:
     """Large tiles read their operands less often, and need large results to go round."""
+    if narrow:
+        return "NarrowMedium" if tf32 else "NarrowPrecise"
     if not tf32:
         return "Precise"
     m, n = TILINGS["Large"]
@@ -240,15 +244,22 @@ def _tiling(rows: int, columns: int, tf32: bool) -> str:
 def _kind(x: Array, weights: tuple[int, ...]) -> str:
     """Which kernels a convolution runs: ``few``, ``mma`` or ``plain``."""
     kh, kw, big, small = weights
-    if x.dtype != np.float32 or small % 4 != 0:  # they copy 16 bytes at once
+    if x.dtype != np.float32 or (big <= FEW and small < _TOGETHER):
         return "plain"
     if big <= FEW and kh * kw * big <= MOST_TERMS:
         return "few"
-    return "mma" if big % 4 == 0 and gpu.device().has_tensor_cores() else "plain"
+    return "mma" if gpu.device().has_tensor_cores() else "plain"
+
+
+def _is_narrow(weights: tuple[int, ...]) -> bool:
+    """Whether rows of channels begin amidst 16 bytes."""
+    return any(channels % _TOGETHER != 0 for channels in weights[2:])
 
 
 def _check_aligned(*arrays: Array) -> None:
-    """Kernels read 16 bytes at once. Where an array begins must not decide which kernel runs."""
+    """Kernels read 16 bytes at once if channels come in fours, wherever the arrays begin."""
+    if any(array.shape[-1] % _TOGETHER != 0 for array in arrays):
+        return
     for array in arrays:
         if gpu.device().address(array) % 16 != 0:
             raise ValueError(

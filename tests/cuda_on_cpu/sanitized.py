@@ -50,21 +50,27 @@ def calls(file):
         yield batchnorm.normalize_relu_grad, (x, x, *vectors, 1e-5)
     if file == "conv2d.cu":
         w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
+        conv2d._kind = lambda *_: "plain"
         yield from convolutions(x, w, gy)
     if file == "conv2d_few.cu":
+        conv2d._kind = lambda *_: "few"
         for big in range(1, launch.FEW + 1):
+            small = 68 - big % 2
             x, w, gy = (
                 rng.random(shape).astype(dtype)
-                for shape in ((2, 7, 5, big), (3, 3, big, 68), (2, 4, 3, 68))
+                for shape in ((2, 7, 5, big), (3, 3, big, small), (2, 4, 3, small))
             )
             yield from convolutions(x, w, gy)
     if file == "conv2d_mma.cu":
-        x, w, gy = (
-            rng.random(shape).astype(dtype)
-            for shape in ((2, 7, 5, 36), (3, 2, 36, 132), (2, 4, 3, 132))
-        )
+        conv2d._kind = lambda *_: "mma"
         for tiling in launch.TILINGS:
             conv2d._tiling = lambda *_, tiling=tiling: tiling
+            columns, narrow = launch.TILINGS[tiling][1], "Narrow" in tiling
+            big, small = 12 - narrow, columns + 4 - narrow
+            x, w, gy = (
+                rng.random(shape).astype(dtype)
+                for shape in ((2, 7, 5, big), (3, 2, big, small), (2, 4, 3, small))
+            )
             yield from convolutions(x, w, gy)
         conv2d._parts = lambda *_: 2
         yield from convolutions(x, w, gy)
