@@ -9,13 +9,15 @@ through the same functions, with the same grids, blocks and shared memory.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from . import streams
 
 Array = Any  # of whichever device: like NumPy's in shape, dtype and flags
 
@@ -57,6 +59,11 @@ def _table() -> Iterator[Kernel]:
     part = 256 * 8  # bytes of one double for each thread of a reduction
     for t, few, most in (("float", 40, 48), ("double", 48, 64)):
         yield Kernel("adam.cu", f"adam<{t}>", 256, 0, most)
+        for name in ("add", "multiply", "blend"):
+            yield Kernel("arithmetic.cu", f"{name}<{t}>", 256, 0, few)
+        yield Kernel("arithmetic.cu", f"convert<{t}, {t}>", 256, 0, few)
+        yield Kernel("arithmetic.cu", f"block_row_sums<{t}>", 256, part, few)
+        yield Kernel("arithmetic.cu", f"merge_row_sums<{t}>", 256, part, few)
         yield Kernel("batchnorm.cu", f"block_moments<{t}>", 256, 3 * part, most)
         yield Kernel("batchnorm.cu", f"merge_moments<{t}>", 256, 3 * part, most)
         yield Kernel("batchnorm.cu", f"merge_grad_sums<{t}>", 256, 2 * part, few)
@@ -69,6 +76,8 @@ def _table() -> Iterator[Kernel]:
         yield Kernel("conv2d.cu", f"conv2d_input_grad<{t}>", 256, 0, few)
         yield Kernel("conv2d.cu", f"conv2d_weight_grad<{t}>", 256, 0, few)
         yield Kernel("conv2d.cu", f"sum_parts<{t}>", 256, 0, few)
+        for name in ("scale_pixels", "copy_channels", "window", "edge_pad", "edge_pad_grad"):
+            yield Kernel("layout.cu", f"{name}<{t}>", 256, 0, few)
         yield Kernel("losses.cu", f"sigmoid_of<{t}>", 256, 0, few)
         for loss in ("CrossEntropy", "Focal", "Linear", "F1"):
             yield Kernel("losses.cu", f"block_sums<{t}, {loss}>", 256, 3 * part, most)
@@ -76,6 +85,10 @@ def _table() -> Iterator[Kernel]:
             yield Kernel("losses.cu", f"weighted_grad<{t}, {loss}>", 256, 0, most)
         yield Kernel("pooling.cu", f"max_pool2d<{t}>", 256, 0, few)
         yield Kernel("pooling.cu", f"max_pool2d_grad<{t}>", 256, 0, few)
+        yield Kernel("statistics.cu", f"block_counts<{t}>", 256, 3 * part, most)
+        yield Kernel("statistics.cu", f"add_batch<{t}>", 256, 3 * part, most)
+    for pair in ("double, float", "float, double"):
+        yield Kernel("arithmetic.cu", f"convert<{pair}>", 256, 0, 40)
     # Floats of all terms of 128 pixels and 64 channels; of 32 pixels with 64 terms and channels.
     yield Kernel("conv2d_few.cu", "conv2d_few", 256, 4 * MOST_TERMS * (128 + 64), 64)
     yield Kernel("conv2d_few.cu", "conv2d_weight_grad_few", 256, 4 * 32 * (MOST_TERMS + 64), 64)
@@ -94,6 +107,7 @@ def _table() -> Iterator[Kernel]:
             shared = 4 * _STAGES * floats
             yield Kernel("conv2d_mma.cu", f"{name}_mma<{tiling}>", 256, shared, 128)
     yield Kernel("adam.cu", "adam_scales", 1, 0, 64)
+    yield Kernel("adam.cu", "count_step", 1, 0, 40)
     yield Kernel("losses.cu", "merge_sums", 256, 3 * part, 40)
     yield Kernel("losses.cu", "f1_loss", 1, 0, 40)
     for loss in ("CrossEntropy", "Balanced", "Focal", "Linear"):
@@ -103,8 +117,26 @@ def _table() -> Iterator[Kernel]:
 KERNELS = {kernel.expression: kernel for kernel in _table()}
 
 
+class Uploads(Protocol):
+    """Arrays of the host on their way to ``targets``, which lie on the device, again and again."""
+
+    targets: list[Array]
+
+    def send(self, *values: NDArray[Any]) -> None:
+        """Fill the targets, after all that was launched before; the host's arrays are free then."""
+
+
 class Device(Protocol):
     """Where arrays lie and kernels run."""
+
+    def obstacle(self) -> str | None:
+        """Why nothing can be computed on it; None where it works."""
+
+    def describe(self) -> str:
+        """Which one this is, for the user."""
+
+    def in_use(self) -> AbstractContextManager[Any]:
+        """Where this thread launches kernels: on a stream of their own."""
 
     def has_tensor_cores(self) -> bool:
         """Whether kernels can multiply matrices of TF32 numbers."""
@@ -118,13 +150,31 @@ class Device(Protocol):
     def array(self, values: NDArray[Any]) -> Array:
         """A copy of an array of the host."""
 
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """A copy on the host, once all that was launched is done."""
+
+    def write(self, array: Array, values: NDArray[Any]) -> None:
+        """Replace the numbers of a contiguous array by those of one of the host."""
+
     def address(self, array: Array) -> int:
         """Where its first element lies."""
+
+    def synchronize(self) -> None:
+        """Wait until all that was launched is done."""
 
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]
     ) -> None:
         """Run a kernel; arguments are arrays of this device and NumPy scalars."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What ``work`` launches, as a function that launches it again; nothing runs meanwhile.
+
+        The arrays that ``work`` makes stay where they are while the function lives.
+        """
+
+    def uploads(self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]) -> Uploads:
+        """A way for arrays of these shapes from the host, beside what the device computes."""
 
 
 _device: Device | None = None
@@ -133,7 +183,7 @@ _device: Device | None = None
 def device() -> Device:
     """The device in use: the GPU through CuPy, unless `using` says otherwise.
 
-    ImportError where CuPy is not installed.
+    ImportError where CuPy is not installed. Whether a GPU works shows when it is first used.
     """
     global _device
     if _device is None:
@@ -150,6 +200,11 @@ def using(other: Device) -> Iterator[Device]:
         yield other
     finally:
         _device = before
+
+
+def owns(value: Any) -> bool:
+    """Whether this is an array of the device in use; False where none has been asked for."""
+    return _device is not None and _device.owns(value)
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -241,6 +296,38 @@ class _Gpu:
 
         self.cupy = cupy
         self.functions: dict[tuple[int, str], Any] = {}  # by number of the GPU and expression
+        self._stream: Any = None
+
+    def obstacle(self) -> str | None:
+        if not self.cupy.cuda.is_available():
+            return "no GPU with a driver for CUDA was found"
+        try:  # everything from the compiler to the answer, on the smallest kernel
+            step = self.array(np.zeros((), np.int64))
+            self.launch(KERNELS["count_step"], (1,), (1,), [step])
+            self.to_host(step)
+        except Exception as error:  # of many kinds: of the driver, of NVRTC, of CuPy's own
+            return f"the GPU runs no kernels ({str(error).partition(chr(10))[0]})"
+        return None
+
+    def describe(self) -> str:
+        number = self.cupy.cuda.Device().id
+        name = self.cupy.cuda.runtime.getDeviceProperties(number)["name"]
+        return f"GPU {number} ({name.decode()})"
+
+    @property
+    def stream(self) -> Any:
+        if self._stream is None:
+            self._stream = self.cupy.cuda.Stream(non_blocking=True)
+        return self._stream
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        self.synchronize()  # what was begun on another stream
+        with self.stream:
+            try:
+                yield
+            finally:
+                self.synchronize()
 
     def has_tensor_cores(self) -> bool:
         return int(self.cupy.cuda.Device().compute_capability) >= 80
@@ -254,8 +341,19 @@ class _Gpu:
     def array(self, values: NDArray[Any]) -> Array:
         return self.cupy.asarray(values)
 
+    def to_host(self, array: Array) -> NDArray[Any]:
+        values: NDArray[Any] = self.cupy.asnumpy(array)
+        return values
+
+    def write(self, array: Array, values: NDArray[Any]) -> None:
+        stream = self.cupy.cuda.get_current_stream()
+        array.set(np.asarray(values, array.dtype, order="C"), stream=stream)
+
     def address(self, array: Array) -> int:
         return int(array.data.ptr)
+
+    def synchronize(self) -> None:
+        self.cupy.cuda.get_current_stream().synchronize()
 
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]
@@ -264,6 +362,12 @@ class _Gpu:
         if key not in self.functions:
             self._compile(kernel.file, key[0])
         self.functions[key](grid, block, tuple(arguments), shared_mem=kernel.shared)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        return streams.Recording(self.cupy, self.stream, work).launch
+
+    def uploads(self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]) -> Uploads:
+        return streams.PinnedUploads(self.cupy, shapes, dtypes)
 
     def _compile(self, file: str, gpu: int) -> None:
         """All kernels of a file, for the architecture of the current GPU, which CuPy adds."""

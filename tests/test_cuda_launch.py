@@ -9,10 +9,21 @@ import numpy as np
 import pytest
 from cuda_on_cpu import CpuDevice, needs_compiler
 
-from minispiral.kernels import adam, batchnorm, conv2d, launch, losses, pooling
+from minispiral.kernels import (
+    adam,
+    arithmetic,
+    batchnorm,
+    conv2d,
+    launch,
+    layout,
+    losses,
+    pooling,
+)
 from minispiral.kernels.cuda import adam as cuda_adam
+from minispiral.kernels.cuda import arithmetic as cuda_arithmetic
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
 
@@ -50,8 +61,10 @@ def test_sources_are_complete_in_themselves():
     ("numpy_twin", "cuda_twin"),
     [
         (adam, cuda_adam),
+        (arithmetic, cuda_arithmetic),
         (batchnorm, cuda_batchnorm),
         (conv2d, cuda_conv2d),
+        (layout, cuda_layout),
         (losses, cuda_losses),
         (pooling, cuda_pooling),
     ],
@@ -71,7 +84,7 @@ def test_twins_have_the_same_names_and_arguments(numpy_twin, cuda_twin):
     # What serves the CPU alone, or the host, or the GPU's update of many parameters at once.
     for name in ("tile_moments", "merge_moments", "scale_shift_relu", "f1_weights"):
         theirs.pop(name, None)
-    for name in ("table", "adam_all", "merged_moments"):
+    for name in ("table", "blank_table", "fill", "adam_all", "count_step", "merged_moments"):
         ours.pop(name, None)
     # And how exact the tensor cores are to be.
     ours = {name: [a for a in arguments if a != "tf32"] for name, arguments in ours.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 import cuda_on_cpu
 import numpy as np
 import pytest
-from cuda_on_cpu import CompilerError, CpuDevice, KernelError, needs_compiler
+from cuda_on_cpu import CompilerError, CpuDevice, DeviceArray, KernelError, needs_compiler
 
 pytestmark = needs_compiler
 
@@ -35,14 +35,21 @@ EXPRESSIONS = [
 
 
 class Runner:
-    """Runs the kernels above on a device."""
+    """Runs the kernels above on a device, on the memory of its arrays."""
 
     def __init__(self, device):
         self.device = device
 
     def __call__(self, name, block, *arguments, grid=(1,), shared=0):
         index = EXPRESSIONS.index(name)
-        self.device.run(EXAMPLES, EXPRESSIONS, index, grid, block, shared, list(arguments))
+        arguments = [DeviceArray(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        self.device.run(EXAMPLES, EXPRESSIONS, index, grid, block, shared, arguments)
+
+    def array(self, values):
+        return self.device.array(values).memory
+
+    def empty(self, shape, dtype):
+        return self.device.empty(shape, dtype).memory
 
     def fails(self, *args, **options):
         with pytest.raises(KernelError) as failure:
@@ -56,19 +63,19 @@ def run(request):
 
 
 def floats(run, rng, *shape):
-    return run.device.array(rng.standard_normal(shape).astype(np.float32))
+    return run.array(rng.standard_normal(shape).astype(np.float32))
 
 
 def test_every_thread_of_every_block_runs_once(run):
     grid, block = (2, 3, 4), (5, 2, 3)
-    threads, blocks = (run.device.empty((24, 30), np.int32) for _ in range(2))
+    threads, blocks = (run.empty((24, 30), np.int32) for _ in range(2))
     run("numbers", block, threads, blocks, grid=grid)
     assert np.array_equal(threads, np.tile(np.arange(30), (24, 1)))
     assert np.array_equal(blocks, np.tile(np.arange(24)[:, None], 30))
 
 
 def test_at_a_barrier_all_have_written_and_without_one_not(run, rng):
-    x, y = floats(run, rng, 3, 70), run.device.empty((3, 70), np.float32)
+    x, y = floats(run, rng, 3, 70), run.empty((3, 70), np.float32)
     run("turn<true>", (70,), x, y, grid=(3,), shared=280)
     assert np.array_equal(y, x[:, ::-1])
     run("turn<false>", (70,), x, y, grid=(3,), shared=280)
@@ -88,11 +95,11 @@ def test_a_barrier_that_some_pass_by_is_an_error(run):
 
 
 def test_lanes_see_what_others_show(run, rng):
-    x, y = run.device.array(rng.standard_normal(32)), run.device.empty((32,), np.float64)
+    x, y = run.array(rng.standard_normal(32)), run.empty((32,), np.float64)
     run("turn_by_shuffles", (32,), x, y)
     assert np.array_equal(y, x[::-1])
-    x = run.device.array(rng.integers(0, 1000, 64, np.int32))
-    down, from3 = (run.device.empty((64,), np.int32) for _ in range(2))
+    x = run.array(rng.integers(0, 1000, 64, np.int32))
+    down, from3 = (run.empty((64,), np.int32) for _ in range(2))
     run("shuffles", (64,), x, down, from3)
     lanes = np.arange(32)
     source = np.where(lanes + 5 < 32, lanes + 5, lanes)
@@ -101,7 +108,7 @@ def test_lanes_see_what_others_show(run, rng):
 
 
 def test_an_operation_of_a_part_of_a_warp_is_an_error(run):
-    y = run.device.empty((64,), np.int32)
+    y = run.empty((64,), np.int32)
     text = run.fails("shuffle_for_some", (64,), np.int32(40), y)
     assert "the lanes of warp 1 part" in text
     assert "8 at __shfl_sync" in text
@@ -118,7 +125,7 @@ def test_an_operation_of_a_part_of_a_warp_is_an_error(run):
 @pytest.mark.parametrize("pending", [0, 1, 2])
 def test_copies_arrive_when_they_are_waited_for(run, rng, pending):
     x = floats(run, rng, 12)
-    y = run.device.empty((12,), np.float32)
+    y = run.empty((12,), np.float32)
     arrived = 4 * (3 - pending)
     for last_one in (True, False):
         run(f"copies<{pending}>", (1,), x, y, np.bool_(last_one), shared=48)
@@ -130,7 +137,7 @@ def test_copies_arrive_when_they_are_waited_for(run, rng, pending):
 
 
 def test_copies_between_misaligned_addresses_are_errors(run, rng):
-    x, y = floats(run, rng, 8), run.device.empty((1,), np.float32)
+    x, y = floats(run, rng, 8), run.empty((1,), np.float32)
     run("copy16", (1,), x, np.int32(4), np.int32(4), shared=48)
     for places in ((1, 4), (4, 2)):
         assert "misaligned" in run.fails("copy16", (1,), x, *np.int32(places), shared=48)
@@ -150,15 +157,15 @@ def test_tf32_keeps_ten_bits_and_rounds_ties_away_from_zero(run):
         np.inf: np.inf,
         np.nan: np.nan,
     }
-    x = run.device.array(np.array(list(pairs), np.float32))
-    y = run.device.empty(x.shape, np.float32)
+    x = run.array(np.array(list(pairs), np.float32))
+    y = run.empty(x.shape, np.float32)
     run("round_to_tf32", x.shape, x, y)
     np.testing.assert_allclose(y, list(pairs.values()), rtol=1e-7, atol=1e-41)
 
 
 def test_a_warp_multiplies_matrices(run, rng):
     a, b, d = floats(run, rng, 16, 8), floats(run, rng, 8, 8), floats(run, rng, 16, 8)
-    result = run.device.array(d)
+    result = run.array(d)
     run("matrix_product", (32,), a, b, result)
 
     def cut(x):
@@ -169,7 +176,7 @@ def test_a_warp_multiplies_matrices(run, rng):
 
 
 def test_touching_what_lies_beyond_an_array_is_an_error(run):
-    x = run.device.empty((5, 3), np.float32)
+    x = run.empty((5, 3), np.float32)
     if run.device.reverse:
         text = run.fails("touch", (1,), x, np.int32(-1))
         assert "4 bytes before argument 0 (5, 3)" in text
@@ -184,7 +191,7 @@ def test_touching_what_lies_beyond_an_array_is_an_error(run):
 
 
 def test_other_faults_end_the_launch_and_not_the_process(run):
-    x = run.device.array(np.array([7], np.int32))
+    x = run.array(np.array([7], np.int32))
     assert "division by zero" in run.fails("divide", (1,), x, np.int32(0))
     run("divide", (1,), x, np.int32(2))
     assert x[0] == 3
@@ -193,7 +200,7 @@ def test_other_faults_end_the_launch_and_not_the_process(run):
 
 
 def test_arguments_that_are_not_the_parameters_are_refused(run):
-    x = run.device.empty((3,), np.float32)
+    x = run.empty((3,), np.float32)
     assert "takes *f4 i4" in run.fails("touch", (1,), x, np.int64(0))
     assert "given *f8 i4" in run.fails("touch", (1,), x.astype(np.float64), np.int32(0))
     assert "given *f4" in run.fails("touch", (1,), x)
@@ -209,7 +216,7 @@ def test_shared_arrays_that_could_not_be_poisoned_do_not_compile(tmp_path):
 
 def test_the_portable_fibers_do_the_same(rng):
     run = Runner(CpuDevice(flags=["-DCUDA_ON_CPU_UCONTEXT"]))
-    x, y = floats(run, rng, 3, 70), run.device.empty((3, 70), np.float32)
+    x, y = floats(run, rng, 3, 70), run.empty((3, 70), np.float32)
     run("turn<true>", (70,), x, y, grid=(3,), shared=280)
     assert np.array_equal(y, x[:, ::-1])
     assert "not every thread" in run.fails("barrier_for_some", (64,), np.int32(63))

@@ -52,17 +52,51 @@ def adam_all(
     launch(f"adam<{parameters.ctype}>", parameters.owner.shape, *arrays, *betas, scales)
 
 
+def count_step(step: Array) -> None:
+    """``step += 1``, in the GPU's memory."""
+    launch("count_step", (1,), step)
+
+
 def table(
     ps: Sequence[Array], gs: Sequence[Array], ms: Sequence[Array], vs: Sequence[Array]
 ) -> Table:
     """List parameters, gradients and moments, to be updated together.
 
     A table serves any number of updates while the arrays stay where they are; it does not keep
-    them alive. ValueError where the shapes of a parameter differ, where any dtypes differ, and for
-    what is not contiguous.
+    them alive. ValueError as for `fill`.
+    """
+    made = blank_table(ps)
+    fill(made, ps, gs, ms, vs)
+    return made
+
+
+def blank_table(ps: Sequence[Array]) -> Table:
+    """A table for these parameters that does not say yet where anything lies.
+
+    So a graph can be captured with it while the gradients' places are not known.
+    """
+    owner = [i for i, p in enumerate(ps) for _ in range(blocks(p.size, _SHARE))]
+    return Table(
+        device().array(np.zeros((len(ps), 6), np.int64)),
+        device().array(np.array(owner, np.int32)),
+        ctype(ps[0].dtype),
+    )
+
+
+def fill(
+    made: Table,
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    ms: Sequence[Array],
+    vs: Sequence[Array],
+) -> None:
+    """Write into a table where the arrays lie.
+
+    ValueError where the shapes of a parameter differ, where any dtypes differ, and for what is not
+    contiguous.
     """
     rows: list[list[int]] = []
-    owner: list[int] = []
+    first_block = 0
     for i, arrays in enumerate(zip(ps, gs, ms, vs, strict=True)):
         p = arrays[0]
         if any(a.shape != p.shape or a.dtype != ps[0].dtype for a in arrays):
@@ -74,10 +108,6 @@ def table(
         if not all(device().owns(a) and a.flags.c_contiguous for a in arrays):
             raise ValueError(f"the arrays of parameter {i} must be contiguous, on the GPU")
         addresses = [device().address(a) for a in arrays]
-        rows.append([*addresses, p.size, len(owner)])
-        owner += [i] * blocks(p.size, _SHARE)
-    return Table(
-        device().array(np.array(rows, np.int64)),
-        device().array(np.array(owner, np.int32)),
-        ctype(ps[0].dtype),
-    )
+        rows.append([*addresses, p.size, first_block])
+        first_block += blocks(p.size, _SHARE)
+    device().write(made.parameters, np.array(rows, np.int64))

@@ -8,6 +8,7 @@ copies of the kernels with a mistake in one of them.
 import os
 from typing import Any
 
+from .array import DeviceArray
 from .build import CompilerError, build, compiler, mutant
 from .device import CpuDevice, KernelError, build_at_once
 from .twins import call, in_both_orders
@@ -33,6 +34,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "CompilerError",
     "CpuDevice",
+    "DeviceArray",
     "KernelError",
     "build",
     "build_at_once",

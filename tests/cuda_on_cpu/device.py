@@ -4,8 +4,9 @@ import ctypes
 import math
 import mmap
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from minispiral.kernels import launch
 
+from .array import DeviceArray, check_not_recording, recording
 from .build import build
 
 PAGE = mmap.PAGESIZE
@@ -23,8 +25,15 @@ class KernelError(Exception):
     """A kernel did what it must not; where, and what."""
 
 
-class DeviceArray(np.ndarray):
-    """An array that kernels can reach."""
+class DirectUploads:
+    """Uploads without a stream to take them; see `minispiral.kernels.launch.Uploads`."""
+
+    def __init__(self, device: "CpuDevice", targets: list[DeviceArray]) -> None:
+        self.device, self.targets = device, targets
+
+    def send(self, *values: NDArray[Any]) -> None:
+        for target, array in zip(self.targets, values, strict=True):
+            self.device.write(target, array)
 
 
 class CpuDevice:
@@ -49,6 +58,17 @@ class CpuDevice:
         self.reverse, self.kernels, self.flags = reverse, kernels, flags
         self.only, self.guarded = only, guarded
         self.launched: list[str] = []  # the kernels that ran, by expression
+        self.recorded: list[tuple[Any, ...]] | None = None  # launches of a graph in the making
+        self.libraries: dict[str, tuple[list[str], ctypes.CDLL]] = {}  # by file
+
+    def obstacle(self) -> str | None:
+        return None
+
+    def describe(self) -> str:
+        return "CUDA on the CPU"
+
+    def in_use(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def has_tensor_cores(self) -> bool:
         return True
@@ -61,15 +81,46 @@ class CpuDevice:
         size = math.prod(shape) * dtype.itemsize
         memory = _guarded(size, self.reverse) if self.guarded else np.empty(size, np.uint8)
         memory[:] = 0xFF
-        return memory.view(dtype).reshape(shape).view(DeviceArray)
+        return DeviceArray(memory.view(dtype).reshape(shape))
 
     def array(self, values: NDArray[Any]) -> DeviceArray:
         copy = self.empty(values.shape, values.dtype)
-        copy[...] = values
+        self.write(copy, values)
         return copy
 
+    def to_host(self, array: DeviceArray) -> NDArray[Any]:
+        check_not_recording("a copy to the host")
+        return array.memory.copy()
+
+    def write(self, array: DeviceArray, values: NDArray[Any]) -> None:
+        check_not_recording("a copy from the host")
+        np.copyto(array.memory, values)
+
     def address(self, array: Any) -> int:
-        return int(array.ctypes.data)
+        return int(array.memory.ctypes.data)
+
+    def synchronize(self) -> None:
+        pass
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Launches are kept for later, with their arguments; anything else is refused."""
+        self.recorded = []
+        try:
+            with recording():
+                work()
+        finally:
+            graph, self.recorded = self.recorded, None
+
+        def replay() -> None:
+            for launched in graph:
+                self.launch(*launched)
+
+        return replay
+
+    def uploads(
+        self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]
+    ) -> DirectUploads:
+        return DirectUploads(self, [self.empty(*kind) for kind in zip(shapes, dtypes, strict=True)])
 
     def launch(
         self,
@@ -78,22 +129,20 @@ class CpuDevice:
         block: tuple[int, ...],
         arguments: list[Any],
     ) -> None:
-        names, _ = self.library(kernel.file)
-        self.run(
-            self.kernels / kernel.file,
-            names,
-            names.index(kernel.expression),
-            grid,
-            block,
-            kernel.shared,
-            arguments,
-        )
+        if self.recorded is not None:
+            self.recorded.append((kernel, grid, block, arguments))
+            return
+        names, library = self.library(kernel.file)
+        index = names.index(kernel.expression)
+        self._start(library, kernel.expression, index, grid, block, kernel.shared, arguments)
         self.launched.append(kernel.expression)
 
     def library(self, file: str) -> tuple[list[str], ctypes.CDLL]:
         """The kernels of a file of the table: their names, and the library that has them."""
-        names = [name for name in launch.expressions(file) if name in self.only]
-        return names, build(self.kernels / file, names, self.flags)
+        if file not in self.libraries:
+            names = [name for name in launch.expressions(file) if name in self.only]
+            self.libraries[file] = names, build(self.kernels / file, names, self.flags)
+        return self.libraries[file]
 
     def run(
         self,
@@ -107,9 +156,21 @@ class CpuDevice:
     ) -> None:
         """Run one of the kernels of a file. `KernelError` where anything goes wrong."""
         library = build(file, expressions, self.flags)
+        self._start(library, expressions[index], index, grid, block, shared, arguments)
+
+    def _start(
+        self,
+        library: ctypes.CDLL,
+        name: str,
+        index: int,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared: int,
+        arguments: list[Any],
+    ) -> None:
         signature = library[f"signature_kernel{index}"]
         signature.restype = ctypes.c_char_p
-        _check(expressions[index], signature().decode().split(), arguments)
+        _check(name, signature().decode().split(), arguments)
 
         values = [_value(argument) for argument in arguments]  # each in memory of its own
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
@@ -117,7 +178,7 @@ class CpuDevice:
         start.restype = ctypes.c_bool
         sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
         if not start(*sizes, ctypes.c_size_t(shared), ctypes.c_bool(self.reverse), pointers):
-            raise KernelError(f"{expressions[index]}, {_failure(library, arguments)}")
+            raise KernelError(f"{name}, {_failure(library, arguments)}")
 
 
 def build_at_once(jobs: Iterable[tuple[CpuDevice, str]]) -> None:
@@ -157,7 +218,7 @@ def _type_of(argument: Any) -> str:
 def _value(argument: Any) -> NDArray[Any]:
     """What the kernel's parameter holds: an address or a number."""
     if isinstance(argument, DeviceArray):
-        return np.array(argument.ctypes.data, np.uintp)
+        return np.array(argument.memory.ctypes.data, np.uintp)
     return np.array(argument)
 
 
@@ -168,7 +229,8 @@ def _failure(library: ctypes.CDLL, arguments: list[Any]) -> str:
     address = library.faulty_address()
     for i, array in enumerate(arguments):
         if address and isinstance(array, DeviceArray):
-            start, stop = array.ctypes.data, array.ctypes.data + array.nbytes
+            start = array.memory.ctypes.data
+            stop = start + array.nbytes
             if start - PAGE <= address < start:
                 text += f", {start - address} bytes before argument {i} {array.shape}"
             elif stop <= address < stop + PAGE:

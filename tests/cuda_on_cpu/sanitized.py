@@ -17,7 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cuda_on_cpu.device import CpuDevice, build_at_once
 from cuda_on_cpu.twins import call
 from minispiral.kernels import launch
-from minispiral.kernels.cuda import adam, batchnorm, conv2d, losses, pooling
+from minispiral.kernels.cuda import (
+    adam,
+    arithmetic,
+    batchnorm,
+    conv2d,
+    layout,
+    losses,
+    pooling,
+    statistics,
+)
 
 FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -40,6 +49,25 @@ def calls(file):
     if file == "adam.cu":
         p, g, m, v = (rng.random((9, 11)).astype(dtype) for _ in range(4))
         yield adam.adam, (p, g, m, v, np.array(3), np.array(0.1), 0.9, 0.999, 1e-8)
+        yield adam.count_step, (np.array(3),)
+    if file == "arithmetic.cu":
+        row = rng.random(35).astype(dtype)
+        yield arithmetic.add, (x, row)
+        yield arithmetic.multiply, (x, x)
+        yield arithmetic.astype, (x, dtype)
+        yield arithmetic.leading_sum, (x, 3)
+        yield arithmetic.blend, (row, row.copy(), 0.9, 0.1)
+    if file == "layout.cu":
+        yield layout.scale_pixels, (rng.integers(256, size=(1, 3, 5, 7), dtype=np.uint8),)
+        yield layout.concatenate, (x, x[..., :3].copy())
+        yield layout.split, (x, (3, 34))
+        yield layout.edge_pad, (x, 1, 2)
+        yield layout.edge_pad_grad, (x, 1, 2)
+        yield layout.crop, (x, 1, (5, 4))
+        yield layout.crop_grad, (x, 2, (10, 9))
+    if file == "statistics.cu":
+        mask = rng.random(x.shape) < 0.1
+        yield statistics.add_batch, (np.zeros(7), np.array(1, dtype), x, mask)
     if file == "batchnorm.cu":
         vectors = [rng.random(35).astype(dtype) for _ in range(4)]
         yield batchnorm.moments, (x,)

@@ -7,6 +7,7 @@ import numpy as np
 
 from minispiral.kernels import launch
 
+from .array import DeviceArray
 from .device import CpuDevice
 
 
@@ -24,16 +25,17 @@ def call(device: launch.Device, function: Callable[..., Any], *arguments: Any) -
 
 def in_both_orders(function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function; no bit of it may depend on which threads come first."""
-    forward, reverse = (
-        _to_host(call(CpuDevice(order), function, *arguments)) for order in (False, True)
-    )
+    devices = CpuDevice(), CpuDevice(reverse=True)
+    forward, reverse = (_to_host(call(device, function, *arguments)) for device in devices)
     for first, second in zip(_tuple(forward), _tuple(reverse), strict=True):
         assert first.tobytes() == second.tobytes(), "the order of threads shows in the result"
     return forward
 
 
 def _to_host(result: Any) -> Any:
-    return tuple(map(_to_host, result)) if isinstance(result, tuple) else np.array(result)
+    if isinstance(result, tuple):
+        return tuple(map(_to_host, result))
+    return result.memory if isinstance(result, DeviceArray) else np.array(result)
 
 
 def _tuple(result: Any) -> tuple[Any, ...]:

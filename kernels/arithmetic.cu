@@ -1,0 +1,57 @@
+// Small steps between the large kernels; see arithmetic.py. T is float or double. A thread makes one
+// element, and sums over rows are taken in two passes, in double.
+
+#include "rows.cuh"
+
+__device__ inline int own_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
+
+// y (n,) = a (n,) + b (nb,), which is repeated: one number, one for each channel, or n of them.
+template <class T>
+__global__ void __launch_bounds__(256) add(const T *a, const T *b, int n, int nb, T *y) {
+  const int i = own_element();
+  if (i < n) y[i] = a[i] + b[i % nb];
+}
+
+// y (n,) = a (n,) * b (nb,), likewise.
+template <class T>
+__global__ void __launch_bounds__(256) multiply(const T *a, const T *b, int n, int nb, T *y) {
+  const int i = own_element();
+  if (i < n) y[i] = a[i] * b[i % nb];
+}
+
+// y (n,) = x.
+template <class From, class To>
+__global__ void __launch_bounds__(256) convert(const From *x, int n, To *y) {
+  const int i = own_element();
+  if (i < n) y[i] = x[i];
+}
+
+// running (n,) = keep * running + take * value.
+template <class T>
+__global__ void __launch_bounds__(256) blend(T *running, const T *value, T keep, T take, int n) {
+  const int i = own_element();
+  if (i < n) running[i] = keep * running[i] + take * value[i];
+}
+
+struct Sum {
+  double value;
+};
+
+__device__ Sum merge(Sum a, Sum b) { return {a.value + b.value}; }
+
+// The sums over each block's rows of x (m, c): partial (gridDim.y, c).
+template <class T>
+__global__ void __launch_bounds__(256) block_row_sums(const T *x, int m, int c, Sum *partial) {
+  Sum own = {};
+  if (own_channel() < c)
+    for (int i = first_row(); i < m; i += row_step()) own.value += x[i * c + own_channel()];
+  const Sum all = merge_rows(own);
+  if (threadIdx.y == 0 && own_channel() < c) partial[blockIdx.y * c + own_channel()] = all;
+}
+
+// y (c,) from the blocks' sums.
+template <class T>
+__global__ void __launch_bounds__(256) merge_row_sums(const Sum *partial, int blocks, int c, T *y) {
+  const Sum all = merge_blocks(partial, blocks, c);
+  if (threadIdx.y == 0 && own_channel() < c) y[own_channel()] = all.value;
+}

@@ -1,0 +1,72 @@
+"""Small steps between the large kernels on the GPU; see the NumPy twin.
+
+What is not among the shapes of a network's training step is left to the arrays' own arithmetic.
+"""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..launch import Array, blocks, ctype, empty, launch
+from .rows import THREADS, block_of, grid_of
+
+
+def add(a: Array, b: Array) -> Array:
+    """``a + b``, broadcast against each other."""
+    return _combine("add", *_larger_first(a, b)) if _repeats(a, b) else a + b
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """``a * b``, broadcast against each other."""
+    return _combine("multiply", *_larger_first(a, b)) if _repeats(a, b) else a * b
+
+
+def astype(x: Array, dtype: DTypeLike) -> Array:
+    """A copy of ``x`` in this dtype."""
+    y = empty(x.shape, dtype)
+    launch(f"convert<{ctype(x.dtype)}, {ctype(dtype)}>", _grid(y), x, np.int32(x.size), y)
+    return y
+
+
+def leading_sum(x: Array, axes: int) -> Array:
+    """The sum over the first ``axes`` axes; in float64, then rounded."""
+    y = empty(x.shape[axes:], x.dtype)
+    t, c = ctype(x.dtype), y.size
+    m = x.size // c
+    grid, block = grid_of(m, c), block_of(c)
+    parts = empty((grid[1], c, 1), np.float64)
+    launch(f"block_row_sums<{t}>", grid, x, np.int32(m), np.int32(c), parts, block=block)
+    sizes = np.int32(grid[1]), np.int32(c)
+    launch(f"merge_row_sums<{t}>", grid[:1], parts, *sizes, y, block=block)
+    return y
+
+
+def blend(running: Array, value: Array, keep: float, take: float) -> None:
+    """``running = keep * running + take * value`` in place; both ``(c,)``."""
+    if running.shape != value.shape or running.dtype != value.dtype:
+        raise ValueError(
+            f"expected {running.dtype} of shape {running.shape}, got {value.dtype} {value.shape}"
+        )
+    t, n = running.dtype.type, np.int32(running.size)
+    launch(f"blend<{ctype(t)}>", _grid(running), running, value, t(keep), t(take), n)
+
+
+def _repeats(a: Array, b: Array) -> bool:
+    """Whether one of the two has the last axes of the other: it is repeated in memory then."""
+    short, long = sorted((a.shape, b.shape), key=len)
+    alike = a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
+    return alike and long[len(long) - len(short) :] == short
+
+
+def _larger_first(a: Array, b: Array) -> tuple[Array, Array]:
+    return (a, b) if a.ndim >= b.ndim else (b, a)
+
+
+def _combine(name: str, a: Array, b: Array) -> Array:
+    y = empty(a.shape, a.dtype)
+    sizes = np.int32(a.size), np.int32(b.size)
+    launch(f"{name}<{ctype(a.dtype)}>", _grid(y), a, b, *sizes, y)
+    return y
+
+
+def _grid(y: Array) -> tuple[int]:
+    return (blocks(y.size, THREADS),)

@@ -1,0 +1,90 @@
+"""Images put together and taken apart on the GPU; see the NumPy twin."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..launch import Array, blocks, ctype, empty, launch
+from .rows import THREADS
+
+
+def scale_pixels(pixels: Array, dtype: DTypeLike = np.float32) -> Array:
+    """0 to 255 (uint8) onto -1 to 1, that is ``v / 127.5 - 1``."""
+    y = empty(pixels.shape, dtype)
+    launch(f"scale_pixels<{ctype(dtype)}>", _grid(y), pixels, np.int32(y.size), y)
+    return y
+
+
+def concatenate(*xs: Array, axis: int = -1) -> Array:
+    """Arrays side by side along an axis; along other axes than the last it has no kernel."""
+    if axis not in (-1, xs[0].ndim - 1):
+        return np.concatenate(xs, axis)
+    if any(x.shape[:-1] != xs[0].shape[:-1] or x.dtype != xs[0].dtype for x in xs):
+        given = ", ".join(f"{x.dtype} {x.shape}" for x in xs)
+        raise ValueError(f"expected arrays that differ in their last axis alone, got {given}")
+    y = empty((*xs[0].shape[:-1], sum(x.shape[-1] for x in xs)), xs[0].dtype)
+    to = 0
+    for x in xs:
+        _copy_channels(x, 0, y, to, x.shape[-1])
+        to += x.shape[-1]
+    return y
+
+
+def split(x: Array, borders: Sequence[int], axis: int = -1) -> tuple[Array, ...]:
+    """The parts of ``x`` between these places on an axis, each an array of its own."""
+    if axis not in (-1, x.ndim - 1):
+        return tuple(part.copy() for part in np.split(x, borders, axis))
+    parts = []
+    for start, stop in pairwise((0, *map(int, borders), x.shape[-1])):
+        parts.append(empty((*x.shape[:-1], stop - start), x.dtype))
+        _copy_channels(x, start, parts[-1], 0, stop - start)
+    return tuple(parts)
+
+
+def edge_pad(x: Array, before: int, after: int) -> Array:
+    """``x`` with its outermost rows and columns repeated."""
+    n, h, w, c = x.shape
+    y = empty((n, before + h + after, before + w + after, c), x.dtype)
+    sizes = map(np.int32, (h, w, c, before, after, y.size))
+    launch(f"edge_pad<{ctype(x.dtype)}>", _grid(y), x, *sizes, y)
+    return y
+
+
+def edge_pad_grad(gy: Array, before: int, after: int) -> Array:
+    """The adjoint of `edge_pad`."""
+    n, oh, ow, c = gy.shape
+    h, w = oh - before - after, ow - before - after
+    gx = empty((n, h, w, c), gy.dtype)
+    sizes = map(np.int32, (h, w, c, before, after, gx.size))
+    launch(f"edge_pad_grad<{ctype(gy.dtype)}>", _grid(gx), gy, *sizes, gx)
+    return gx
+
+
+def crop(x: Array, start: int, hw: tuple[int, int]) -> Array:
+    """The ``hw`` pixels of ``x`` from row ``start`` and column ``start`` on."""
+    return _window(x, start, hw)
+
+
+def crop_grad(gy: Array, start: int, hw: tuple[int, int]) -> Array:
+    """The adjoint of `crop`: ``gy`` in an image of ``hw`` pixels, zeros around it."""
+    return _window(gy, -start, hw)
+
+
+def _window(x: Array, start: int, hw: tuple[int, int]) -> Array:
+    n, h, w, c = x.shape
+    y = empty((n, *hw, c), x.dtype)
+    sizes = map(np.int32, (h, w, c, start, *hw, y.size))
+    launch(f"window<{ctype(x.dtype)}>", _grid(y), x, *sizes, y)
+    return y
+
+
+def _copy_channels(x: Array, start: int, y: Array, to: int, count: int) -> None:
+    n = x.size // x.shape[-1] * count
+    sizes = map(np.int32, (x.shape[-1], start, count, n, y.shape[-1], to))
+    launch(f"copy_channels<{ctype(x.dtype)}>", (blocks(n, THREADS),), x, *sizes, y)
+
+
+def _grid(y: Array) -> tuple[int]:
+    return (blocks(y.size, THREADS),)
