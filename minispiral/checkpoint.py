@@ -18,6 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from minispiral import networks
+from minispiral.device import CPU, Device
 from minispiral.errors import UserError
 from minispiral.files import replacing
 from minispiral.nn import Module
@@ -119,8 +120,8 @@ def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-def load_network(run: Path | str, which: str = "best") -> networks.Network:
-    """The trained network of a run, in evaluation mode.
+def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> networks.Network:
+    """The trained network of a run, in evaluation mode, on ``device``.
 
     ``which`` is ``"best"`` (by validation F1; the last one where the run has no best yet) or
     ``"last"``. Raises `UserError` where ``run`` holds no checkpoint, a damaged one, or one
@@ -146,5 +147,4 @@ def load_network(run: Path | str, which: str = "best") -> networks.Network:
             "`minispiral train` wrote."
         ) from error
     restore(path, network, checkpoint)
-    network.eval()
-    return network
+    return network.eval().to(device)

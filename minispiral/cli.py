@@ -16,11 +16,13 @@ from minispiral import __version__
 from minispiral.options import (
     NETWORK,
     PATH,
+    announce,
     device_option,
     json_option,
     network_options,
     parse_place,
     parse_size,
+    precision_option,
     resume_command,
 )
 from minispiral.terminal import Commands, Failure, print_json, progress_bar, show, show_profile
@@ -64,7 +66,9 @@ def main() -> None:
     metavar="DIR",
     help="Where photographs, runs and pictures go.",
 )
-def demo(out: Path) -> None:
+@device_option
+@precision_option
+def demo(out: Path, device: str, precision: str) -> None:
     """Train two small networks and compare them.
 
     Both start from the same weights and see the same patches; one learns by cross-entropy, the
@@ -79,9 +83,10 @@ def demo(out: Path) -> None:
     from minispiral.progress import TerminalReporter
     from minispiral.train import Interrupted
 
+    announce(device, precision)
     try:
         with TerminalReporter() as report:
-            result = run_demo(out, report)
+            result = run_demo(out, report, device=device, precision=precision)
     except Interrupted as stopped:
         raise Failure(
             "Stopped; run the command again to start over.", stopped.exit_code
@@ -172,12 +177,7 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 @click.option("--beta1", default=0.9, metavar="B", help="Decay of Adam's first moment.")
 @click.option("--seed", default=0, metavar="S", help="The same seed trains the same network.")
 @device_option
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "tf32"]),
-    default="float32",
-    help="Of the matrix products; tf32 needs a GPU.",
-)
+@precision_option
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUN.")
 @click.option("--profile", is_flag=True, help="Show at the end where the time went.")
 @click.pass_context
@@ -194,13 +194,22 @@ def train(
               minispiral train concrete --out run --network hed --init vgg16.safetensors
               minispiral train concrete --out run --resume
     """
+    from minispiral.device import choose
+    from minispiral.errors import UserError
     from minispiral.networks.spiral import parse_depths
     from minispiral.progress import TerminalReporter
     from minispiral.train import Interrupted, TrainConfig
     from minispiral.train import train as run_training
 
-    profiled = show_profile() if options.pop("profile") else nullcontext()
+    profile = options.pop("profile")
     config = TrainConfig(data=data, depths=parse_depths(depths), **options)
+    if profile and choose(config.device, config.precision).is_gpu:
+        raise UserError(
+            "--profile was given, which knows of the CPU's time alone; give --device cpu or leave "
+            "it out."
+        )
+    announce(config.device, config.precision)
+    profiled = show_profile() if profile else nullcontext()
     try:
         with profiled, TerminalReporter() as report:
             run_training(config, out, resume, report)
@@ -224,8 +233,12 @@ def train(
     metavar="PX",
     help="Take detections within so many pixels of a crack as correct.",
 )
+@device_option
+@precision_option
 @json_option
-def evaluate(run: Path, data: Path, tolerance: int, as_json: bool) -> None:
+def evaluate(
+    run: Path, data: Path, tolerance: int, device: str, precision: str, as_json: bool
+) -> None:
     """Score the network of RUN on the photographs of DATA.
 
     Average precision, precision, recall and F1 of each photograph and their averages;
@@ -238,8 +251,16 @@ def evaluate(run: Path, data: Path, tolerance: int, as_json: bool) -> None:
     from minispiral.evaluate import evaluate as run_evaluation
     from minispiral.evaluate import scores_table
 
+    announce(device, precision)
     with progress_bar("evaluating") as (progress, _):
-        summary = run_evaluation(run, data, tolerance=tolerance, progress=progress)
+        summary = run_evaluation(
+            run,
+            data,
+            tolerance=tolerance,
+            progress=progress,
+            device=device,
+            precision=precision,
+        )
     if as_json:
         print_json(summary.as_dict())
     else:
@@ -256,8 +277,18 @@ def evaluate(run: Path, data: Path, tolerance: int, as_json: bool) -> None:
     default=0.5,
     help="Pixels of at least this probability are crack.",
 )
+@device_option
+@precision_option
 @json_option
-def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_json: bool) -> None:
+def detect(
+    run: Path,
+    photos: tuple[str, ...],
+    out: Path,
+    threshold: float,
+    device: str,
+    precision: str,
+    as_json: bool,
+) -> None:
     """Find cracks in photographs of any size with the network of RUN.
 
     PHOTO is a file, a folder or a pattern such as '*.jpg'. For each photograph NAME, DIR receives
@@ -269,6 +300,7 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
     """
     from minispiral.detect import detect as run_detection
 
+    announce(device, precision)
     with progress_bar("detecting") as (progress, message):
 
         def report(result: Detection) -> None:
@@ -279,7 +311,7 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
                 else f"minispiral: {result.error}"
             )
 
-        results = run_detection(run, photos, out, threshold, report, progress)
+        results = run_detection(run, photos, out, threshold, report, progress, device, precision)
     unread = sum(result.error is not None for result in results)
     if as_json:
         print_json({"threshold": threshold, "photos": [result.as_dict() for result in results]})
@@ -302,7 +334,17 @@ def detect(run: Path, photos: tuple[str, ...], out: Path, threshold: float, as_j
     help="Show the surroundings of this pixel [default: where most crack is seen].",
 )
 @click.option("--size", default=512, metavar="PIXELS", help="Show at most so many pixels square.")
-def inspect(run: Path, photo: Path, out: Path, at: tuple[int, int] | None, size: int) -> None:
+@device_option
+@precision_option
+def inspect(
+    run: Path,
+    photo: Path,
+    out: Path,
+    at: tuple[int, int] | None,
+    size: int,
+    device: str,
+    precision: str,
+) -> None:
     """Draw the maps that the modules of RUN make of PHOTO (Fig. 3 of the paper).
 
     Each map of Spiral-Net, or side output of HED, stands with its weight in the last 1 x 1
@@ -314,7 +356,8 @@ def inspect(run: Path, photo: Path, out: Path, at: tuple[int, int] | None, size:
     """
     from minispiral.inspection import inspect as run_inspection
 
-    run_inspection(run, photo, out, at, size)
+    announce(device, precision)
+    run_inspection(run, photo, out, at, size, device, precision)
     click.echo(f"maps: {out}")
 
 
@@ -352,23 +395,26 @@ def describe(
 def gradcheck(names: tuple[str, ...], seed: int, device: str, as_json: bool) -> None:
     """Check the gradients of every operation, layer, loss and network.
 
-    Back-propagation in float64 against complex steps or central differences; forward passes
-    against plain loops; Eq. 11, which is no derivative, by what the paper says of it. NAME picks
-    what is checked. The exit code is 1 if any check fails, and what failed is printed first.
+    Back-propagation in float64, on a GPU too, against complex steps or central differences;
+    forward passes against plain loops; Eq. 11, which is no derivative, by what the paper says of
+    it. NAME picks what is checked. The exit code is 1 if any check fails, and what failed is
+    printed first.
 
     \b
     Examples: minispiral gradcheck
               minispiral gradcheck conv2d batch_norm
               minispiral gradcheck pseudo-f1 --json
     """
-    from minispiral.device import check_device
     from minispiral.gradcheck import check_library, reports_table
     from minispiral.progress import TerminalReporter
 
-    check_device(device)
+    announce(device)
     with TerminalReporter() as terminal:
         reports = check_library(
-            names, seed, lambda name, done, total: terminal.show("checking", done, total, name)
+            names,
+            seed,
+            lambda name, done, total: terminal.show("checking", done, total, name),
+            device,
         )
     failed = [report for report in reports if not report.passed]
     if as_json:

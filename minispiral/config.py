@@ -5,15 +5,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from minispiral import device as devices
 from minispiral import networks
-from minispiral.device import DEVICES, check_device
 from minispiral.errors import UserError
 from minispiral.losses import LOSSES
 
 # A resumed run may be told to go further, elsewhere, or to write more often; `data` and `val` may
 # have moved, but must hold the same photographs.
 MAY_CHANGE = frozenset(
-    {"data", "val", "epochs", "steps", "device", "checkpoint_every", "log_every"}
+    {"data", "val", "epochs", "steps", "device", "precision", "checkpoint_every", "log_every"}
 )
 
 
@@ -58,8 +58,6 @@ class TrainConfig:
         choices = {
             "network": networks.NETWORKS,
             "loss": tuple(LOSSES),
-            "device": DEVICES,
-            "precision": ("float32", "tf32"),
         }
         for name, known in choices.items():
             _check(name, getattr(self, name), getattr(self, name) in known, " or ".join(known))
@@ -78,12 +76,7 @@ class TrainConfig:
         alpha, gamma = self.focal_alpha, self.focal_gamma
         _check("focal_alpha", alpha, 0 < alpha < 1, "a number between 0 and 1")
         _check("focal_gamma", gamma, 0 <= gamma < math.inf, "a number of at least 0")
-        check_device(self.device)
-        if self.precision == "tf32":
-            raise UserError(
-                "--precision tf32 was given, which only --device cuda has; give "
-                "--precision float32 or leave it out."
-            )
+        devices.check(self.device, self.precision)
 
     @property
     def loss_parameters(self) -> dict[str, float]:

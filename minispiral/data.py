@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
-from minispiral.photos import read_mask, read_photo, scaled
+from minispiral.photos import read_mask, read_photo
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Pair:
 class Batch:
     """Patches to train on, and the random state that continues after them.
 
-    ``x`` is (n, p, p, 3) in [-1, 1], ``mask`` (n, p, p, 1), True on crack.
+    ``pixels`` are (n, p, p, 3), 0 to 255, ``mask`` (n, p, p, 1), True on crack.
     """
 
-    x: NDArray[np.float32]
+    pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     random_state: dict[str, Any]
 
@@ -198,8 +198,8 @@ class PatchSampler:
         self.patch = patch
         self.batch = batch
 
-    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Draw x (n, p, p, 3) in [-1, 1], that is v / 127.5 - 1, and its mask (n, p, p, 1)."""
+    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Draw the pixels (n, p, p, 3), 0 to 255, and their mask (n, p, p, 1)."""
         p = self.patch
         pixels = np.empty((self.batch, p, p, 3), np.uint8)
         mask = np.empty((self.batch, p, p, 1), np.bool_)
@@ -212,7 +212,7 @@ class PatchSampler:
             window = slice(top, top + p), slice(left, left + p)
             pixels[k] = self.store.photo(i)[window][::down, ::right]
             mask[k, ..., 0] = self.store.mask(i)[window][::down, ::right]
-        return scaled(pixels), mask
+        return pixels, mask
 
 
 def prefetch(
@@ -226,8 +226,8 @@ def prefetch(
     """
 
     def draw() -> Batch:
-        x, mask = sampler.draw(rng)
-        return Batch(x, mask, dict(rng.bit_generator.state))
+        pixels, mask = sampler.draw(rng)
+        return Batch(pixels, mask, dict(rng.bit_generator.state))
 
     if batches < 1:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from minispiral.checkpoint import load_network
 from minispiral.data import find_pairs
+from minispiral.device import Device, choose
 from minispiral.errors import UserError
 from minispiral.evaluate import evaluate
 from minispiral.figures import overlay, side_by_side
@@ -63,20 +64,25 @@ class Demonstration:
 
 
 def demo(
-    out: Path, report: Reporter | None = None, settings: Settings | None = None
+    out: Path,
+    report: Reporter | None = None,
+    settings: Settings | None = None,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> Demonstration:
     """Train two networks of the same initial weights on the same patches with two losses.
 
     Makes synthetic photographs in ``out/train``, ``out/val`` and ``out/unseen``, trains the runs
     ``out/cross-entropy`` and ``out/pseudo-f1``, scores the best checkpoint of each on the unseen
     photographs and draws ``out/comparison.png``. A demonstration that ``out`` holds already is
-    replaced.
+    replaced. ``device`` and ``precision`` are those of `minispiral.device.choose`.
 
     Raises `UserError` where ``out`` holds anything but a demonstration or cannot be written to,
     and Interrupted after Ctrl-C.
     """
     report = report or Reporter()
     settings = settings or Settings()
+    computing = choose(device, precision)
     _refuse_foreign(out)
     with lock_run(out):
         write_text(out / MARK, json.dumps({"made_by": MADE_BY}) + "\n")
@@ -90,11 +96,13 @@ def demo(
         scores = {}
         for loss, title in TITLES.items():
             report.message(f"Training with {title}.")
-            train(_config(out, loss, settings), out / loss, report=report)
-            scores[loss] = evaluate(out / loss, out / "unseen")
+            config = replace(_config(out, loss, settings), device=device, precision=precision)
+            train(config, out / loss, report=report)
+            scores[loss] = evaluate(out / loss, out / "unseen", device=device, precision=precision)
 
         comparison = out / "comparison.png"
-        write_picture(comparison, _compare(out, scores, settings.rows))
+        with computing.in_use():
+            write_picture(comparison, _compare(out, scores, settings.rows, computing))
         result = {"made_by": MADE_BY, "scores": {k: v.as_dict() for k, v in scores.items()}}
         write_text(out / MARK, json.dumps(result, indent=2) + "\n")
     pictures = {"comparison": comparison}
@@ -137,9 +145,9 @@ def _config(out: Path, loss: str, settings: Settings) -> TrainConfig:
     )
 
 
-def _compare(out: Path, scores: dict[str, Summary], rows: int) -> NDArray[np.uint8]:
+def _compare(out: Path, scores: dict[str, Summary], rows: int, device: Device) -> NDArray[np.uint8]:
     """What each network finds in the first unseen photographs with cracks, beside the truth."""
-    networks = {loss: load_network(out / loss) for loss in TITLES}
+    networks = {loss: load_network(out / loss, device=device) for loss in TITLES}
     pictures: list[list[NDArray[Any]]] = []
     captions: list[list[str]] = []
     for pair, *of_photo in zip(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minispiral.checkpoint import load_network
+from minispiral.device import choose
 from minispiral.errors import UserError
 from minispiral.figures import overlay
 from minispiral.files import writing_error
@@ -119,6 +120,8 @@ def detect(
     threshold: float = 0.5,
     report: Callable[[Detection], None] | None = None,
     progress: Callable[[float, int], None] | None = None,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> list[Detection]:
     """Write what the network of ``run`` finds in ``photos`` (see `find_photos`) into ``out``.
 
@@ -129,7 +132,8 @@ def detect(
 
     A photograph that cannot be read is reported with its ``error`` and the others go on.
     ``report`` is called with each result, ``progress`` with the photographs done, a part of
-    one included, and all of them.
+    one included, and all of them. ``device`` and ``precision`` are those of
+    `minispiral.device.choose`.
 
     Raises `UserError` for no photographs, no usable network, a threshold outside 0 to 1 and
     results that would overwrite each other, all before the first photograph, and where ``out``
@@ -140,7 +144,8 @@ def detect(
     out = Path(out)
     found = find_photos(photos)
     outputs = output_files(found, out)
-    network = load_network(run)
+    computing = choose(device, precision)
+    network = load_network(run, device=computing)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -158,7 +163,8 @@ def detect(
         except UserError as error:
             result = Detection(path, error=str(error))
         else:
-            probability = predict(network, photo, progress=tile_done)
+            with computing.in_use():
+                probability = predict(network, photo, progress=tile_done)
             crack = probability >= threshold
             write_picture(files["probability"], np.rint(probability * 255).astype(np.uint8))
             write_picture(files["mask"], crack * np.uint8(255))

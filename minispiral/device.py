@@ -1,14 +1,133 @@
-"""Where to compute."""
+"""Where to compute: on the CPU, or on a GPU with CUDA.
+
+gpu = choose("cuda", "tf32")
+network.to(gpu)
+with gpu.in_use():
+    y = network(Tensor(gpu.put(x)))
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from minispiral.errors import UserError
+from minispiral.kernels import dispatch, launch
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32")
+
+NO_CUPY = "CuPy is not installed"
+EXTRA = "pip install 'minispiral[gpu]'"
+
+Array = Any
 
 
-def check_device(device: str) -> None:
-    """Raise `UserError` for a device that this machine or this version has not."""
+@dataclass(frozen=True)
+class Device:
+    """The CPU or the GPU, and how exact its convolutions are; `choose` makes it."""
+
+    name: str  # "cpu" or "cuda"
+    precision: str = "float32"
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.name == "cuda"
+
+    def __str__(self) -> str:
+        return launch.device().describe() if self.is_gpu else "the CPU"
+
+    def put(self, values: NDArray[Any]) -> Array:
+        """A copy of an array on this device; on the CPU the array itself."""
+        return launch.device().array(np.asarray(values)) if self.is_gpu else values
+
+    def get(self, array: Array) -> NDArray[Any]:
+        """A copy on the CPU of an array of this device; of one of the CPU the array itself."""
+        return dispatch.to_host(array)
+
+    def synchronize(self) -> None:
+        """Wait until all that was begun is done."""
+        if self.is_gpu:
+            launch.device().synchronize()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Compute inside this context, with this precision. Leaving it waits for the GPU."""
+        with dispatch.tf32(self.precision == "tf32"):
+            if not self.is_gpu:
+                yield
+                return
+            with launch.device().in_use():
+                yield
+
+
+CPU = Device("cpu")
+
+
+def choose(device: str = "auto", precision: str = "float32") -> Device:
+    """The device of this name; ``auto`` is the GPU where one works, else the CPU.
+
+    Raises `UserError` for ``cuda`` where CuPy or a GPU is missing, for a precision that the device
+    has not, and for names that do not exist.
+    """
+    check(device, precision)
+    if device == "cpu":
+        return CPU
+    obstacle = _obstacle()
+    if obstacle is None:
+        if precision == "tf32" and not launch.device().has_tensor_cores():
+            raise UserError(
+                f"--precision tf32 was given, but {launch.device().describe()} has no tensor cores "
+                "for it, which came with compute capability 8.0; give --precision float32."
+            )
+        return Device("cuda", precision)
     if device == "cuda":
+        raise UserError(f"--device cuda was given, but {obstacle}; or give --device cpu.")
+    if precision == "tf32":
         raise UserError(
-            "--device cuda was given, but this version of minispiral computes on the CPU only; "
-            "give --device cpu or leave it out."
+            f"--precision tf32 was given, which only a GPU has, but {obstacle}; or give "
+            "--precision float32."
         )
+    return CPU
+
+
+def check(device: str, precision: str) -> None:
+    """Raise `UserError` for what no machine has."""
+    for option, value, known in (
+        ("device", device, DEVICES),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise UserError(
+                f"--{option} {value} was given, expected {' or '.join(known)}; change --{option}."
+            )
+    if device == "cpu" and precision == "tf32":
+        raise UserError(
+            "--precision tf32 was given with --device cpu, but only a GPU has it; give "
+            "--precision float32 or --device cuda."
+        )
+
+
+def announcement(chosen: Device) -> str:
+    """Where is computed, and why not on a GPU where CuPy is there for it, in one line."""
+    if chosen.is_gpu:
+        return f"computing on {chosen}, in {chosen.precision}"
+    obstacle = _obstacle()
+    if obstacle is None or obstacle.startswith(NO_CUPY):
+        return "computing on the CPU"
+    return f"computing on the CPU: {obstacle}"
+
+
+def _obstacle() -> str | None:
+    """Why there is no GPU to compute on, and what to do; None where there is one."""
+    try:
+        gpu = launch.device()
+    except ImportError as error:
+        if error.name == "cupy":
+            return f"{NO_CUPY}; install the extra `gpu`: {EXTRA}"
+        return f"CuPy cannot be imported ({error}); install it anew: {EXTRA}"
+    found = gpu.obstacle()
+    return None if found is None else f"{found}; see `nvidia-smi`"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from minispiral.checkpoint import load_network
 from minispiral.data import find_pairs, read_pair
+from minispiral.device import choose
 from minispiral.metrics import PhotoScores, Summary, score_photo, summarize
 from minispiral.tiling import predict
 
@@ -21,18 +22,22 @@ def evaluate(
     threshold: float = 0.5,
     tolerance: int = 0,
     progress: Callable[[float, int], None] | None = None,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> Summary:
     """Score the network of ``run`` on every photograph of the dataset ``data``.
 
     Each photograph is predicted whole, by overlapping tiles, and scored at ``threshold`` with a
     tolerance of ``tolerance`` pixels. Every file is read before the first prediction, so that a
     damaged one shows before any work is done. ``progress`` is called with the photographs done,
-    a part of one included, and all of them.
+    a part of one included, and all of them. ``device`` and ``precision`` are those of
+    `minispiral.device.choose`.
 
     Raises `UserError` for no usable network, no pairs, files that cannot be read and
     photographs that differ from their masks in size.
     """
-    network = load_network(run)
+    computing = choose(device, precision)
+    network = load_network(run, device=computing)
     pairs = find_pairs(data)
     for pair in pairs:
         read_pair(pair)
@@ -44,7 +49,8 @@ def evaluate(
                 progress(before + done / total, len(pairs))
 
         photo, mask = read_pair(pair)
-        probability = predict(network, photo, progress=tile_done)
+        with computing.in_use():
+            probability = predict(network, photo, progress=tile_done)
         scores.append(score_photo(pair.name, probability, mask, threshold, tolerance))
     return summarize(scores)
 

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.checkpoint import load_network
+from minispiral.device import choose
 from minispiral.errors import UserError
 from minispiral.figures import side_by_side
 from minispiral.kernels import parallel
+from minispiral.kernels.dispatch import to_host
 from minispiral.networks import HED, Network, SpiralNet
 from minispiral.ops import sigmoid
 from minispiral.photos import read_photo, scaled, write_picture
@@ -68,18 +70,23 @@ def inspect(
     out: Path | str,
     at: tuple[int, int] | None = None,
     size: int = WINDOW,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> Inspection:
     """Draw the maps that the network of ``run`` makes of a photograph into the picture ``out``.
 
     A photograph larger than ``size`` pixels is shown in part: around the pixel ``at`` (x, y), or
-    where the network sees the most cracks.
+    where the network sees the most cracks. ``device`` and ``precision`` are those of
+    `minispiral.device.choose`.
 
     Raises `UserError` for a network without maps, a photograph that cannot be read, a pixel
     outside it and a file that cannot be written.
     """
-    network = load_network(run)
+    computing = choose(device, precision)
+    network = load_network(run, device=computing)
     _check_has_maps(network, run)
-    inspection = look(network, read_photo(photo), at, size)
+    with computing.in_use():
+        inspection = look(network, read_photo(photo), at, size)
     write_picture(out, inspection.picture())
     return inspection
 
@@ -110,19 +117,19 @@ def look(
         top, left = _fullest(predict(network, photo), part_h, part_w)
     rows = _around(top, part_h, h, network.unit)
     columns = _around(left, part_w, w, network.unit)
-    x_data = scaled(photo[np.ix_(rows.source(0), columns.source(0))][np.newaxis])
+    pixels = photo[np.ix_(rows.source(0), columns.source(0))][np.newaxis]
     inside = (
         slice(top - rows.first, top - rows.first + part_h),
         slice(left - columns.first, left - columns.first + part_w),
     )
     try:
         with no_grad():
-            titles, maps, logits = _maps(network, Tensor(x_data))
-            probability = sigmoid(logits).data[0, ..., 0][inside].copy()
+            titles, maps, logits = _maps(network, Tensor(scaled(network.place(pixels))))
+            probability = to_host(sigmoid(logits).data)[0, ..., 0][inside].copy()
     finally:
         parallel.trim()
     stages = [
-        Stage(title, one.data[0, ..., 0][inside].copy())
+        Stage(title, to_host(one.data)[0, ..., 0][inside].copy())
         for title, one in zip(titles, maps, strict=True)
     ]
     window = photo[top : top + part_h, left : left + part_w]
@@ -141,7 +148,7 @@ def _maps(network: Network, x: Tensor) -> tuple[list[str], list[Tensor], Tensor]
     """Titles and maps of all modules or stages, and the logits."""
     if isinstance(network, HED):
         *sides, logits = network.outputs(x)
-        weights = network.fuse.w.data[0, 0, :, 0]
+        weights = to_host(network.fuse.w.data)[0, 0, :, 0]
         titles = [f"side output {k} ({weight:+.3f})" for k, weight in enumerate(weights, start=1)]
         return titles, sides, logits
     assert isinstance(network, SpiralNet)
@@ -155,7 +162,7 @@ def _maps(network: Network, x: Tensor) -> tuple[list[str], list[Tensor], Tensor]
 
 def _weight(network: SpiralNet, k: int) -> str:
     """The weight of module ``k``, from 1, in the last 1 x 1 convolution, in parentheses."""
-    weights = network.mix.w.data[0, 0, :, 0]
+    weights = to_host(network.mix.w.data)[0, 0, :, 0]
     if network.connection == "none" and k < len(network.depths):
         return ""  # the last module alone goes on
     return f" ({weights[k - 1 if network.connection == 'concat' else 0]:+.3f})"

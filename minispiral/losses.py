@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels import losses as kernels
+from minispiral.kernels.dispatch import arithmetic, like
+from minispiral.kernels.dispatch import losses as kernels
 from minispiral.tensor import Function, Tensor
 
 Array = NDArray[Any]
@@ -26,12 +27,12 @@ class F1Loss(Function):
         self.mask = mask
 
     def forward(self, logits: Array) -> Any:
-        self.logits = logits
+        self.logits, self.mask = logits, like(self.mask, logits)
         self.sums = kernels.f1_sums(logits, self.mask)
-        return kernels.f1_loss(self.sums).astype(logits.dtype)
+        return arithmetic.astype(kernels.f1_loss(self.sums), logits.dtype)
 
-    def backward(self, gy: Array) -> Array:
-        return kernels.f1_grad(self.logits, self.mask, self.sums) * gy
+    def backward(self, gy: Array) -> Any:
+        return arithmetic.multiply(kernels.f1_grad(self.logits, self.mask, self.sums), gy)
 
 
 class PseudoF1(F1Loss):
@@ -39,8 +40,8 @@ class PseudoF1(F1Loss):
 
     exact = False
 
-    def backward(self, gy: Array) -> Array:
-        return kernels.pseudo_f1_grad(self.logits, self.mask, self.sums) * gy
+    def backward(self, gy: Array) -> Any:
+        return arithmetic.multiply(kernels.pseudo_f1_grad(self.logits, self.mask, self.sums), gy)
 
 
 class PixelLoss(Function):
@@ -48,18 +49,18 @@ class PixelLoss(Function):
 
     profiled_as = "loss"
 
-    value: Callable[..., np.float64]
+    value: Callable[..., Any]
     gradient: Callable[..., Array]
 
     def __init__(self, mask: Mask, *parameters: float) -> None:
         self.mask, self.parameters = mask, parameters
 
     def forward(self, logits: Array) -> Any:
-        self.logits = logits
-        return self.value(logits, self.mask, *self.parameters).astype(logits.dtype)
+        self.logits, self.mask = logits, like(self.mask, logits)
+        return arithmetic.astype(self.value(logits, self.mask, *self.parameters), logits.dtype)
 
-    def backward(self, gy: Array) -> Array:
-        return self.gradient(self.logits, self.mask, *self.parameters) * gy
+    def backward(self, gy: Array) -> Any:
+        return arithmetic.multiply(self.gradient(self.logits, self.mask, *self.parameters), gy)
 
 
 class CrossEntropy(PixelLoss):

@@ -1,14 +1,15 @@
 """Layers: modules that own parameters, and how parameters start."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minispiral import ops, profiling
 from minispiral.errors import UserError
+from minispiral.kernels.dispatch import arithmetic, constant, like, write
 from minispiral.tensor import Tensor
 
 Array = NDArray[Any]
@@ -19,6 +20,14 @@ class Parameter(Tensor):
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
+
+
+class Place(Protocol):
+    """A `minispiral.device.Device`, of which this file, below it, knows only so much."""
+
+    def put(self, values: NDArray[Any]) -> Array: ...
+
+    def get(self, array: Array) -> NDArray[Any]: ...
 
 
 class Module:
@@ -82,11 +91,23 @@ class Module:
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Convert parameters and buffers, e.g. to float64 for gradient checks. In place."""
+        return self._replace(lambda array: arithmetic.astype(array, dtype))
+
+    def to(self, device: Place) -> Self:
+        """Put parameters and buffers on a device of `minispiral.device`. In place."""
+        return self._replace(lambda array: device.put(device.get(array)))
+
+    def place(self, values: Array) -> Array:
+        """An array of the CPU where the parameters lie."""
+        array: Array = like(values, self.parameters()[0].data)
+        return array
+
+    def _replace(self, new: Callable[[Array], Array]) -> Self:
         for _, p in self.named_parameters():
-            p.data = p.data.astype(dtype)
+            p.data = new(p.data)
         for _, module in self.modules():
             for name in module.buffers:
-                setattr(module, name, getattr(module, name).astype(dtype))
+                setattr(module, name, new(getattr(module, name)))
         return self
 
     def state(self) -> dict[str, Array]:
@@ -117,7 +138,7 @@ class Module:
                 f"they belong to another architecture"
             )
         for name, array in own.items():
-            np.copyto(array, state[name])
+            write(array, state[name])
 
 
 def he_normal(
@@ -176,7 +197,9 @@ class ConvReLU(Module):
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
         assert conv.b is not None
-        zeros, ones = np.zeros_like(conv.b.data), np.ones_like(conv.b.data)
+        zeros, ones = (
+            constant(np.full(conv.b.shape, value, conv.b.dtype), conv.b.data) for value in (0, 1)
+        )
         function = ops.ConvNormReLU(0.0, conv.stride, conv.pad, moments=(zeros, ones))
         return function(x, conv.w, Tensor(ones), conv.b)
 
@@ -222,12 +245,9 @@ class BatchNorm(Module):
                 "batch norm cannot train on a single value per channel: "
                 "use a larger batch, larger patches or a shallower network"
             )
-        dtype = self.running_mean.dtype.type
-        keep, take = dtype(1 - self.momentum), dtype(self.momentum)
-        self.running_mean *= keep
-        self.running_mean += take * function.mean
-        self.running_var *= keep
-        self.running_var += take * dtype(count / (count - 1)) * function.var
+        keep, take = 1 - self.momentum, self.momentum
+        arithmetic.blend(self.running_mean, function.mean, keep, take)
+        arithmetic.blend(self.running_var, function.var, keep, take * count / (count - 1))
 
 
 class ConvNormReLU(Module):

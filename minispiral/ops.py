@@ -1,7 +1,9 @@
 """The differentiable operations: each a forward and a backward, wiring only.
 
-What takes one line of NumPy is written out here, the rest is a kernel. The arithmetic of tensors
-(``+ - * /``) is in `minispiral.tensor`.
+What takes one line of NumPy is written out here, the rest is a kernel: in NumPy for arrays of the
+CPU, in CUDA for those of a GPU, as `minispiral.kernels.dispatch` decides. CuPy's arrays follow
+NumPy's functions, so the one line serves both. The arithmetic of tensors (``+ - * /``) is in
+`minispiral.tensor`.
 """
 
 from collections.abc import Sequence
@@ -11,8 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minispiral import profiling
-from minispiral.kernels import batchnorm, losses, pooling
-from minispiral.kernels import conv2d as convolution
+from minispiral.kernels.dispatch import (
+    batchnorm,
+    convolution,
+    layout,
+    like,
+    losses,
+    on_device,
+    pooling,
+)
 from minispiral.tensor import Function, Tensor
 
 Array = NDArray[Any]
@@ -35,7 +44,7 @@ class Sum(Function):
     def backward(self, gy: Array) -> Array:
         if self.axis is not None and not self.keepdims:
             gy = np.expand_dims(gy, self.axis)
-        return np.array(np.broadcast_to(gy, self.shape))
+        return np.broadcast_to(gy, self.shape).copy()
 
 
 class Reshape(Function):
@@ -56,41 +65,33 @@ class Concatenate(Function):
 
     def forward(self, *xs: Array) -> Array:
         self.borders = np.cumsum([x.shape[self.axis] for x in xs[:-1]])
-        return np.concatenate(xs, self.axis)
+        return layout.concatenate(*xs, axis=self.axis)
 
     def backward(self, gy: Array) -> tuple[Array, ...]:
-        return tuple(part.copy() for part in np.split(gy, self.borders, self.axis))
+        return layout.split(gy, self.borders, axis=self.axis)
 
 
 class EdgePad(Function):
     def __init__(self, before: int, after: int) -> None:
-        self.before, self.after = before, after
+        self.rim = before, after
 
     def forward(self, x: Array) -> Array:
-        self.hw = x.shape[1:3]
-        rim = self.before, self.after
-        return np.pad(x, ((0, 0), rim, rim, (0, 0)), "edge")
+        return layout.edge_pad(x, *self.rim)
 
     def backward(self, gy: Array) -> Array:
-        for axis, n in enumerate(self.hw, 1):  # the first and the last row take in the rim
-            starts = np.r_[0, self.before + 1 : self.before + n]
-            gy = np.add.reduceat(gy, starts, axis)
-        return gy
+        return layout.edge_pad_grad(gy, *self.rim)
 
 
 class Crop(Function):
     def __init__(self, start: int, hw: tuple[int, int]) -> None:
-        rows, columns = (slice(start, start + n) for n in hw)
-        self.window = slice(None), rows, columns
+        self.start, self.hw = start, hw
 
     def forward(self, x: Array) -> Array:
-        self.shape = x.shape
-        return x[self.window].copy()
+        self.in_hw = x.shape[1:3]
+        return layout.crop(x, self.start, self.hw)
 
     def backward(self, gy: Array) -> Array:
-        gx = np.zeros(self.shape, gy.dtype)
-        gx[self.window] = gy
-        return gx
+        return layout.crop_grad(gy, self.start, self.in_hw)
 
 
 # Elementwise functions
@@ -197,7 +198,9 @@ class BatchNorm(Function):
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x, self.gamma = x, gamma
-        if not self.constant:
+        if self.constant:
+            self.mean, self.var = like(self.mean, x), like(self.var, x)
+        else:
             self.mean, self.var = batchnorm.moments(x)
         return batchnorm.normalize(x, self.mean, self.var, gamma, beta, self.eps)
 
@@ -237,6 +240,8 @@ class ConvNormReLU(Function):
     def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
         y = super().__call__(*inputs)
         x = inputs[0]
+        if on_device(y.data):  # where time is dearer than memory
+            return y
         if y.creator is self and isinstance(x, Tensor) and isinstance(x.creator, ConvNormReLU):
             self.source = x.creator
             self.inputs = Remade(x.creator, x.shape), *self.taped_inputs()[1:]
@@ -246,6 +251,8 @@ class ConvNormReLU(Function):
     def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
         self.conv.needs_grad = self.needs_grad[:2]
         self.gamma, self.beta = gamma, beta
+        if self.constant:
+            self.mean, self.var = like(self.mean, x), like(self.var, x)
         with profiling.span("convolution", "forward"):  # with what is done in its tiles
             if self.constant and not any(self.needs_grad):
                 vectors = batchnorm.scale_shift(x.dtype, self.mean, self.var, gamma, beta, self.eps)

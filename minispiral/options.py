@@ -6,6 +6,7 @@ together.
 
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,29 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="auto takes a GPU where one works, and says which.",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32"]),
+    default="float32",
+    help="Of the convolutions; tf32 needs a GPU.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def announce(device: str, precision: str = "float32") -> None:
+    """Say on standard error where is computed, unless it was asked for by name."""
+    if device == "auto":
+        from minispiral.device import announcement, choose
+
+        chosen = choose(device, precision)
+        with suppress(OSError):  # nobody reads it
+            click.echo(announcement(chosen), err=True)
 
 
 def resume_command(ctx: click.Context) -> str:

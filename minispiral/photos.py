@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 from minispiral.files import replacing
+from minispiral.kernels.dispatch import layout
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,9 +79,7 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
 
 def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Pixels as networks take them, in training and after it: 0 to 255 onto -1 to 1."""
-    x = pixels.astype(np.float32)
-    x /= 127.5
-    x -= 1
+    x: NDArray[np.float32] = layout.scale_pixels(pixels)
     return x
 
 

@@ -139,6 +139,7 @@ class RunningSums:
     detected: int = 0
     correct: int = 0
     batches_without_crack: int = 0
+    nan_losses: int = 0
 
     def add(self, loss: float, logits: NDArray[Any], mask: NDArray[np.bool_]) -> None:
         """Count one batch: logits and mask (n, h, w, 1)."""
@@ -151,6 +152,7 @@ class RunningSums:
         if math.isfinite(loss):  # -log F1 of a batch without crack is not
             self.loss_sum += loss
             self.finite_losses += 1
+        self.nan_losses += math.isnan(loss)
 
     @property
     def loss(self) -> float | None:

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minispiral import profiling
+from minispiral.kernels.dispatch import arithmetic, constant, like, on_device
 
 Array = NDArray[Any]
 
@@ -60,7 +61,7 @@ class Tensor:
     __array_ufunc__ = None  # so that array * tensor comes here instead of to NumPy
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
-        self.data: Array = np.asarray(data)
+        self.data = _as_array(data)
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self.creator: Function | None = None
@@ -94,7 +95,11 @@ class Tensor:
 
     def _operand(self, value: "Tensor | ArrayLike") -> "Tensor":
         """Numbers and arrays take this tensor's dtype: nothing is promoted silently."""
-        return value if isinstance(value, Tensor) else Tensor(np.asarray(value, self.dtype))
+        if isinstance(value, Tensor):
+            return value
+        if on_device(value):
+            return Tensor(arithmetic.astype(value, self.dtype))
+        return Tensor(constant(np.asarray(value, self.dtype), self.data))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,17 +124,17 @@ class Tensor:
                     f"backward() starts from a single value or a given gy, "
                     f"but this tensor has shape {self.shape}"
                 )
-            gy = np.ones_like(self.data)
-        gy = np.array(gy, self.dtype)
-        if gy.shape != self.shape:
-            raise RuntimeError(f"gy has shape {gy.shape}, the tensor has shape {self.shape}")
+            gy = constant(np.ones(self.shape, self.dtype), self.data)
+        start = arithmetic.astype(like(_as_array(gy), self.data), self.dtype)  # a copy
+        if start.shape != self.shape:
+            raise RuntimeError(f"gy has shape {start.shape}, the tensor has shape {self.shape}")
         if not self.requires_grad:
             raise RuntimeError("no input of this tensor requires a gradient")
         if self.creator is None:
-            self.grad = gy if self.grad is None else self.grad + gy
+            self._accumulate(start)
             return
 
-        gradients = {self.creator: gy}  # of each function's output, until it is visited
+        gradients = {self.creator: start}  # of each function's output, until it is visited
         queue = [(-self.creator.order, self.creator)]
         while queue:
             _, function = heapq.heappop(queue)
@@ -137,12 +142,15 @@ class Tensor:
                 if not x.requires_grad:
                     continue
                 if x.creator is None:
-                    x.grad = gx if x.grad is None else x.grad + gx
+                    x._accumulate(gx)
                 elif x.creator in gradients:
-                    gradients[x.creator] = gradients[x.creator] + gx
+                    gradients[x.creator] = arithmetic.add(gradients[x.creator], gx)
                 else:
                     gradients[x.creator] = gx
                     heapq.heappush(queue, (-x.creator.order, x.creator))
+
+    def _accumulate(self, gx: Array) -> None:
+        self.grad = gx if self.grad is None else arithmetic.add(self.grad, gx)
 
 
 class Function:
@@ -225,23 +233,33 @@ class Function:
         return inputs, gradients
 
 
+def _as_array(data: Any) -> Array:
+    """An array of the device as it is; anything else as one of NumPy."""
+    array: Array = data if on_device(data) else np.asarray(data)
+    return array
+
+
 def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient over the axes along which an input of this shape was repeated."""
     if g.shape == shape:
         return g
     leading = g.ndim - len(shape)
     repeated = tuple(i for i, n in enumerate(shape, leading) if n == 1 and g.shape[i] != 1)
-    total: Array = g.sum((*range(leading), *repeated)).reshape(shape)
+    if not repeated:
+        total: Array = arithmetic.leading_sum(g, leading)
+    else:
+        total = g.sum((*range(leading), *repeated)).reshape(shape)
     return total
 
 
 class Add(Function):
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
-        return a + b
+        return arithmetic.add(a, b)
 
     def backward(self, gy: Array) -> tuple[Array, Array]:
-        return _unbroadcast(gy, self.shapes[0]), _unbroadcast(gy.copy(), self.shapes[1])
+        ga, gb = (_unbroadcast(gy, shape) for shape in self.shapes)
+        return ga, arithmetic.astype(gb, gb.dtype) if gb is ga else gb
 
 
 class Subtract(Function):
@@ -256,10 +274,11 @@ class Subtract(Function):
 class Multiply(Function):
     def forward(self, a: Array, b: Array) -> Array:
         self.a, self.b = a, b
-        return a * b
+        return arithmetic.multiply(a, b)
 
     def backward(self, gy: Array) -> tuple[Array, Array]:
-        return _unbroadcast(gy * self.b, self.a.shape), _unbroadcast(gy * self.a, self.b.shape)
+        ga, gb = arithmetic.multiply(gy, self.b), arithmetic.multiply(gy, self.a)
+        return _unbroadcast(ga, self.a.shape), _unbroadcast(gb, self.b.shape)
 
 
 class Divide(Function):

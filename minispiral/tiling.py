@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 from minispiral.kernels import parallel
+from minispiral.kernels.dispatch import to_host
 from minispiral.networks import Network
 from minispiral.ops import sigmoid
 from minispiral.photos import scaled
@@ -138,8 +139,8 @@ def predict(
             chosen = tiles[done : done + batch]
             x = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
             with no_grad():
-                y = sigmoid(network(Tensor(scaled(x)))).data
-            for (i, j), tile in zip(chosen, y[..., 0], strict=True):
+                y = sigmoid(network(Tensor(scaled(network.place(x)))))
+            for (i, j), tile in zip(chosen, to_host(y.data)[..., 0], strict=True):
                 (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
                 weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])
                 probability[top, left] += weight * tile[tile_top, tile_left]

@@ -22,12 +22,13 @@ from minispiral import networks, pretrained, profiling, tiling
 from minispiral.checkpoint import Checkpoint, load, load_network, restore, save
 from minispiral.config import MAY_CHANGE, TrainConfig
 from minispiral.data import Batch, Pair, PatchSampler, PhotoStore, find_pairs, prefetch
+from minispiral.device import Device, choose
 from minispiral.errors import UserError
 from minispiral.figures import overlay, save_curves
 from minispiral.files import writing_error
 from minispiral.interrupt import Interrupted, StopRequest, stop_requests
 from minispiral.kernels import parallel
-from minispiral.losses import LOSSES
+from minispiral.kernels.dispatch import to_host
 from minispiral.metrics import Summary, score_photo, summarize
 from minispiral.optim import Adam
 from minispiral.photos import write_picture
@@ -41,11 +42,12 @@ from minispiral.run import (
     resumable,
     write_config,
 )
-from minispiral.tensor import Tensor
+from minispiral.step import training_step
 
 __all__ = ["Interrupted", "TrainConfig", "train"]
 
 CHECKPOINT_SECONDS = 120.0  # between checkpoints where no number of steps is given
+LOOK_SECONDS = 0.25  # between looks at what a GPU has summed up, for it waits meanwhile
 SAMPLES = 4  # photographs drawn when a run has finished
 
 
@@ -73,6 +75,7 @@ def train(
         with lock_run(run), ExitStack() as stores, warnings.catch_warnings():
             # Values that overflow are looked for below; NumPy would warn of them a step earlier.
             warnings.simplefilter("ignore", RuntimeWarning)
+            stores.enter_context(training.device.in_use())
             training.take_up(resume)
             photos = stores.enter_context(_decoded(pairs, run, report))
             val = None
@@ -82,7 +85,7 @@ def train(
             training.check_photos(photos, val)
             checkpoint = training.loop(sampler, val)
             with profiling.whole("drawing pictures"):
-                _draw(run, photos if val is None else val, report)
+                _draw(run, photos if val is None else val, report, training.device)
             return checkpoint
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -136,12 +139,18 @@ class Training:
         self.network.check_side(config.patch)
         if weights is not None:
             pretrained.copy_into(self.network, weights)
+        self.device = choose(config.device, config.precision)
+        self.network.to(self.device)
         self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
+        self.take_step = training_step(
+            self.device, self.network, self.adam, config.loss, config.loss_parameters
+        )
         self.random_state = self.rng.bit_generator.state
         self.step = 0
         self.recorded = 0  # the last step whose row, validation and checkpoints are done
         self.best_f1: float | None = None  # on the validation photographs
-        self.sums = RunningSums()
+        self.sums = RunningSums()  # since the last row, as they were when last looked at
+        self.looked = 0.0
         self.batches_without_crack = 0
         self.photos: dict[str, Any] = {}  # what the photographs are told apart by
         self.earlier_seconds = 0.0
@@ -176,6 +185,7 @@ class Training:
         self.recorded = progress["recorded"]
         self.best_f1 = progress["best_f1"]
         self.sums = RunningSums(**progress["sums"])
+        self.take_step.reset(self.sums)
         self.batches_without_crack = progress["batches_without_crack"]
         self.photos = progress["photos"]
         self.earlier_seconds = progress["seconds"]
@@ -211,6 +221,7 @@ class Training:
                 if self.recorded < self.step:
                     self._record(an_epoch, total, val, stop)
                 if stop.signum is not None:
+                    self._look()
                     self._save("last")
                     raise Interrupted(self.run, self.step, stop.signum)
                 if self.step == total:
@@ -227,23 +238,19 @@ class Training:
 
     def _train(self, batch: Batch) -> None:
         """One step: forward, loss, backward, Adam."""
-        outputs = self.network.outputs(Tensor(batch.x))
-        losses = [
-            LOSSES[self.config.loss](logits, batch.mask, **self.config.loss_parameters)
-            for logits in outputs
-        ]
-        loss = sum(losses[1:], start=losses[0])
-        value = loss.data.item()
-        if math.isnan(value):
-            raise self._diverged("loss", self.step + 1)
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
+        self.take_step(batch.pixels, batch.mask)
         self.step += 1
         self.random_state = batch.random_state
-        self.sums.add(value, outputs[-1].data, batch.mask)
         self.batches_without_crack += not batch.mask.any()
+        if not self.device.is_gpu or time.monotonic() - self.looked > LOOK_SECONDS:
+            self._look()
         self.report.stepped(self.step, self.sums.loss, self.sums.f1)
+
+    def _look(self) -> None:
+        """Fetch the sums since the last row, which waits for a GPU; a loss must be a number."""
+        self.sums, self.looked = self.take_step.sums(), time.monotonic()
+        if self.sums.nan_losses:
+            raise self._diverged("loss", self.step)
 
     def _record(self, an_epoch: int, total: int, val: PhotoStore | None, stop: StopRequest) -> None:
         """After a step: validate, add a row, save the best and then the last checkpoint, if due.
@@ -259,6 +266,8 @@ class Training:
         else:
             checkpoint = validate or end or time.monotonic() - self.saved > CHECKPOINT_SECONDS
         scores = None
+        if log or checkpoint:
+            self._look()
         if val is not None and validate:
             self._check_finite()
             with profiling.whole("validation"):
@@ -268,6 +277,7 @@ class Training:
         if log:
             self.metrics.append(self._row(an_epoch, scores))
             self.sums = RunningSums()
+            self.take_step.reset(self.sums)
         self.recorded = step
         f1 = None if scores is None else scores.f1
         better = f1 is not None and (self.best_f1 is None or f1 > self.best_f1)
@@ -336,8 +346,8 @@ class Training:
             "photos": self.photos,
             "seconds": self._seconds(),
         }
-        tensors = {f"network.{name}": data for name, data in network.items()}
-        tensors |= {f"adam.{name}": data for name, data in adam.items()}
+        tensors = {f"network.{name}": to_host(data) for name, data in network.items()}
+        tensors |= {f"adam.{name}": to_host(data) for name, data in adam.items()}
         return Checkpoint(self.step, self.config.as_dict(), tensors, self.random_state, progress)
 
     def _save(self, name: str) -> None:
@@ -350,7 +360,7 @@ class Training:
 
     def _check_finite(self) -> None:
         for name, data in (*self.network.state().items(), *self.adam.state().items()):
-            if not np.isfinite(data).all():
+            if not np.isfinite(to_host(data)).all():
                 raise self._diverged(f"value of {name}", self.step)
 
     def _diverged(self, what: str, step: int) -> UserError:
@@ -372,11 +382,11 @@ def _fingerprint(store: PhotoStore) -> str:
     )
 
 
-def _draw(run: Path, store: PhotoStore, report: Reporter) -> None:
+def _draw(run: Path, store: PhotoStore, report: Reporter, device: Device) -> None:
     """Curves of the scores, and the best network's detections in a few photographs."""
     if not save_curves(run / "metrics.csv", run / "curves.png"):
         report.message("curves.png was not drawn: it needs matplotlib (the extra `plots`).")
-    network = load_network(run)
+    network = load_network(run, device=device)
     samples = run / "samples"
     samples.mkdir(exist_ok=True)
     total = min(len(store), SAMPLES)

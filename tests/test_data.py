@@ -172,14 +172,14 @@ def test_missing_scratch_folder(dataset, tmp_path):
 
 
 def test_draw_shapes_and_range(store, rng):
-    x, mask = PatchSampler(store, 19, 6).draw(rng)
-    assert x.shape == (6, 19, 19, 3)
-    assert x.dtype == np.float32
+    pixels, mask = PatchSampler(store, 19, 6).draw(rng)
+    assert pixels.shape == (6, 19, 19, 3)
+    assert pixels.dtype == np.uint8
     assert mask.shape == (6, 19, 19, 1)
     assert mask.dtype == np.bool_
-    assert x.flags.c_contiguous
-    assert -1 <= x.min() < -0.9
-    assert 0.9 < x.max() <= 1
+    assert pixels.flags.c_contiguous
+    assert pixels.min() < 12
+    assert pixels.max() > 243
 
 
 def test_patches_are_uniform_windows_with_flips(tmp_path, rng):
@@ -193,10 +193,8 @@ def test_patches_are_uniform_windows_with_flips(tmp_path, rng):
     sampler = PatchSampler(store, p, 50)
     seen = Counter()
     for _ in range(120):
-        x, masks = sampler.draw(rng)
-        values = (np.asarray(x, np.float64) + 1) * 127.5
-        patches = np.rint(values).astype(int)
-        np.testing.assert_allclose(values, patches, atol=1e-4)
+        patches, masks = sampler.draw(rng)
+        patches = patches.astype(int)
         for patch, mask in zip(patches, masks[..., 0], strict=True):
             rows, columns, blue = patch[..., 0], patch[..., 1], patch[..., 2]
             i, top, left = blue[0, 0] // 100, rows.min(), columns.min()
@@ -275,8 +273,8 @@ class EndlessStore:
 
 
 def test_a_draw_touches_only_its_patch(rng):
-    x, mask = PatchSampler(EndlessStore(), 15, 2).draw(rng)
-    assert (x == 1).all()
+    pixels, mask = PatchSampler(EndlessStore(), 15, 2).draw(rng)
+    assert (pixels == 255).all()
     assert mask.all()
 
 
@@ -286,8 +284,8 @@ def test_prefetch_yields_what_draw_yields(store):
     batches = list(prefetch(sampler, np.random.default_rng(5), 7))
     assert len(batches) == 7
     for batch in batches:
-        x, mask = sampler.draw(rng)
-        np.testing.assert_array_equal(batch.x, x)
+        pixels, mask = sampler.draw(rng)
+        np.testing.assert_array_equal(batch.pixels, pixels)
         np.testing.assert_array_equal(batch.mask, mask)
         assert batch.random_state == rng.bit_generator.state
 
@@ -301,7 +299,7 @@ def test_prefetch_resumes_from_any_batch(store, rng):
         following = list(prefetch(sampler, resumed, 5 - step))
         assert len(following) == 5 - step
         for again, expected in zip(following, batches[step + 1 :], strict=True):
-            np.testing.assert_array_equal(again.x, expected.x)
+            np.testing.assert_array_equal(again.pixels, expected.pixels)
             np.testing.assert_array_equal(again.mask, expected.mask)
             assert again.random_state == expected.random_state
 
@@ -317,10 +315,10 @@ class StubSampler:
     def draw(self, rng):
         if self.count == self.fail_at:
             raise OSError("the disk went away")
-        x = rng.random((1, 1, 1, 3), dtype=np.float32)
+        pixels = rng.integers(256, size=(1, 1, 1, 3), dtype=np.uint8)
         self.drawn[self.count].set()
         self.count += 1
-        return x, x[..., :1] < 0.5
+        return pixels, pixels[..., :1] < 128
 
 
 def prefetch_threads():

@@ -19,13 +19,14 @@ ENGINE = {
     "minispiral.kernels": set(),
     "minispiral.errors": set(),
     "minispiral.profiling": set(),
+    "minispiral.device": BELOW,
     "minispiral.tensor": BELOW,
     "minispiral.ops": {"tensor", *BELOW},
     "minispiral.losses": {"ops", "tensor", *BELOW},
     "minispiral.nn": {"ops", "tensor", *BELOW},
     "minispiral.optim": {"nn", "ops", "tensor", *BELOW},
     "minispiral.networks": {"nn", "ops", "tensor", *BELOW},
-    "minispiral.gradcheck": {"networks", "losses", "nn", "ops", "tensor", *BELOW},
+    "minispiral.gradcheck": {"device", "networks", "losses", "nn", "ops", "tensor", *BELOW},
 }
 
 
@@ -128,6 +129,7 @@ def test_only_parallel_knows_of_threads() -> None:
 
 def test_only_launch_knows_of_cupy() -> None:
     assert users("cupy", "minispiral") == {"minispiral.kernels.launch"}
+    assert users("cupyx", "minispiral") == {"minispiral.kernels.streams"}
 
 
 @pytest.mark.parametrize("library", ["jax", "scipy", "tensorflow", "torch"])

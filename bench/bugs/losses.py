@@ -66,7 +66,7 @@ LOSSES = (
     Bug(
         "eq-11-divided",
         "Eq. 11 is divided by the number of pixels.",
-        (Edit(losses.PseudoF1.backward, "* gy", "* gy / self.logits.size"),),
+        (Edit(losses.PseudoF1.backward, ", gy)", ", gy) / self.logits.size"),),
         checks=(OWN_RULES,),
         clue="product of Eq. 11",
     ),
@@ -118,7 +118,7 @@ LOSSES = (
     Bug(
         "cross-entropy-ignores-gy",
         "A loss hands back its own gradient, whatever comes after it.",
-        (Edit(losses.PixelLoss.backward, " * gy", ""),),
+        (Edit(losses.PixelLoss.backward, ", gy)", ", 1)"),),
         checks=("cross-entropy", "spiral 1-2 and cross-entropy"),
         clue="zero gy: gy = 0 gives a gradient of logits that is not 0",
     ),

@@ -142,7 +142,7 @@ NORMALIZATION = (
     Bug(
         "running-variance-biased",
         "The running variance is the biased one.",
-        (Edit(nn.BatchNorm.update, "dtype(count / (count - 1)) * function.var", "function.var"),),
+        (Edit(nn.BatchNorm.update, "take * count / (count - 1)", "take"),),
         test="test_running_variance_is_the_unbiased_one",
     ),
     Bug(
@@ -151,8 +151,8 @@ NORMALIZATION = (
         (
             Edit(
                 nn.BatchNorm.update,
-                "dtype(1 - self.momentum), dtype(self.momentum)",
-                "dtype(self.momentum), dtype(1 - self.momentum)",
+                "1 - self.momentum, self.momentum",
+                "self.momentum, 1 - self.momentum",
             ),
         ),
         test="test_running_statistics_go_a_tenth_of_the_way",

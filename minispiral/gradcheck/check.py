@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.device import CPU
 from minispiral.gradcheck.comparison import Method
 from minispiral.gradcheck.protocol import gradcheck
 from minispiral.gradcheck.pseudo import check_pseudo_f1
@@ -48,7 +49,9 @@ class OwnRules(Check):
     """A pseudo-gradient by rules of its own; ``arguments`` makes those of `check_pseudo_f1`."""
 
     def run(self, seed: int = 0, **options: Any) -> Report:
-        return check_pseudo_f1(name=self.name, seed=seed, **self.arguments(self._rng(seed)))
+        device = options.get("device", CPU)
+        arguments = self.arguments(self._rng(seed))
+        return check_pseudo_f1(name=self.name, seed=seed, device=device, **arguments)
 
 
 def numbers(rng: Generator, *shape: int) -> Array:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from traceback import extract_tb
 from typing import Any
 
+from minispiral.device import choose
 from minispiral.errors import UserError
 from minispiral.gradcheck.check import Check
 from minispiral.gradcheck.registry import CHECKS
@@ -26,22 +27,26 @@ def check_library(
     names: Sequence[str] = (),
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    device: str = "cpu",
 ) -> list[Report]:
     """Check these functions of the library, or all: operations first, whole networks last.
 
     Once one has failed, what is built of it is not searched element by element any more.
-    ``progress`` is told the name of each check, how many are done, and of how many. Raises
-    `UserError` for a name that does not exist.
+    ``progress`` is told the name of each check, how many are done, and of how many. ``device`` is
+    that of `minispiral.device.choose`. Raises `UserError` for a name that does not exist, and for a
+    device that is not there.
     """
+    computing = choose(device)
     chosen = select(names)
     reports: list[Report] = []
     for done, check in enumerate(chosen):
         if progress is not None:
             progress(check.name, done, len(chosen))
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"device": computing}
         if done and not all(report.passed for report in reports):
             options["elements"] = 0
-        reports.append(_report(check, seed, options))
+        with computing.in_use():
+            reports.append(_report(check, seed, options))
     if progress is not None:
         progress("", len(chosen), len(chosen))
     return reports

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.device import CPU, Device
 from minispiral.gradcheck.comparison import LEAST_SIZE, TOLERANCES, Method, check_derivative
 from minispiral.gradcheck.derivatives import NotAnalytic
 from minispiral.gradcheck.report import Problem, Report, likely_cause
@@ -33,6 +34,7 @@ def gradcheck(
     elements: int = 200,
     tolerance: float | None = None,
     seed: int = 0,
+    device: Device = CPU,
 ) -> Report:
     """Compare back-propagation through a function with derivatives that need none.
 
@@ -57,11 +59,13 @@ def gradcheck(
     function on the tape with ``exact = False`` has no derivative to agree with: all but that is
     checked. An ``oracle`` is a function of the input arrays, and the output must agree with it.
 
+    The function runs forward and back on ``device``; its complex steps are taken on the CPU, so
+    that on a GPU back-propagation there is held against the derivatives of the same function here.
     Random numbers are private and follow ``seed``. Raises `UserError` for inputs that are not
     float64, share memory, or for a function that returns no tensor.
     """
     began = time.perf_counter()
-    subject = Subject(function, inputs, module)
+    subject = Subject(function, inputs, module, device)
     rng = np.random.default_rng(seed)
     gy = rng.standard_normal(subject.value(subject.values).shape)
     seen = subject.run(subject.values, gy)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minispiral.device import CPU, Device
 from minispiral.errors import UserError
 from minispiral.gradcheck.report import Problem
 from minispiral.nn import Module
@@ -33,14 +34,19 @@ class Pass(NamedTuple):
 class Subject:
     """A function of tensors as a function of arrays: its inputs, then the module's parameters.
 
-    A module has its parameters and buffers back, unchanged, after every call. Raises
-    `UserError` for anything but float64 and for inputs that share memory.
+    It runs on ``device``, on complex numbers on the CPU; arrays come and go as the CPU's. A module
+    has its parameters and buffers back, unchanged, after every call. Raises `UserError` for
+    anything but float64 and for inputs that share memory.
     """
 
     def __init__(
-        self, function: Callable[..., Tensor], inputs: Inputs, module: Module | None
+        self,
+        function: Callable[..., Tensor],
+        inputs: Inputs,
+        module: Module | None,
+        device: Device = CPU,
     ) -> None:
-        self.function = function
+        self.function, self.device = function, device
         self.module = function if module is None and isinstance(function, Module) else module
         parameters = [] if self.module is None else list(self.module.named_parameters())
         self.parameters = [p for _, p in parameters]
@@ -65,26 +71,28 @@ class Subject:
 
     def value(self, values: Sequence[Array]) -> Array:
         """The output for these values, real or complex, which stay as they are."""
-        values = [value.copy() for value in values]
-        with no_grad(), self._holding(values[self.arguments :]):
+        device = CPU if any(map(np.iscomplexobj, values)) else self.device
+        values = [device.put(value.copy()) for value in values]
+        with no_grad(), self._holding(values[self.arguments :], device):
             y = self.function(*map(Tensor, values[: self.arguments]))
         if not isinstance(y, Tensor):
             raise UserError(f"the function returned {type(y).__name__}, expected one Tensor")
-        return y.data
+        return device.get(y.data)
 
     def run(self, values: Sequence[Array], gy: Array) -> Pass:
         """Forward and backward, watching what every function on the tape does to its arrays."""
-        values = [value.copy() for value in values]
+        device = self.device
+        values = [device.put(value.copy()) for value in values]
         leaves = [Tensor(value, requires_grad=True) for value in values[: self.arguments]]
         problems: list[Problem] = []
-        with self._holding(values[self.arguments :]):
+        with self._holding(values[self.arguments :], device):
             before, constants = [value.copy() for value in values], self._constants()
             y = self.function(*leaves)
-            output = y.data.copy()
+            output = device.get(y.data.copy())
             functions = _tape(y)
             for function, result in functions.items():
                 _watch(function, result, problems)
-            given = gy.copy()
+            given = device.put(gy.copy())
             if y.requires_grad:
                 y.backward(given)
             moved = [
@@ -105,7 +113,7 @@ class Subject:
         for (name, value), kept in zip(named.items(), before, strict=True):
             if not np.array_equal(value, kept, equal_nan=True):
                 problems.append(Problem("inputs stay", f"{name} was modified"))
-        if not np.array_equal(given, gy):
+        if not np.array_equal(device.get(given), gy):
             problems.append(Problem("gy stays", "the gradient that was handed in was modified"))
         arrays = {"the output": y.data, "gy": given, **named}
         arrays |= {
@@ -117,18 +125,18 @@ class Subject:
             if "gradient" in other and np.shares_memory(a, b):
                 problems.append(Problem("no aliases", f"{other} shares memory with {one}"))
         gradients = [
-            np.zeros_like(value) if gx is None else gx.copy()
+            np.zeros(value.shape) if gx is None else device.get(gx.copy())
             for gx, value in zip(found, values, strict=True)
         ]
         return Pass(output, gradients, list(functions), problems)
 
     @contextmanager
-    def _holding(self, values: Sequence[Array]) -> Iterator[None]:
+    def _holding(self, values: Sequence[Array], device: Device) -> Iterator[None]:
         """The module has these parameters meanwhile, and buffers of its own."""
         if self.module is None:
             yield
             return
-        dtype = np.result_type(np.float64, *values)
+        dtype = np.result_type(np.float64, *(value.dtype for value in values))
         parameters = [(p, p.data, p.grad) for p in self.parameters]
         buffers = [
             (module, name, getattr(module, name))
@@ -139,7 +147,7 @@ class Subject:
             for p, value in zip(self.parameters, values, strict=True):
                 p.data, p.grad = value, None
             for module, name, buffer in buffers:
-                setattr(module, name, buffer.astype(dtype))
+                setattr(module, name, device.put(buffer.astype(dtype)))
             yield
         finally:
             for p, data, grad in parameters:
@@ -207,7 +215,7 @@ def _watch(function: Function, y: Array, problems: list[Problem]) -> None:
             if not np.array_equal(array, kept, equal_nan=True):
                 problems.append(Problem(rule, f"{name}.backward modified its {what}"))
         results = result if isinstance(result, tuple) else (result,)
-        gradients = [g for g in results if isinstance(g, np.ndarray)]  # None where none is wanted
+        gradients = [g for g in results if g is not None]  # as where none is wanted
         if any(np.shares_memory(a, b) for a, b in combinations(gradients, 2)):
             problems.append(Problem("no aliases", f"two gradients of {name}.backward share memory"))
         if any(np.shares_memory(g, x) for g in gradients for x in inputs):

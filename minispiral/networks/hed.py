@@ -8,6 +8,7 @@ import numpy as np
 
 from minispiral import ops, profiling
 from minispiral.errors import UserError
+from minispiral.kernels.dispatch import constant
 from minispiral.networks.network import LayerInfo, Network, layer_info
 from minispiral.networks.table1 import check_width, scaled
 from minispiral.nn import Conv2d, ConvNormReLU, ConvReLU
@@ -118,7 +119,7 @@ def enlarge(x: Tensor, factor: int, hw: tuple[int, int]) -> Tensor:
     if factor == 1:
         return x
     fall = 1 - np.abs(np.arange(2 * factor) - (factor - 0.5)) / factor
-    kernel = Tensor(np.outer(fall, fall)[:, :, None, None].astype(x.dtype))
+    kernel = Tensor(constant(np.outer(fall, fall)[:, :, None, None].astype(x.dtype), x.data))
     x = ops.edge_pad(x, 1, 2)
     x = ops.conv_transpose2d(x, kernel, stride=factor)  # feature i at factor * (i + 2) - 1/2
     return ops.crop(x, 3 * factor // 2, hw)
