@@ -205,6 +205,38 @@ def test_more_shared_memory_than_usual_is_asked_for(monkeypatch):
     assert not any(asked.values())
 
 
+def test_what_moves_memory_goes_by_the_stream_in_use(monkeypatch):
+    calls = []
+
+    class Stream:
+        def __enter__(self):
+            calls.append("enter")
+
+        def __exit__(self, *error):
+            calls.append("exit")
+
+        def synchronize(self):
+            calls.append("synchronize")
+
+    stream = Stream()
+    cupy = FakeCupy()
+    cupy.cuda.Stream = lambda non_blocking: stream
+    cupy.cuda.get_current_stream = lambda: stream
+    cupy.asnumpy = np.array
+    monkeypatch.setattr(
+        FakeCupy.ndarray, "set", lambda self, a, stream: np.copyto(self, a), raising=False
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(launch, "_device", None)
+    gpu = launch.device()
+    with gpu.in_use():
+        number = gpu.array(np.array(1.0))
+        gpu.write(number, np.array(2))
+        assert gpu.to_host(number) == 2
+        calls.append("work")
+    assert calls == ["synchronize", "enter", "work", "synchronize", "exit"]
+
+
 def test_without_cupy_the_error_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setattr(launch, "_device", None)

@@ -258,7 +258,7 @@ if not MISSING:
         y8 = device.empty((8,), np.float32)
         shared_bytes = 8 * 4
         device.run(examples, kernels, i, (1,), (8,), shared_bytes, [x8, y8])
-        print(f"{name:12s}", np.array(y8))
+        print(f"{name:12s}", device.to_host(y8))
 
 # %% [markdown]
 # ### A sum by all threads of a block
@@ -609,7 +609,7 @@ if not MISSING:
     device = CpuDevice()
     y = device.empty(x.shape, np.float32)
     device.run(examples, ["round_to_tf32"], 0, (1,), (1000,), 0, [device.array(x), y])
-    assert np.array_equal(y, to_tf32(x)), "the same as the kernels' own"
+    assert np.array_equal(device.to_host(y), to_tf32(x)), "the same as the kernels' own"
 
 # %% [markdown]
 # ### Three products for one
@@ -675,21 +675,21 @@ weights = rng.standard_normal((3, 3, 64, 32)).astype(np.float32)
 exact = reference.conv2d(image, weights, 2)
 if not MISSING:
     for tf32, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Medium>")):
-        device = CpuDevice(only=[name, "sum_parts<float>"])
+        device = CpuDevice(only=[name, "finish_parts"])
         with launch.using(device):
             arrays = device.array(image), device.array(weights)
-            found = np.array(cuda_conv2d.conv2d(*arrays, 2, tf32=tf32))
+            found = device.to_host(cuda_conv2d.conv2d(*arrays, 2, tf32=tf32))
         error = np.linalg.norm(found - exact) / np.linalg.norm(exact)
         print(f"tf32={tf32!s:5}  error {error:.1e}  kernels {device.launched}")
 
 # %% [markdown]
 # ## Splitting the sums
 #
-# A second kernel has run there: `sum_parts`. Why? A large GPU runs over a hundred blocks at once.
+# A second kernel has run there: `finish_parts`. Why? A large GPU runs over a hundred blocks at once.
 # The layer above has 16 pixels and 32 channels as its result, which is less than one tile: one
 # block, and the rest of the GPU would be idle. But the sums are long, $9 \cdot 64 = 576$ products
 # each. So several blocks share the *sums*: each takes some of the steps along $k$ and writes a tile
-# of partial sums to a place of its own, and `sum_parts` adds them in their order. This is
+# of partial sums to a place of its own, and `finish_parts` adds them in their order. This is
 # *split-K*, named after the $k$ of the product. It is the two passes of before, with tiles for
 # numbers.
 #
@@ -734,7 +734,8 @@ if not MISSING:
         watched = Watched(CpuDevice(reverse, only=only))
         with launch.using(watched):
             arrays = watched.array(x), watched.array(gy)
-            both_orders.append(np.array(cuda_conv2d.conv2d_weight_grad(*arrays, (3, 3), 2)))
+            gw = cuda_conv2d.conv2d_weight_grad(*arrays, (3, 3), 2)
+            both_orders.append(watched.to_host(gw))
     for name, grid in watched.grids:
         print(f"{name:32s} grid {grid}")
     assert watched.grids[0][1][-1] == parts_of(tiles, steps)
@@ -827,7 +828,9 @@ if not MISSING:
         if step > 1:  # new numbers at the old addresses, and no Python of the step's own
             count[...], rate[...] = step, lr
             recorder.replay()
-        print(f"step {step}, rate {lr}: difference {np.abs(p - expected).max():.1e}")
+        print(
+            f"step {step}, rate {lr}: difference {np.abs(recorder.to_host(p) - expected).max():.1e}"
+        )
         assert np.allclose(p, expected, rtol=1e-12)
 
 # %% [markdown]
