@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,47 +53,57 @@ def parse(script: str) -> list[Cell]:
     return cells
 
 
-def run(chapter: Path, folder: Path) -> None:
-    """Run a chapter in this process; errors are those of its code.
+def execute(chapter: Path) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Run the cells of code one after the other in this process.
 
-    The figures that a cell leaves open become pictures, animations moving ones.
+    After each comes the cell, with what it printed, and all names defined so far; the figures that
+    it drew are open until the next. Errors are those of the chapter's code.
     """
     import matplotlib
 
     matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    from matplotlib import pyplot as plt
+
+    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(chapter)}
+    for cell in parse(chapter.read_text(encoding="utf-8")):
+        if cell.kind == "code":
+            above = "\n" * (cell.line - 1)  # so that a traceback names the line of the script
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(above + cell.text, str(chapter), "exec"), names)
+            cell.printed = printed.getvalue()
+        yield cell, names
+        plt.close("all")
+
+
+def run(chapter: Path, folder: Path) -> None:
+    """Run a chapter and leave its cells and pictures in a folder.
+
+    The figures that a cell leaves open become pictures, animations moving ones.
+    """
+    from matplotlib import pyplot as plt
     from matplotlib.animation import FuncAnimation
 
-    script = chapter.read_text(encoding="utf-8")
-    cells = parse(script)
-    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(chapter)}
-    shown: set[int] = set()
-    for cell in cells:
-        if cell.kind != "code":
-            continue
-        code = compile("\n" * (cell.line - 1) + cell.text, str(chapter), "exec")
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        cell.printed = printed.getvalue()
+    cells = []
+    saved: set[int] = set()
+    for cell, names in execute(chapter):
+        cells.append(asdict(cell))
         moving = {
             value._fig: value
             for value in names.values()
-            if isinstance(value, FuncAnimation) and id(value) not in shown
+            if isinstance(value, FuncAnimation) and id(value) not in saved
         }
-        shown |= {id(value) for value in moving.values()}
+        saved |= {id(value) for value in moving.values()}
         for number in plt.get_fignums():
             fig = plt.figure(number)
             name = f"{chapter.stem}-{cell.line}-{number}"
             if fig in moving:
                 moving[fig].save(folder / f"{name}.gif", writer="pillow", dpi=110)
-                cell.pictures.append(f"{name}.gif")
+                cells[-1]["pictures"].append(f"{name}.gif")
             else:
                 fig.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight")
-                cell.pictures.append(f"{name}.png")
-        plt.close("all")
-    text = json.dumps([asdict(cell) for cell in cells])
-    (folder / "cells.json").write_text(text, encoding="utf-8")
+                cells[-1]["pictures"].append(f"{name}.png")
+    (folder / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
 
 
 def cells_of(chapter: Path) -> tuple[list[Cell], Path]:

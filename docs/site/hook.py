@@ -50,7 +50,7 @@ def uri_of(path: Path) -> str:
     relative = path.relative_to(ROOT)
     if relative == Path("README.md"):
         return "index.md"
-    if relative.parts[0] == "docs":
+    if relative.parts[0] == "docs" and relative.parts[1] != "site" and path.is_file():
         inside = Path(*relative.parts[1:])
         return str(inside.with_suffix(".md") if BOOK in path.parents else inside)
     if path.is_dir():
@@ -148,7 +148,7 @@ def place_of(name: str) -> tuple[Path, int] | None:
         for part in parts[cut:]:
             if not hasattr(value, part):
                 return None
-            owner, value = value, getattr(value, part)
+            owner, value = value, inspect.unwrap(getattr(value, part))
         try:
             path = Path(inspect.getsourcefile(value) or "")
             line = 1 if inspect.ismodule(value) else inspect.getsourcelines(value)[1]
