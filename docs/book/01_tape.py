@@ -117,32 +117,34 @@ np.testing.assert_allclose([gw, gx, gb], tried, rtol=1e-8)
 print("the same by trying")
 
 # %%
-places = {"w": (0, 2), "x": (0, 0), "v1": (1, 1.5), "b": (1, 0), "v2": (2, 1)}
-places |= {"v3": (3, 1), "v4": (4, 1), "L": (5, 1)}
+places = {"w": (0, 2.4), "x": (0, 0.8), "v1": (1, 1.6), "b": (1, 0), "v2": (2, 0.8)}
+places |= {"v3": (3, 0.8), "v4": (4, 0.8), "L": (5, 0.8)}
 values = {"w": w, "x": x, "v1": v1, "b": b, "v2": v2, "v3": v3, "v4": v4, "L": loss}
 grads = {"w": gw, "x": gx, "v1": g1, "b": gb, "v2": g2, "v3": g3, "v4": g4, "L": 1.0}
 steps = [("w", "v1"), ("x", "v1"), ("v1", "v2"), ("b", "v2"), ("v2", "v3"), ("v3", "v4")]
 steps += [("v4", "L")]
 does = {"v1": "product", "v2": "sum", "v3": "exp(-v)", "v4": "1 + v", "L": "log"}
 
-fig, ax = plt.subplots(figsize=(7, 3.6))
+fig, ax = plt.subplots(figsize=(7, 4))
 for start, end in steps:
     (x0, y0), (x1, y1) = places[start], places[end]
-    arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 24, "shrinkB": 24}
+    arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 22, "shrinkB": 22}
     ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
 for name, (px, py) in places.items():
-    ax.text(px, py, name, ha="center", va="center", weight="bold")
-    ax.text(px, py + 0.22, f"{values[name]:.3g}", ha="center", va="bottom", color="tab:blue")
-    ax.text(px, py - 0.22, f"{grads[name]:.3g}", ha="center", va="top", color="tab:red")
-    ax.text(px, py + 0.55, does.get(name, ""), ha="center", va="bottom", color="0.4", size=9)
-ax.set(xlim=(-0.5, 5.5), ylim=(-0.6, 2.7))
+    ax.text(px, py, name, ha="center", va="center", weight="bold", size=12)
+    ax.text(
+        px, py + 0.12, f"{values[name]:.3g}", ha="center", va="bottom", color="tab:blue", size=11
+    )
+    ax.text(px, py - 0.12, f"{grads[name]:.3g}", ha="center", va="top", color="tab:red", size=11)
+    ax.text(px, py + 0.37, does.get(name, ""), ha="center", va="bottom", color="0.4")
+ax.set(xlim=(-0.5, 5.5), ylim=(-0.4, 2.8))
 ax.axis("off")
 fig.tight_layout()
 
 # %% [markdown]
 # *Figure 1.1. The program as a graph. Above each name its value (blue), computed from left to
-# right. Below it the derivative of the loss by it (red), computed from right to left. All
-# derivatives are negative: more darkness, or a larger weight, makes this crack more certain and the
+# right. Below it the derivative of the loss by it (red), computed from right to left. Those by $w$,
+# $x$ and $b$ are negative: more darkness, or a larger weight, makes this crack more certain and the
 # loss smaller.*
 
 # %% [markdown]
@@ -511,14 +513,14 @@ darkness = rng.normal(np.where(label == 1, 0.65, 0.35), 0.12)
 w_trained, b_trained = (library.Tensor(0.0, requires_grad=True) for _ in range(2))
 weights = (w_trained, b_trained)
 losses = []
-for _ in range(200):
+for _ in range(300):
     p_right = ops.sigmoid(label * (w_trained * darkness + b_trained))
     mean_loss = -ops.mean(ops.log(p_right))
     mean_loss.backward()
     losses.append(float(mean_loss.data))
     for weight in weights:
         assert weight.grad is not None
-        weight.data = weight.data - 10 * weight.grad
+        weight.data = weight.data - 5 * weight.grad
         weight.grad = None
 print(f"w {w_trained.data:.2f}, b {b_trained.data:.2f}, loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
