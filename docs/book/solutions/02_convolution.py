@@ -1,0 +1,119 @@
+# %% [markdown]
+# # Solutions of chapter 2
+
+# %%
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.kernels.conv2d import conv2d, conv2d_input_grad
+
+Array = NDArray[Any]
+
+# %% [markdown]
+# ## Exercise 2.1
+#
+# Padding rows and then columns is one linear operation after the other, $A = C R$ with rows $R$
+# first. The adjoint goes back in reverse order, $A^{\mathsf T} = R^{\mathsf T} C^{\mathsf T}$. Here
+# the two do not disturb each other, so the order does not matter, and the same few lines do for
+# both axes.
+#
+# Along one axis, the padded row `c b | a b c d | c b` hands each number to the pixel it was copied
+# from. The inner part goes straight back. The rim on the left, read from the mirror outwards, is
+# `b c`: it is added to the pixels 1 and 2. The rim on the right is `c b`, added to the pixels
+# $n - 2$ and $n - 3$. A pixel that was copied to both sides gets both: hence `+=`, twice.
+
+# %%
+
+
+def mirror_pad_grad(gy: Array, pad: int) -> Array:
+    for axis in (1, 2):
+        gy = np.moveaxis(gy, axis, 0)
+        n = len(gy) - 2 * pad
+        gx = gy[pad : pad + n].copy()
+        gx[1 : pad + 1] += gy[:pad][::-1]
+        gx[n - 1 - pad : n - 1] += gy[pad + n :][::-1]
+        gy = np.moveaxis(gx, 0, axis)
+    return gy
+
+
+# %% [markdown]
+# The test of every adjoint, $\langle A x, y \rangle = \langle x, B y \rangle$:
+
+# %%
+rng = np.random.default_rng(0)
+x = rng.standard_normal((2, 5, 6, 3))
+y = rng.standard_normal((2, 9, 10, 3))
+padded = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect")
+np.testing.assert_allclose(np.vdot(padded, y), np.vdot(x, mirror_pad_grad(y, 2)))
+
+# %% [markdown]
+# ## Exercise 2.2
+#
+# Write the forward loop and exchange the two images in its line. Nothing else is needed. Since a
+# pixel of `gy` and a tap always lead to a pixel inside the image, there is no border to look after.
+#
+# The loop over the pixels of `gy` can be left to NumPy, as in `fold`: one tap sends all of `gy` to
+# pixels that lie `stride` apart, no two to the same.
+
+# %%
+
+
+def dilated_input_grad(
+    gy: Array, w: Array, out_hw: tuple[int, int], stride: int, dilation: int
+) -> Array:
+    n, oh, ow, _ = gy.shape
+    kh, kw, big, _ = w.shape
+    gx = np.zeros((n, *out_hw, big))
+    for p in range(kh):
+        for q in range(kw):
+            row, col = dilation * p, dilation * q
+            target = gx[:, row : row + stride * oh : stride, col : col + stride * ow : stride]
+            target += gy @ w[p, q].T
+    return gx
+
+
+# %% [markdown]
+# A dilated kernel is a larger kernel with zeros between its taps:
+
+# %%
+w = rng.standard_normal((3, 2, 3, 4))
+spread = np.zeros((7, 4, 3, 4))
+spread[::3, ::3] = w
+gy = rng.standard_normal((2, 3, 4, 4))
+np.testing.assert_allclose(
+    dilated_input_grad(gy, w, (11, 10), 2, 3), conv2d_input_grad(gy, spread, (11, 10), 2)
+)
+
+
+# %% [markdown]
+# ## Exercise 2.3
+#
+# One row of pixels, $k = 3$, no padding: $y_a = x_a w_0 + x_{a+1} w_1 + x_{a+2} w_2$. So
+# $x_u$ occurs in $y_u$ with $w_0$, in $y_{u-1}$ with $w_1$ and in $y_{u-2}$ with $w_2$:
+#
+# $$ g^x_u = g^y_{u-2}\, w_2 + g^y_{u-1}\, w_1 + g^y_u\, w_0. $$
+#
+# This is a window of $g^y$ that begins at $u - 2$, with the weights in reverse order. At $u = 0$ it
+# begins two pixels before the image: the padding is $k - 1 = 2$. If the forward pass was padded by
+# $P$, pixel $u$ of the image is pixel $u + P$ of the padded one, and the window begins at
+# $u + P - (k - 1)$: the padding is $k - 1 - P$.
+#
+# In two dimensions both axes are reversed, which turns the kernel by 180 degrees. Now `gy` is the
+# image that is gathered from, so its channels come first: the last two axes change places.
+
+# %%
+
+
+def turned(w: Array, pad: int) -> tuple[Array, int]:
+    return w[::-1, ::-1].swapaxes(2, 3), w.shape[0] - 1 - pad
+
+
+x = rng.standard_normal((2, 6, 7, 3))
+w = rng.standard_normal((3, 3, 3, 4))
+gy = rng.standard_normal(conv2d(x, w, 1, 1).shape)
+v, new_pad = turned(w, 1)
+np.testing.assert_allclose(
+    conv2d(gy, v, 1, new_pad), conv2d_input_grad(gy, w, (6, 7), 1, 1), rtol=0, atol=1e-12
+)
