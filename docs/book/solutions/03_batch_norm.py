@@ -1,0 +1,121 @@
+# %% [markdown]
+# # Solutions of chapter 3
+
+# %%
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.kernels import batchnorm, conv2d
+
+Array = NDArray[Any]
+
+# %% [markdown]
+# ## Exercise 3.1
+#
+# With constant moments batch norm is $a y + b$ in each channel, $a = \gamma / \sqrt{v + \epsilon}$
+# and $b = \beta - a\mu$. The convolution is linear in its weights, so $a$ times the output is the
+# output of $a$ times the weights. Each output channel has its own $a$, so it must meet the axis of
+# `w` that counts the output channels. That is the last one for a convolution, which goes from
+# `big` to `small`. For a transposed convolution it is the last but one.
+
+# %%
+
+
+def folded(
+    w: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float, transpose: bool
+) -> tuple[Array, Array]:
+    a = gamma / np.sqrt(var + eps)
+    v = w * (a[:, None] if transpose else a)
+    return v, beta - a * mean
+
+
+rng = np.random.default_rng(0)
+x = rng.standard_normal((2, 7, 7, 3))
+w = rng.standard_normal((3, 3, 3, 4))
+gamma, beta, mean, var = rng.uniform(0.5, 2, (4, 4))
+v, bias = folded(w, gamma, beta, mean, var, 1e-5, transpose=False)
+normalized = batchnorm.normalize(conv2d.conv2d(x, w, 2), mean, var, gamma, beta, 1e-5)
+np.testing.assert_allclose(conv2d.conv2d(x, v, 2) + bias, normalized, rtol=0, atol=1e-12)
+
+gamma, beta, mean, var = rng.uniform(0.5, 2, (4, 3))
+y = rng.standard_normal((2, 3, 3, 4))
+v, bias = folded(w, gamma, beta, mean, var, 1e-5, transpose=True)
+enlarged = conv2d.conv2d_input_grad(y, w, (7, 7), 2)
+normalized = batchnorm.normalize(enlarged, mean, var, gamma, beta, 1e-5)
+enlarged = conv2d.conv2d_input_grad(y, v, (7, 7), 2)
+np.testing.assert_allclose(enlarged + bias, normalized, rtol=0, atol=1e-12)
+
+
+# %% [markdown]
+# ## Exercise 3.2
+#
+# Keep three things of all that was seen: the number of rows $m$, the mean $\mu$ and the sum of
+# squares about it, $S$. A new tile has $m_t$, $\mu_t$ and $S_t$. With $\delta = \mu_t - \mu$, the
+# mean of both is $\mu' = \mu + \delta\, m_t / (m + m_t)$. By the formula of the chapter, for two
+# tiles, the squares are
+#
+# $$ S' = S + S_t + m\,(\mu - \mu')^2 + m_t\,(\mu_t - \mu')^2
+#       = S + S_t + \delta^2\, \frac{m\, m_t}{m + m_t}. $$
+#
+# For the second step put in $\mu - \mu' = -\delta\, m_t / (m + m_t)$ and
+# $\mu_t - \mu' = \delta\, m / (m + m_t)$. Only differences are squared, so nothing large cancels.
+# The mean of a tile is best taken as its first row plus the mean distance from there: that keeps
+# the sum small, too.
+
+# %%
+
+
+def moments(tiles: Iterable[Array]) -> tuple[Array, Array]:
+    m, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for tile in tiles:
+        tile_mean = tile[0] + (tile - tile[0]).mean(0)
+        tile_squares = ((tile - tile_mean) ** 2).sum(0)
+        delta = tile_mean - mean
+        both = m + len(tile)
+        squares = squares + tile_squares + delta**2 * (m * len(tile) / both)
+        mean = mean + delta * (len(tile) / both)
+        m = both
+    return mean, squares / m
+
+
+rows = 1e8 + rng.standard_normal((1000, 2))
+found = moments(rows[i : i + 64] for i in range(0, 1000, 64))
+np.testing.assert_allclose(found[1], rows.var(0), rtol=1e-6)
+
+
+# %% [markdown]
+# ## Exercise 3.3
+#
+# The derivation of the chapter nowhere asks where the $m$ values come from. Let them be the $c$
+# numbers of a pixel, take the means over the last axis, and put $\gamma = 1$:
+#
+# $$ g^x_i = \rho \left( g_i - \frac{1}{c} \sum_j g_j
+#    - \hat{x}_i\, \frac{1}{c} \sum_j g_j \hat{x}_j \right). $$
+
+# %%
+
+
+def layer_norm_grad(x: Array, gy: Array, eps: float) -> Array:
+    inv = 1 / np.sqrt(x.var(-1, keepdims=True) + eps)
+    xhat = (x - x.mean(-1, keepdims=True)) * inv
+    g_mean = gy.mean(-1, keepdims=True)
+    g_slope = (gy * xhat).mean(-1, keepdims=True)
+    return inv * (gy - g_mean - xhat * g_slope)
+
+
+# %% [markdown]
+# A pixel's channels are to layer norm what a channel's pixels are to batch norm. So batch norm's
+# gradient must come out where the pixels of an image are taken for its channels:
+
+# %%
+x, gy = rng.standard_normal((2, 1, 5, 1, 8))  # one row of 5 pixels, 8 channels
+turned = x[0, :, 0].T, gy[0, :, 0].T  # 8 values in each of 5 channels
+by_batch_norm = batchnorm.normalize_grad(*turned, *batchnorm.moments(turned[0]), np.ones(5), 1e-5)[
+    0
+]
+np.testing.assert_allclose(
+    layer_norm_grad(x, gy, 1e-5)[0, :, 0].T, by_batch_norm, rtol=0, atol=1e-12
+)
