@@ -1,0 +1,706 @@
+# %% [markdown]
+# # 6. From U-Net to Spiral-Net
+#
+# After this chapter you can
+#
+# - say which sides of a picture a network of strided convolutions gives back, and why;
+# - draw a U-Net, follow its paths, and unfold them into a Spiral-Net;
+# - count the parameters of both by hand, to the last one;
+# - say which pixels can reach a given pixel of a module's map;
+# - explain what the order of depths and the connections of Tables 2 and 3 change;
+# - read the last layer: a weighted sum of one map for each module.
+#
+# It takes about an hour. You need chapter 2 (convolution and its adjoint) and chapter 3 (batch
+# norm). Numbers of equations, tables and figures without a chapter are those of the paper:
+# Kobayashi, *Spiral-Net with F1-based Optimization For Image-Based Crack Detection*.
+
+# %% [markdown]
+# ## The idea
+#
+# A hairline crack is a dark line a pixel or two wide. So is a scratch, the edge of a stain, and the
+# joint between two boards of the formwork. To tell them apart one must see two things at once: the
+# line to the pixel, and the surroundings it runs through.
+#
+# An **encoder** makes the picture smaller, step by step, with more and more channels. Deep inside,
+# a value knows about a large part of the picture, but not where exactly. A **decoder** makes it
+# larger again, until there is one answer for each pixel. A **U-Net** adds bridges from the encoder
+# to the decoder at each size, the *skip connections*, so that the fine detail is not lost.
+#
+# A **Spiral-Net** takes the U-Net apart. In a U-Net there is a short path through the network that
+# sees fine detail, a long one that sees far, and others between. They share their layers. The
+# Spiral-Net gives each path its own layers, makes it a small encoder-decoder of its own, and puts
+# these *modules* one behind the other, the shallowest first. Each hands on a single map, as large
+# as the picture, and each later module sees the maps of all before it.
+
+# %%
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from minispiral import ops
+from minispiral.errors import UserError
+from minispiral.losses import cross_entropy
+from minispiral.networks import HED, SpiralNet, UNet
+from minispiral.networks.spiral import EncoderDecoder
+from minispiral.networks.table1 import DECODER_CHANNELS, ENCODER_CHANNELS
+from minispiral.nn import ConvNormReLU
+from minispiral.photos import scaled
+from minispiral.synth import make_sample
+from minispiral.tensor import Function, Tensor, no_grad
+
+plt.rcParams["font.size"] = 10
+Array = NDArray[Any]
+rng = np.random.default_rng(6)
+
+# %% [markdown]
+# ## Sizes: why 255
+#
+# Every layer of the encoder is a convolution of 3 x 3 with stride 2 and no padding. Along one axis
+# a side of $n$ pixels becomes
+#
+# $$ n \;\to\; \left\lfloor \frac{n - 3}{2} \right\rfloor + 1
+#    = \left\lfloor \frac{n - 1}{2} \right\rfloor . $$
+#
+# Every layer of the decoder is its adjoint. Value $i$ is spread over pixels $2i$, $2i + 1$ and
+# $2i + 2$, so the last of $n$ values ends at pixel $2(n - 1) + 2$, and the side becomes
+#
+# $$ n \;\to\; 2n + 1 . $$
+#
+# Down and up again should give the side we began with. That is so when $n$ is odd; when $n$ is even
+# the floor loses a pixel that nothing brings back. And $(n - 1)/2$ must be odd again, if there is a
+# second layer. The rule is easy to see for $n + 1$ in place of $n$:
+#
+# $$ n + 1 \;\to\; \frac{n + 1}{2} \quad\text{(encoder)}, \qquad
+#    n + 1 \;\to\; 2\,(n + 1) \quad\text{(decoder)}. $$
+#
+# The encoder halves $n + 1$. A network of depth $d$ halves it $d$ times, so $n + 1$ must be a
+# multiple of $2^d$:
+#
+# $$ n = 2^d k - 1, \qquad k \ge 2 . $$
+#
+# With $k = 1$ nothing would be left at the bottom: $2^d - 1$ ends at $1 - 1 = 0$. The paper takes
+# $d = 7$ and $k = 2$, which is the smallest side there is: $2 \cdot 128 - 1 = 255$.
+
+# %%
+
+
+def down_and_up(n: int, depth: int) -> list[int]:
+    sides = [n]
+    for _ in range(depth):
+        sides.append((sides[-1] - 1) // 2)
+    for _ in range(depth):
+        sides.append(2 * sides[-1] + 1)
+    return sides
+
+
+print("255:", " ".join(map(str, down_and_up(255, 7))))
+print("256:", " ".join(map(str, down_and_up(256, 7))))
+for depth in range(1, 8):
+    for n in range(2 ** (depth + 1) - 1, 600):
+        assert (down_and_up(n, depth)[-1] == n) == ((n + 1) % 2**depth == 0)
+
+# %% [markdown]
+# The library refuses other sides and names the nearest that fit:
+
+# %%
+tiny = SpiralNet((1, 2, 3), width=1 / 16, rng=rng)
+try:
+    tiny(Tensor(np.zeros((1, 64, 64, 3), np.float32)))
+except UserError as error:
+    print(error)
+
+# %% [markdown]
+# ## The U-Net and its paths
+#
+# Table 1 of the paper lists the layers. Encoder $k$ and decoder $k$ work between the same two
+# sizes: encoder 3 goes from 63 to 31, decoder 3 from 31 to 63. In the U-Net decoder $k$ sees what
+# decoder $k + 1$ made and, behind it along the channels, what encoder $k$ made. Both have the same
+# size.
+#
+# Follow the arrows of the left drawing below from the picture to the answer. You go down through
+# encoders $1, 2, \dots, k$. At one $k$ you leave by the bridge, and go up through decoders
+# $k, \dots, 2, 1$. There is no way to choose but this one $k$. So a U-Net of depth $d$ has exactly
+# $d$ paths, and path $k$ is an encoder-decoder of depth $k$. All of them share encoder 1 and
+# decoder 1; all but the first share encoder 2 and decoder 2; and so on.
+#
+# **Unfolding** gives every path its own copy of its layers. Now there are $d$ modules of depths
+# $1, 2, \dots, d$, with $1 + 2 + \dots + d$ encoders in place of $d$.
+
+# %%
+DEPTH = 4
+fig, (left, right) = plt.subplots(
+    1, 2, figsize=(7, 3.6), width_ratios=(1, 1.75), layout="constrained"
+)
+colors = [plt.get_cmap("viridis")(k / DEPTH) for k in range(DEPTH)]
+
+
+def arrow(
+    ax: Any, start: tuple[float, float], end: tuple[float, float], color: Any = "black"
+) -> None:
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color, "lw": 1.5})
+
+
+for k in range(DEPTH):
+    arrow(left, (k, -k), (k + 1, -k - 1), colors[k])
+    arrow(left, (2 * DEPTH + 1 - k - 1, -k - 1), (2 * DEPTH + 1 - k, -k), colors[k])
+    arrow(left, (k + 1, -k - 1), (2 * DEPTH - k, -k - 1), "gray")
+    left.text(k + 0.35, -k - 0.75, f"{k + 1}", ha="right", color=colors[k])
+left.plot([0, 2 * DEPTH + 1], [0, 0], "ks", ms=5)
+left.set(title="U-Net", xlim=(-0.8, 2 * DEPTH + 1.8))
+x = 0.0
+for depth in range(1, DEPTH + 1):
+    for k in range(depth):
+        arrow(right, (x + k, -k), (x + k + 1, -k - 1), colors[k])
+        arrow(right, (x + 2 * depth - k - 1, -k - 1), (x + 2 * depth - k, -k), colors[k])
+    right.plot([x], [0], "ks", ms=5)
+    x += 2 * depth
+    right.plot([x, x], [0, 0.8], ":", color="gray")
+    right.text(x - depth, 0.2, f"{depth}", ha="center", fontsize=9)
+right.plot([x], [0], "ks", ms=5)
+right.plot([2, x], [0.8, 0.8], color="gray")
+arrow(right, (x, 0.8), (x + 1.6, 0.8), "gray")
+right.text(x + 1.7, 0.8, "1 x 1", va="center", fontsize=9)
+right.set(title="Spiral-Net", xlim=(-0.8, x + 4.5))
+for ax in (left, right):
+    ax.set(yticks=range(-DEPTH, 1), xticks=[], ylim=(-DEPTH - 0.5, 1.3))
+    ax.set_yticklabels([])
+left.set_yticklabels([f"{(256 >> -y) - 1} px" for y in range(-DEPTH, 1)])
+left.set_ylabel("side of the image")
+
+# %% [markdown]
+# *Figure 6.1. A U-Net of depth 4 and the Spiral-Net it unfolds into. An arrow down is an encoder,
+# an arrow up is a decoder, black squares are as large as the picture. Layers of one colour work
+# between the same sizes; the numbers are those of the layers on the left, of the modules on the
+# right. The grey lines are the skip connections: between layers in the U-Net, between the modules'
+# maps in the Spiral-Net, where they reach every later module and the last 1 x 1 convolution.*
+
+# %% [markdown]
+# Unfolding alone would leave the modules side by side. The paper does two more things:
+#
+# - the modules stand **one behind the other**. Module $k$ does not see the picture but the maps of
+#   modules $1, \dots, k - 1$, and only module 1 sees the picture;
+# - between the modules there is **one channel**. Inside a module there are up to 512; what goes on
+#   is one number for each pixel.
+#
+# So this is not a rewriting of the U-Net that computes the same: it is another network, made of the
+# same layers.
+
+# %% [markdown]
+# ## The smallest code
+#
+# Let $m_k$ be the map of module $k$, of shape `(n, h, w, 1)`, $f_k$ the module and $x$ the picture.
+# The whole wiring is
+#
+# $$ m_1 = f_1(x), \qquad m_k = f_k\big([m_1, \dots, m_{k-1}]\big), \qquad
+#    \text{logits} = b + \sum_k a_k m_k . $$
+#
+# Square brackets mean side by side along the channels. The last formula is a convolution of
+# 1 x 1 with the weights $a_k$ and the bias $b$. In code, first a layer, then a module, then the
+# network. `layer` uses the three operations of chapters 2 and 3, one after the other:
+
+# %%
+
+
+def layer(x: Tensor, weights: ConvNormReLU) -> Tensor:
+    convolve = ops.conv_transpose2d if weights.conv.transpose else ops.conv2d
+    x = convolve(x, weights.conv.w, stride=2)
+    return ops.relu(ops.batch_norm(x, weights.norm.gamma, weights.norm.beta))
+
+
+def module(x: Tensor, weights: EncoderDecoder) -> Tensor:
+    for one in weights.encoder + weights.decoder:
+        x = layer(x, one)
+    return x
+
+
+def spiral_net(x: Tensor, weights: SpiralNet) -> Tensor:
+    maps = [module(x, weights.stages[0])]
+    for stage in weights.stages[1:]:
+        maps.append(module(ops.concatenate(maps), stage))
+    return ops.conv2d(ops.concatenate(maps), weights.mix.w) + weights.mix.b
+
+
+network = SpiralNet((1, 2, 3, 4), width=1 / 16, rng=rng).astype(np.float64)
+pictures = Tensor(rng.uniform(-1, 1, (2, 63, 63, 3)))
+ours, theirs = spiral_net(pictures, network), network(pictures)
+print("logits of shape", ours.shape, "differ by at most", np.abs(ours.data - theirs.data).max())
+np.testing.assert_allclose(ours.data, theirs.data, atol=1e-10)
+
+# %% [markdown]
+# ## Counting parameters
+#
+# A layer from $c_i$ to $c_o$ channels has a weight for each of its $3 \times 3$ taps and each pair
+# of channels. Batch norm adds $\gamma$ and $\beta$ for each channel. There is no bias: batch norm
+# would take it away again (chapter 3). So a layer has
+#
+# $$ 9\, c_i c_o + 2\, c_o $$
+#
+# parameters. A module of depth $d$ that sees $s$ channels goes through these channel counts, taken
+# from Table 1:
+#
+# $$ s \to \underbrace{64 \to 128 \to 256 \to 512 \to \dots}_{d\ \text{encoders}} \to
+#    \underbrace{\dots \to 256 \to 128 \to 64 \to 1}_{d\ \text{decoders}} $$
+#
+# Do the first one by hand. Module 1 sees 3 channels and goes $3 \to 64 \to 1$:
+#
+# $$ (9 \cdot 3 \cdot 64 + 2 \cdot 64) + (9 \cdot 64 \cdot 1 + 2 \cdot 1) = 1856 + 578 = 2434 . $$
+
+# %%
+
+
+def layer_parameters(ci: int, co: int) -> int:
+    return 9 * ci * co + 2 * co
+
+
+def module_channels(s: int, depth: int) -> list[int]:
+    return [s, *ENCODER_CHANNELS[:depth], *reversed(DECODER_CHANNELS[:depth])]
+
+
+def module_parameters(s: int, depth: int) -> int:
+    c = module_channels(s, depth)
+    return sum(layer_parameters(ci, co) for ci, co in pairwise(c))
+
+
+seen = [3, 1, 2, 3, 4, 5, 6]  # channels that modules 1 to 7 see
+by_module = [module_parameters(s, depth) for depth, s in enumerate(seen, start=1)]
+for depth, (s, count) in enumerate(zip(seen, by_module, strict=True), start=1):
+    print(f"module {depth}: {' '.join(map(str, module_channels(s, depth))):64} {count:>11,}")
+mix = 7 + 1  # seven weights and a bias
+print(f"the 1 x 1 convolution {mix:>68}")
+print(f"Spiral-Net {sum(by_module) + mix:>79,}")
+assert by_module[0] == 2434
+
+# %% [markdown]
+# The U-Net has the same encoders but each once. Its decoder $k$ sees the channels of decoder
+# $k + 1$ and those of encoder $k$. The paper does not say how its last decoder ends; here it gives
+# the logits, so it has a bias and neither batch norm nor ReLU. The "wide" U-Net multiplies all
+# channels but the first and the last by 4/3, which is our reading too: the paper only says that
+# it has more.
+
+# %%
+
+
+def unet_parameters(factor: float = 1.0) -> int:
+    down = [round(c * factor) for c in ENCODER_CHANNELS]
+    up = [round(c * factor) for c in DECODER_CHANNELS[1:]]  # decoders 2 to 7
+    count = sum(layer_parameters(ci, co) for ci, co in pairwise([3, *down]))
+    c = down[-1]
+    for k in range(7, 1, -1):
+        count += layer_parameters(c, up[k - 2])
+        c = up[k - 2] + down[k - 2]
+    return count + 9 * c * 1 + 1
+
+
+ours_by_hand = {
+    "Spiral-Net": sum(by_module) + mix,
+    "U-Net": unet_parameters(),
+    "wide U-Net": unet_parameters(4 / 3),
+}
+
+
+def trained(network: Any) -> int:
+    return sum(p.data.size for p in network.parameters())
+
+
+from_code = {
+    "Spiral-Net": trained(SpiralNet(rng=rng)),
+    "U-Net": trained(UNet(rng=rng)),
+    "wide U-Net": trained(UNet(wide=True, rng=rng)),
+}
+hed = HED(rng=rng)
+paper = {"Spiral-Net": 39.7, "U-Net": 22.4, "wide U-Net": 39.9}
+print(f"{'':12}{'by hand':>12}{'the code':>12}{'/ 2^20':>8}{'/ 10^6':>8}{'paper':>8}")
+for name, count in ours_by_hand.items():
+    assert count == from_code[name]
+    million = f"{count / 2**20:8.2f}{count / 1e6:8.2f}{paper[name]:7.1f}M"
+    print(f"{name:12}{count:12,}{from_code[name]:12,}{million}")
+held = sum(array.size for array in hed.state().values())
+print(f"{'HED':12}{'':12}{held:12,}{held / 2**20:8.2f}{held / 1e6:8.2f}{14.1:7.1f}M")
+
+# %% [markdown]
+# The paper's *M* is $2^{20}$, not a million. That is the only unit in which all numbers of Table 5
+# come out, and it settles what the paper does not say: whether a convolution before batch norm has
+# a bias, and how the wide U-Net was widened. (For HED the counts come out with the running moments
+# of batch norm counted too, so `state` and not `parameters`.)
+#
+# Where do the parameters lie? Modules 6 and 7 hold almost three quarters of them, and what a module
+# *sees* costs next to nothing.
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+bars = ax.bar(range(1, 8), np.array(by_module) / 2**20, color="tab:blue")
+ax.bar_label(bars, [f"{count / sum(by_module):.1%}" for count in by_module])
+ax.set(xlabel="module (and its depth)", ylabel="parameters / $2^{20}$", ylim=(0, 19))
+print(f"modules 6 and 7: {sum(by_module[5:]) / sum(by_module):.0%}")
+more = layer_parameters(6, 64) - layer_parameters(1, 64)
+print(f"module 7 sees six maps; seeing one would save it {more:,} of {by_module[6]:,} parameters")
+
+# %% [markdown]
+# *Figure 6.2. Parameters of each module of the full Spiral-Net, and their share of all.*
+
+# %% [markdown]
+# ## What a module sees: receptive fields
+#
+# Which pixels of its input can change pixel $p$ of a module's map? They are its *receptive field*.
+# Work backwards from $p$, along one axis. Say we need the values from $a$ to $b$ of some layer's
+# output. From its input we then need:
+#
+# - **encoder**: output $i$ reads inputs $2i$, $2i + 1$, $2i + 2$. So we need $2a$ to $2b + 2$;
+# - **decoder**: input $i$ writes outputs $2i$, $2i + 1$, $2i + 2$. So output $p$ comes from those
+#   $i$ with $p - 2 \le 2i \le p$, and we need $\lceil (a - 2)/2 \rceil$ to $\lfloor b/2 \rfloor$.
+#
+# An even output of a decoder has two sources, an odd one a single source. So the field depends on
+# where $p$ lies on the grid.
+
+# %%
+
+
+def needed(a: int, b: int, depth: int) -> tuple[int, int]:
+    """The first and last input that pixels ``a`` to ``b`` of a module's map see."""
+    for _ in range(depth):
+        a, b = -(-(a - 2) // 2), b // 2
+    for _ in range(depth):
+        a, b = 2 * a, 2 * b + 2
+    return a, b
+
+
+def field(p: int, depth: int) -> tuple[int, int]:
+    return needed(p, p, depth)
+
+
+for depth in range(1, 8):
+    grid = range(1024, 1024 + 2**depth)
+    widths = [b - a + 1 for a, b in (field(p, depth) for p in grid)]
+    low, high, mean = min(widths), max(widths), np.mean(widths)
+    print(f"depth {depth}: {low:4} to {high:4} pixels, on average {mean:.1f}")
+
+# %% [markdown]
+# Is that true? The gradient of one pixel of the map with respect to the input is nonzero just where
+# the input matters. Two things would spoil the test. ReLU stops the gradient where it gives 0; so
+# we take the weights' absolute values and an input that is positive. And in training **batch norm
+# mixes all pixels**: change one, and the mean of its channel changes, and with it every output. So
+# we switch to evaluation, where the moments are constants.
+
+# %%
+SIDE = 63
+one = EncoderDecoder(3, 3, 1 / 16, rng)
+for p in one.parameters():
+    p.data = np.abs(p.data)
+
+
+def reach(y: Tensor, x: Tensor, row: int, column: int) -> Array:
+    """Which pixels of ``x`` pixel ``row, column`` of the map ``y`` depends on, ``(h, w)``."""
+    pick = np.zeros(y.shape, y.dtype)
+    pick[0, row, column, 0] = 1
+    y.backward(pick)
+    assert x.grad is not None
+    return (x.grad[0] != 0).any(axis=-1)
+
+
+for p in range(24, 40):
+    x_in = Tensor(rng.uniform(0.1, 1, (1, SIDE, SIDE, 3)).astype(np.float32), requires_grad=True)
+    rows = np.flatnonzero(reach(one.eval()(x_in), x_in, p, 31).any(axis=1))
+    assert (rows[0], rows[-1]) == field(p, 3)
+x_in = Tensor(rng.uniform(0.1, 1, (1, SIDE, SIDE, 3)).astype(np.float32), requires_grad=True)
+y = one.train()(x_in)
+row, column = np.unravel_index(y.data[0, ..., 0].argmax(), (SIDE, SIDE))  # not stopped by ReLU
+everywhere = reach(y, x_in, int(row), int(column))
+print(f"evaluation: as computed; in training one pixel depends on {everywhere.mean():.0%} of all")
+
+# %% [markdown]
+# So a field of depth $d$ is $3 \cdot 2^d - 1$ pixels wide, and doubles with each layer. The narrow
+# ones belong to pixels where every decoder on the way back has an odd output, and so a single
+# source: those whose $p + 1$ is a multiple of $2^d$. Their field is $2^{d+1} - 1$ wide.
+#
+# A pixel of module 3's map sees 22 pixels of the maps 1 and 2. But each of those saw some pixels
+# around it. Through the modules before it, it sees further: apply `needed` once for each module,
+# from the last to the first.
+
+# %%
+
+
+def through_all(p: int, depths: Sequence[int]) -> tuple[int, int]:
+    a = b = p
+    for depth in reversed(depths):
+        a, b = needed(a, b, depth)
+    return a, b
+
+
+for depth in range(1, 8):
+    for p in range(1024, 1024 + 2**depth):
+        a, b = field(p, depth)
+        assert b - a + 1 == (2 * 2**depth if (p + 1) % 2**depth == 0 else 3 * 2**depth) - 1
+
+P = 1024
+own, total = [], []
+for depth in range(1, 8):
+    a, b = field(P, depth)
+    own.append(b - a + 1)
+    a, b = through_all(P, range(1, depth + 1))
+    total.append(b - a + 1)
+sample = make_sample(np.random.default_rng(10), 255, 255)
+cracks = np.argwhere(sample.mask)  # row and column of every crack pixel
+crack_y, crack_x = cracks[np.abs(cracks - 127).sum(axis=1).argmin()]  # the nearest to the middle
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
+left.imshow(sample.photo, extent=(0, 255, 255, 0))
+for depth in range(1, 8):
+    a, b = field(P, depth)
+    corner = (crack_x + a - P, crack_y + a - P)
+    color = plt.get_cmap("viridis")((depth - 1) / 6)
+    left.add_patch(Rectangle(corner, b - a + 1, b - a + 1, fill=False, ec=color, lw=2))
+left.set(xlim=(0, 255), ylim=(255, 0), xlabel="pixels", ylabel="pixels")
+right.plot(range(1, 8), own, "o-", label="of its own input")
+right.plot(range(1, 8), total, "s--", label="of the picture, through all\nmodules before it")
+right.axhline(255, color="gray", ls=":", label="side of a patch")
+right.set(xlabel="module (and its depth)", ylabel="receptive field in pixels", yscale="log")
+right.legend(fontsize=9)
+
+# %% [markdown]
+# *Figure 6.3. Left: the receptive fields of single modules around one pixel of a crack, dark for
+# depth 1 to bright for depth 7, on a synthetic patch of 255 x 255 pixels. Right: their width, of
+# the module alone and through all modules before it.*
+
+# %% [markdown]
+# Module 1 sees at most 5 x 5 pixels: enough to make dark lines darker, no more. Module 4 sees that
+# a line goes on for some 40 pixels. Modules 6 and 7 see the whole patch: whether the line is one of
+# many parallel joints, for instance. The fields are *limits*. How much use a trained network makes
+# of the outer parts is another question, and near the middle of the field there are many more paths
+# than at its rim.
+#
+# One more thing happens at the bottom of module 7. A patch of 255 pixels is there a single value, 1
+# x 1 pixels for each channel. Batch norm takes its moments over as many values as there are patches
+# in the batch: 32 in the paper. With one patch there would be one value, its variance 0; the
+# library refuses to train like that. Chapter 3 shows what two values are worth.
+
+# %% [markdown]
+# ## Order and connections: Tables 2 and 3
+#
+# Nothing says that depths must grow. Table 2 of the paper tries other orders, always with seven
+# modules, and Table 3 other connections. These are the F1 scores of the paper in percent, beside
+# what our small networks reach. (Ours: an eighth of the channels, 600 steps on synthetic
+# photographs, one seed. The table and the command that makes it are in the results page of the
+# documentation.)
+#
+# | order of depths | F1 in the paper | F1, ours |
+# |---|---|---|
+# | 1-2-3-4-5-6-7 | 71.8 | 41.6 |
+# | 7-6-5-4-3-2-1 | 0 | 0.2 |
+# | 1-2-3-4-3-2-1 | 69.4 | 9.2 |
+# | 1-3-5-7-6-4-2 | 70.8 | 13.1 |
+# | 3-3-3-3-3-3-3 | 68.0 | 16.5 |
+# | 7-7-7-7-7-7-7 | 0 | 0.0 |
+#
+# | connection | module $k$ sees | F1 in the paper | F1, ours |
+# |---|---|---|---|
+# | `concat` | $[m_1, \dots, m_{k-1}]$ | 71.8 | 41.6 |
+# | `sum` | $m_1 + \dots + m_{k-1}$ | 71.1 | 0.0 |
+# | `none` | $m_{k-1}$ | 0 | 0.0 |
+#
+# A score of 0 means that the network says "no crack" everywhere. The paper gives two reasons why a
+# deep module in front fails: it sees few channels, and it is far from the loss, the source of the
+# gradient. We can look at both ways at the start of training: at what comes through forwards, and
+# at what arrives backwards.
+#
+# **Forwards.** The first module is the only one that sees the picture. What it loses is lost for
+# all. So how much of the picture's detail is left in the map of an untrained first module? We try
+# to get the grey of a pixel, less the mean of its 5 x 5 surroundings, back from the 5 x 5 pixels of
+# the map around it, by least squares. The share of its variance that comes back is called $R^2$: 1
+# is all, 0 nothing.
+
+# %%
+
+
+def windows(image: Array) -> Array:
+    """The 5 x 5 pixels around every pixel that has them, ``(h - 4, w - 4, 25)``."""
+    view = np.lib.stride_tricks.sliding_window_view(image, (5, 5))
+    return view.reshape(*view.shape[:2], 25)
+
+
+def detail_left(depth: int, seed: int) -> float:
+    seeded = np.random.default_rng(seed)
+    photo = scaled(make_sample(seeded, 127, 127).photo[np.newaxis])
+    with no_grad():
+        m = EncoderDecoder(3, depth, 1 / 8, seeded)(Tensor(photo)).data[0, ..., 0]
+    around = windows(photo[0].mean(axis=-1))
+    wanted = (around[..., 12] - around.mean(axis=-1)).ravel()
+    given = windows(m).reshape(-1, 25)
+    given = np.column_stack([given, np.ones(len(given))])
+    missed = wanted - given @ np.linalg.lstsq(given, wanted)[0]
+    return float(1 - missed.var() / wanted.var())
+
+
+for depth in range(1, 6):
+    r2 = np.mean([detail_left(depth, seed) for seed in range(3)])
+    print(f"first module of depth {depth}: R^2 = {r2:.2f}")
+
+# %% [markdown]
+# A module of depth 1 lets some of the detail through untrained. From depth 2 on there is hardly
+# any: they start as a blur, and must learn to carry the picture before a later module can learn
+# what to make of it.
+#
+# **Backwards.** What arrives? We look at the gradient on every module's map at the start of
+# training, for five modules, and ask two things: how large it is, and how much it still resembles
+# the gradient on the logits, pixel by pixel. The latter is simply "more here, less there".
+
+# %%
+
+
+def joined(maps: list[Tensor], connection: str) -> Tensor:
+    """What the next module sees of the maps so far."""
+    if connection == "concat":
+        return ops.concatenate(maps)
+    if connection == "none":
+        return maps[-1]
+    total = maps[0]
+    for one in maps[1:]:
+        total = total + one
+    return total
+
+
+class Watch(Function):
+    """Changes nothing, and adds the gradient that passes to a list."""
+
+    def __init__(self, found: list[Array]) -> None:
+        self.found = found
+
+    def forward(self, x: Array) -> Array:
+        return x.copy()
+
+    def backward(self, gy: Array) -> Array:
+        self.found.append(gy.ravel())
+        return gy
+
+
+def arriving(depths: Sequence[int], connection: str, seeds: int = 4) -> tuple[Array, Array]:
+    """Of the gradient on each map against that on the logits: size and correlation."""
+    sizes, correlations = [], []
+    for seed in range(seeds):
+        seeded = np.random.default_rng(seed)
+        net = SpiralNet(depths, connection, 1 / 16, rng=seeded)
+        samples = [make_sample(seeded, 127, 127) for _ in range(2)]
+        x = Tensor(scaled(np.stack([s.photo for s in samples])))
+        mask = np.stack([s.mask for s in samples])[..., None]
+        maps: list[Tensor] = []
+        found: list[Array] = []
+        for stage in net.stages:
+            maps.append(Watch(found)(stage(joined(maps, connection) if maps else x)))
+        logits = Watch(found)(net.mix(joined(maps, connection)))
+        np.testing.assert_allclose(logits.data, net(x).data, atol=1e-4)
+        cross_entropy(logits, mask).backward()
+        last, *rest = found  # backward comes to the logits first, then to the last map
+        sizes.append([np.log(g.std() / last.std()) for g in rest[::-1]])
+        correlations.append([abs(np.corrcoef(g, last)[0, 1]) for g in rest[::-1]])
+    return np.exp(np.mean(sizes, axis=0)), np.mean(correlations, axis=0)
+
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.8), layout="constrained")
+for connection, color in (("concat", "tab:blue"), ("sum", "tab:orange"), ("none", "tab:red")):
+    for order, style in ((1, "o-"), (-1, "s--")):
+        depths = (1, 2, 3, 4, 5)[::order]
+        size, correlation = arriving(depths, connection)
+        label = f"{connection}, {'-'.join(map(str, depths))}"
+        left.plot(range(1, 6), size, style, color=color, ms=4, label=label)
+        right.plot(range(1, 6), correlation, style, color=color, ms=4)
+left.set(xlabel="module", ylabel="size of the gradient\non its map", yscale="log")
+right.set(xlabel="module", ylabel="correlation with\nthe gradient on the logits")
+fig.legend(ncols=3, loc="outside upper center", fontsize=9)
+
+# %% [markdown]
+# *Figure 6.4. The gradient on each module's map against that on the logits, before the first step:
+# its size and its correlation over all pixels. Mean of four seeds, two patches of 127 x 127 pixels,
+# a sixteenth of the channels.*
+
+# %% [markdown]
+# Two lessons, and the first may surprise. **The gradient does not become small** on its way: it
+# grows from module to module, most without connections. Batch norm sees to that. A module's output
+# has the same spread however flat its input is, so a small change of a flat input counts for much.
+# Besides, Adam (chapter 7) does not care about the size.
+#
+# **What is lost is what it says.** The last map always gets the logits' gradient times one weight.
+# With `concat` and `sum` the maps before it get that same plain message too, mixed with what comes
+# through the later modules. These are random at the start, and make it into something that looks
+# like noise. The shallower the later modules are, the less they stir. With `none` nothing plain
+# arrives anywhere but at the last map, and all must wait for it.
+#
+# By this measure the decreasing order is no worse than the increasing one. So what makes it fail,
+# here at least, must rather be the forward way. (Correlation is a crude measure: what comes through
+# the later modules is a true gradient, and of use as soon as these have learned something. And
+# `sum`, which learns nothing in our small table, looks no worse here than `concat`.)
+
+# %% [markdown]
+# ## One map for each module, and the last layer
+#
+# All maps end in ReLU, so no map is negative. The last layer takes their weighted sum. So for each
+# pixel we can say what each module adds to the logit or takes from it:
+
+# %%
+with no_grad():
+    maps = [m.data[0, ..., 0] for m in network.maps(pictures)]
+a, b = network.mix.w.data[0, 0, :, 0], float(network.mix.b.data[0])
+y, x = 20, 40
+parts = [float(weight * m[y, x]) for weight, m in zip(a, maps, strict=True)]
+print("weights a_k:          ", np.round(a, 3))
+print(f"parts at pixel {x},{y}:  ", np.round(parts, 3))
+print(f"their sum and the bias: {sum(parts) + b:.6f}")
+np.testing.assert_allclose(sum(parts) + b, network(pictures).data[0, y, x, 0], rtol=1e-9, atol=1e-9)
+assert all((m >= 0).all() for m in maps)
+
+# %% [markdown]
+# A module with a positive weight can only vote for crack, one with a negative weight only against.
+# The paper's Figure 3 shows how a trained network divides the work: the first two modules sharpen
+# the picture, the middle ones propose lines, the last ones veto. Chapter 7 trains a small network
+# and draws its maps.
+#
+# What is simplified here? The networks of this chapter have random weights, and a receptive field
+# says what a pixel *may* depend on. What we saw of order and connections is the moment before the
+# first step only.
+
+# %% [markdown]
+# ## Where it lives
+#
+# - `minispiral.networks.table1.ENCODER_CHANNELS` and `minispiral.networks.table1.DECODER_CHANNELS`:
+#   Table 1
+# - `minispiral.networks.spiral.EncoderDecoder`: a module
+# - `minispiral.networks.spiral.SpiralNet`: the network; `minispiral.networks.spiral.SpiralNet.maps`
+#   gives the maps of all modules
+# - `minispiral.networks.spiral.PRESETS`: the orders of Table 2
+# - `minispiral.networks.unet.UNet`: the U-Net, narrow and wide
+# - `minispiral.networks.network.Network.check_side`: the sides a network takes
+# - `minispiral.nn.ConvNormReLU`: a layer; the fused one of chapter 3
+# - `minispiral.describe.describe`: what `minispiral describe spiral` prints, layer by layer
+
+# %% [markdown]
+# ## Exercises
+#
+# Write the function into a file `answer.py` and run `minispiral exercise 6.1 answer.py`.
+#
+# ### Exercise 6.1
+#
+# Write `parameters(depths, connection)`. It returns how many parameters a Spiral-Net has whose
+# modules have these depths, with the channels of Table 1. `depths` is a tuple of numbers from 1 to
+# 7 of any length and in any order, `connection` is `"concat"`, `"sum"` or `"none"`. Count the last
+# layer too. You may import `ENCODER_CHANNELS` and `DECODER_CHANNELS` from
+# `minispiral.networks.table1`, but do not build the network. For `(1, 2, 3, 4, 5, 6, 7)` and
+# `"concat"` it must return 41625942.
+#
+# ### Exercise 6.2
+#
+# Write `logits(x, modules, weights, bias, connection)`, the wiring of a Spiral-Net for plain NumPy
+# arrays. `x` is a picture of shape `(n, h, w, 3)`. `modules` is a list of functions; each takes an
+# array `(n, h, w, c)` and returns its map `(n, h, w, 1)`. `weights` is a one-dimensional array, one
+# weight for each channel that the last layer sees, and `bias` a number. `connection` is `"concat"`,
+# `"sum"` or `"none"`, for the modules and the last layer alike. It returns the logits `(n, h, w,
+# 1)`. Call each module once.
+#
+# ### Exercise 6.3
+#
+# Write `field(p, depths, k)`: the first and last pixel of the *picture* that pixel `p` of the map
+# of module `k` can see along one axis, through all modules before it. `depths` are the depths of
+# all modules, `k` counts from 1. Return the pair `(first, last)`. `p` lies so far inside that no
+# edge matters.
