@@ -1,0 +1,68 @@
+# %% [markdown]
+# # Solutions of chapter 7
+
+# %%
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# %% [markdown]
+# ## Exercise 7.1
+#
+# A photograph of height `h` has `h - side + 1` windows below each other: `rng.integers(n)` draws
+# from 0 to `n - 1`, so the last one comes too. What is done to the photograph is done to the mask.
+
+# %%
+
+
+def patch(photo: Array, mask: Array, side: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    h, w = mask.shape
+    top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
+    down, right = rng.choice((-1, 1), size=2)
+    x = photo[top : top + side, left : left + side][::down, ::right]
+    y = mask[top : top + side, left : left + side][::down, ::right]
+    return x.astype(np.float32) / 127.5 - 1, y
+
+
+# %% [markdown]
+# ## Exercise 7.2
+#
+# The batch's variance that normalises divides by $m$. What a whole photograph is normalised with
+# should be an estimate of the variance of all values, and that divides by $m - 1$: `ddof=1`.
+
+# %%
+
+
+def running(batches: Sequence[Array], momentum: float) -> tuple[Array, Array]:
+    channels = batches[0].shape[1]
+    mean, var = np.zeros(channels), np.ones(channels)
+    for x in batches:
+        mean = (1 - momentum) * mean + momentum * x.mean(axis=0)
+        var = (1 - momentum) * var + momentum * x.var(axis=0, ddof=1)
+    return mean, var
+
+
+# %% [markdown]
+# ## Exercise 7.3
+#
+# Lower the threshold through all distinct scores. At each the pixels of that score come in
+# together, so it does not matter in which order equal scores happen to stand.
+
+# %%
+
+
+def average_precision(scores: Array, labels: Array) -> float:
+    total = 0.0
+    recall_before = 0.0
+    for threshold in np.unique(scores)[::-1]:
+        detected = scores >= threshold
+        correct = np.count_nonzero(detected & labels)
+        precision = correct / np.count_nonzero(detected)
+        recall = correct / np.count_nonzero(labels)
+        total += (recall - recall_before) * precision
+        recall_before = recall
+    return total
