@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger("mkdocs.plugins.minispiral")
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "docs" / "book"
 CACHE = ROOT / ".cache" / "book"
@@ -116,13 +118,14 @@ def cells_of(chapter: Path) -> tuple[list[Cell], Path]:
     sources += sorted((ROOT / "kernels").rglob("*.*"))
     digest = hashlib.sha256()
     for path in sources:
-        if "__pycache__" not in path.parts:
+        if not {"__pycache__", "exercises"} & set(path.parts):  # no chapter uses the checks
             digest.update(path.read_bytes())
     name = "-".join(chapter.relative_to(BOOK).with_suffix("").parts)
     folder = CACHE / f"{name}-{digest.hexdigest()[:16]}"
     if not (folder / "cells.json").exists():
         for outdated in CACHE.glob(f"{name}-*"):
             shutil.rmtree(outdated)
+        log.info(f"running {chapter.relative_to(ROOT)}")
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, __file__, str(chapter), str(folder)]
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -108,7 +108,6 @@ def chapter_page(path: Path) -> tuple[str, list[Path], list[Path]]:
     if os.environ.get("MINISPIRAL_BOOK_RUN") == "0":
         cells, folder = chapters.parse(path.read_text(encoding="utf-8")), chapters.CACHE
     else:
-        log.info(f"running {path.relative_to(ROOT)}")
         cells, folder = chapters.cells_of(path)
     uri = uri_of(path)
     parts: list[str] = []
@@ -120,7 +119,7 @@ def chapter_page(path: Path) -> tuple[str, list[Path], list[Path]]:
             parts.append(link_names(text, uri))
             linked += found
             continue
-        parts.append(fence(cell.text, "python"))
+        parts.append(fence(cell.text.removeprefix("# measured\n"), "python"))
         if cell.printed:
             parts.append(fence(cell.printed.rstrip("\n"), "{ .text .printed }"))
         caption = re.match(r"\*(Figure [\d.]+\d)", following.text if following else "")
