@@ -34,7 +34,17 @@ from minispiral.networks.spiral import CONNECTIONS
 from minispiral.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["demo", "synth", "train", "evaluate", "detect", "inspect", "describe", "gradcheck"]
+COMMANDS = [
+    "demo",
+    "synth",
+    "train",
+    "evaluate",
+    "detect",
+    "inspect",
+    "describe",
+    "gradcheck",
+    "exercise",
+]
 
 
 @pytest.fixture(scope="module")

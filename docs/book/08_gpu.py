@@ -685,8 +685,8 @@ if not MISSING:
 # %% [markdown]
 # ## Splitting the sums
 #
-# A second kernel has run there: `finish_parts`. Why? A large GPU runs over a hundred blocks at once.
-# The layer above has 16 pixels and 32 channels as its result, which is less than one tile: one
+# A second kernel has run there: `finish_parts`. Why? A large GPU runs over a hundred blocks at
+# once. The layer above has 16 pixels and 32 channels as its result, which is less than one tile: one
 # block, and the rest of the GPU would be idle. But the sums are long, $9 \cdot 64 = 576$ products
 # each. So several blocks share the *sums*: each takes some of the steps along $k$ and writes a tile
 # of partial sums to a place of its own, and `finish_parts` adds them in their order. This is
