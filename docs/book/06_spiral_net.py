@@ -571,9 +571,9 @@ def joined(maps: list[Tensor], connection: str) -> Tensor:
         return ops.concatenate(maps)
     if connection == "none":
         return maps[-1]
-    total = maps[0]
-    for one in maps[1:]:
-        total = total + one
+    total = maps[-1]
+    for earlier in maps[-2::-1]:
+        total = total + earlier
     return total
 
 
@@ -605,7 +605,7 @@ def arriving(depths: Sequence[int], connection: str, seeds: int = 4) -> tuple[Ar
         for stage in net.stages:
             maps.append(Watch(found)(stage(joined(maps, connection) if maps else x)))
         logits = Watch(found)(net.mix(joined(maps, connection)))
-        np.testing.assert_allclose(logits.data, net(x).data, atol=1e-4)
+        np.testing.assert_allclose(logits.data, net(x).data, atol=1e-5)
         cross_entropy(logits, mask).backward()
         last, *rest = found  # backward comes to the logits first, then to the last map
         sizes.append([np.log(g.std() / last.std()) for g in rest[::-1]])

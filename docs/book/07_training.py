@@ -56,7 +56,8 @@ from minispiral.train import train
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
-folder = Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory()  # vanishes with the program
+folder = Path(scratch.name)
 
 # %% [markdown]
 # ## Photographs
@@ -156,7 +157,7 @@ for ax, one, label in zip(axes, x, mask, strict=True):
 
 # %% [markdown]
 # *Figure 7.1. A batch of four patches of 63 x 63 pixels, their crack pixels outlined in red: the
-# first batch drawn here of which two patches have any.*
+# first batch drawn here of which at least two patches have any.*
 
 # %% [markdown]
 # F1 is a score of a *set* of pixels, and the sums of Eq. 11 run over the whole mini-batch. A batch
@@ -168,9 +169,9 @@ for ax, one, label in zip(axes, x, mask, strict=True):
 # ## Adam
 #
 # With the gradient $g$ of a weight, plain gradient descent moves it by $-\alpha g$. The **learning
-# rate** $\alpha$ must then fit the size of the gradient, which differs from layer to layer a
-# hundredfold (Figure 6.4). **Adam** keeps two running means for each weight, of the gradient and of
-# its square, and divides one by the root of the other:
+# rate** $\alpha$ must then fit the size of the gradient, which can differ a hundredfold between the
+# parts of a network (Figure 6.4). **Adam** keeps two running means for each weight, of the gradient
+# and of its square, and divides one by the root of the other:
 #
 # $$ m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2 $$
 #
@@ -467,7 +468,7 @@ for ax in axes.flat:
 # The maps are read with their weights. A module whose weight is negative says where there is *no*
 # crack: bright means no. One with a positive weight says where there may be one.
 #
-# Module 1 sees five pixels at most and works much like a filter: its map is close to the
+# Module 1 sees 5 x 5 pixels at most and works much like a filter: its map is close to the
 # photograph. Its weight is negative, so bright concrete is voted down, and what is dark is not. In
 # the lower row module 2 lights up along the crack and module 3 around it. But both light up at the
 # holes in the concrete too, which are as dark: those are the false alarms. Telling a hole from a
