@@ -49,6 +49,7 @@ from minispiral.metrics import average_precision, score_photo, summarize
 from minispiral.networks import SpiralNet
 from minispiral.nn import BatchNorm
 from minispiral.optim import Adam
+from minispiral.photos import scaled
 from minispiral.synth import write_dataset
 from minispiral.tensor import Tensor, no_grad
 from minispiral.tiling import predict, tile_axis
@@ -116,7 +117,8 @@ for name in ("cross-entropy", "pseudo-f1"):
 # up and down and left and right at even odds. Flips are free photographs: a crack upside down is a
 # crack.
 #
-# Values 0 to 255 are scaled to $v / 127.5 - 1$, so $-1$ to 1. The whole sampler:
+# Values 0 to 255 are scaled to $v / 127.5 - 1$, so $-1$ to 1. The library draws whole
+# numbers and scales them afterwards, with `scaled`. The whole sampler:
 
 # %%
 PATCH, BATCH = 63, 4
@@ -137,7 +139,7 @@ def draw(store: PhotoStore, rng: np.random.Generator) -> tuple[Array, Array]:
 
 sampler = PatchSampler(store, PATCH, BATCH)
 ours, theirs = draw(store, np.random.default_rng(5)), sampler.draw(np.random.default_rng(5))
-np.testing.assert_allclose(ours[0], theirs[0], atol=1e-6)
+np.testing.assert_allclose(ours[0], scaled(theirs[0]), atol=1e-6)
 assert np.array_equal(ours[1], theirs[1])
 
 rng = np.random.default_rng(7)
@@ -150,7 +152,7 @@ x, mask = sampler.draw(rng)
 while np.count_nonzero(mask.any(axis=(1, 2, 3))) < 2:
     x, mask = sampler.draw(rng)
 for ax, one, label in zip(axes, x, mask, strict=True):
-    ax.imshow((one + 1) / 2)
+    ax.imshow(one)
     if label.any():
         ax.contour(label[..., 0], [0.5], colors="red", linewidths=1)
     ax.set(xticks=[0, 62], yticks=[], xlabel=f"{int(label.sum())} crack pixels")
@@ -232,7 +234,7 @@ def fit(loss: str, steps: int = STEPS) -> tuple[SpiralNet, Array]:
     counts = []
     for _ in range(steps):
         x, mask = sampler.draw(rng)
-        logits = network(Tensor(x))
+        logits = network(Tensor(scaled(x)))
         optimiser.zero_grad()
         LOSSES[loss](logits, mask).backward()
         optimiser.step()
@@ -329,9 +331,9 @@ for loss, (network, _) in trained.items():
     with no_grad():
         # A copy of the running statistics, since a look in training mode moves them too.
         kept = {name: array.copy() for name, array in network.state().items()}
-        by_batch = ops.sigmoid(network.train()(Tensor(x))).data
+        by_batch = ops.sigmoid(network.train()(Tensor(scaled(x)))).data
         network.load_state(kept)
-        by_running = ops.sigmoid(network.eval()(Tensor(x))).data
+        by_running = ops.sigmoid(network.eval()(Tensor(scaled(x)))).data
     network.train()
     gap = np.abs(by_batch - by_running)
     print(f"{NAMES[loss]:24} on average {gap.mean():.3f}, at most {gap.max():.2f}")
@@ -533,7 +535,7 @@ def go_on(path: Path, with_adam: bool) -> Array:
     for _ in range(3):
         x, mask = small.draw(rng)
         optimiser.zero_grad()
-        LOSSES["pseudo-f1"](network(Tensor(x)), mask).backward()
+        LOSSES["pseudo-f1"](network(Tensor(scaled(x))), mask).backward()
         optimiser.step()
     return network.stages[0].encoder[0].conv.w.data
 
