@@ -828,10 +828,9 @@ if not MISSING:
         if step > 1:  # new numbers at the old addresses, and no Python of the step's own
             count[...], rate[...] = step, lr
             recorder.replay()
-        print(
-            f"step {step}, rate {lr}: difference {np.abs(recorder.to_host(p) - expected).max():.1e}"
-        )
-        assert np.allclose(p, expected, rtol=1e-12)
+        found = recorder.to_host(p)
+        print(f"step {step}, rate {lr}: difference {np.abs(found - expected).max():.1e}")
+        assert np.allclose(found, expected, rtol=1e-12)
 
 # %% [markdown]
 # The replay saw the new count and the new rate, since they lie in the GPU's memory. The factors 0.9

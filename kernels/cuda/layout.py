@@ -34,10 +34,11 @@ def concatenate(*xs: Array, axis: int = -1) -> Array:
 
 def split(x: Array, borders: Sequence[int], axis: int = -1) -> tuple[Array, ...]:
     """The parts of ``x`` between these places on an axis, each an array of its own."""
+    borders = list(map(int, borders))
     if axis not in (-1, x.ndim - 1):
         return tuple(part.copy() for part in np.split(x, borders, axis))
     parts = []
-    for start, stop in pairwise((0, *map(int, borders), x.shape[-1])):
+    for start, stop in pairwise((0, *borders, x.shape[-1])):
         parts.append(empty((*x.shape[:-1], stop - start), x.dtype))
         _copy_channels(x, start, parts[-1], 0, stop - start)
     return tuple(parts)

@@ -73,6 +73,8 @@ class DeviceArray(NDArrayOperatorsMixin):
         self, function: Any, types: Any, arguments: Sequence[Any], named: dict[str, Any]
     ) -> Any:
         check_not_recording(function.__name__)
+        if any(isinstance(argument, np.ndarray) for argument in arguments):
+            raise TypeError(f"{function.__name__} of an array of the device and one of the host")
         named = {name: _memory(value) for name, value in named.items()}
         return _wrap(function(*map(_memory, arguments), **named))
 
