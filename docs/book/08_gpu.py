@@ -685,13 +685,13 @@ if not MISSING:
 # %% [markdown]
 # ## Splitting the sums
 #
-# A second kernel has run there: `finish_parts`. Why? A large GPU runs over a hundred blocks at
-# once. The layer above has 16 pixels and 32 channels as its result, which is less than one tile:
-# one block, and the rest of the GPU would be idle. But the sums are long, $9 \cdot 64 = 576$
-# products each. So several blocks share the *sums*: each takes some of the steps along $k$ and
-# writes a tile of partial sums to a place of its own, and `finish_parts` adds them in their
-# order. This is *split-K*, named after the $k$ of the product. It is the two passes of before,
-# with tiles for numbers.
+# A second kernel has run: `finish_parts`. Why? A large GPU runs over a hundred blocks at once.
+# The layer above has 16 pixels and 32 channels as its result, which is less than one tile: one
+# block, and the rest of the GPU would be idle. But the sums are long, $9 \cdot 64 = 576$ products
+# each. So several blocks share the *sums*: each takes some of the steps along $k$ and writes a tile
+# of partial sums to a place of its own, and this kernel adds them in their order. This is
+# *split-K*, named after the $k$ of the product. It is the two passes of before, with tiles for
+# numbers.
 #
 # The gradient by the weights needs it most: its result is as small as the weights, and its sums
 # run over all pixels of the batch. The number of parts follows from the shapes alone. With $T$
