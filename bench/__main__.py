@@ -15,6 +15,7 @@ import bench.twin
 from bench.bugs.command import bugs
 from bench.costs import costs
 from bench.cpu.command import cpu
+from bench.gpu.command import gpu
 from bench.paper.command import paper
 from bench.twin_task import TASKS
 from minispiral.errors import UserError
@@ -95,6 +96,7 @@ def joints(run: Path, data: Path) -> None:
 
 main.add_command(costs)
 main.add_command(cpu)
+main.add_command(gpu)
 main.add_command(bugs)
 main.add_command(paper)
 

@@ -1,0 +1,161 @@
+"""Every kernel on this GPU against its NumPy twin."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from rich.table import Table
+
+from bench.gpu.cases import TOLERANCES, Call, cases
+from bench.gpu.clock import Clock
+from bench.gpu.session import Asked, Failed
+from minispiral.kernels import launch
+
+ROUNDS = 3  # of fresh random numbers and shapes
+MOST_ERRORS = 25  # after which the rest is left out: each may cost the start of a process
+
+
+class Watched:
+    """A device that notes which kernels run, and whose arrays hold NaN until they are written."""
+
+    def __init__(self, device: launch.Device) -> None:
+        self.device = device
+        self.launched: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.device, name)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> launch.Array:
+        dtype = np.dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        return self.device.array(np.full(count, 0xFF, np.uint8).view(dtype).reshape(shape))
+
+    def launch(
+        self,
+        kernel: launch.Kernel,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: list[Any],
+    ) -> None:
+        self.launched.add(kernel.expression)
+        self.device.launch(kernel, grid, block, arguments)
+
+
+def worker(clock: Clock) -> Any:
+    """Answers with the error of a case, over its tolerance, and the kernels it ran."""
+    found = cases()
+
+    def work(request: dict[str, Any]) -> dict[str, Any]:
+        case = found[request["case"]]
+        rng = np.random.default_rng([request["seed"], request["round"], request["case"]])
+        watched: Any = Watched(launch.device())
+        with launch.using(watched):
+            error = error_of(case.make(rng), watched)
+        return {"share": error / TOLERANCES[case.precision], "kernels": sorted(watched.launched)}
+
+    return work
+
+
+def error_of(call: Call, device: launch.Device) -> float:
+    """The largest error over the largest number of a result; infinite for NaN or a wrong shape."""
+    given = [device.array(a) if _is_array(a) else a for a in call.arguments]
+    results = call.cuda(*given)
+    # The twins compute in float64; what is rounded to float32 there is not the kernel's to know.
+    exact = [_exact(a) if _is_array(a) else a for a in call.arguments]
+    expected = call.twin(*exact)
+    if call.changed:
+        results, expected = (tuple(of[i] for i in call.changed) for of in (given, exact))
+    if isinstance(results, tuple):
+        pairs = list(zip(results, expected, strict=True))
+    else:  # several numbers of the twin are one array here
+        pairs = [(results, np.array(expected))]
+    return max(_largest(device.to_host(result), np.asarray(twin)) for result, twin in pairs)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def _exact(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy, in float64 where it holds fractions."""
+    return array.astype(np.float64) if array.dtype.kind == "f" else array.copy()
+
+
+def _largest(result: NDArray[Any], expected: NDArray[Any]) -> float:
+    if result.shape != expected.shape:
+        return float("inf")
+    if result.size == 0:
+        return 0.0
+    difference = np.abs(result.astype(np.float64) - expected).max()
+    scale = max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+    return float(difference / scale) if np.isfinite(difference) else float("inf")
+
+
+def measure(
+    asked: Asked,
+    seed: int,
+    rounds: int = ROUNDS,
+    report: Callable[[int, int], None] = lambda done, of: None,
+) -> dict[str, Any]:
+    """The worst of each case; a case that fails is not tried again."""
+    rows: list[dict[str, Any]] = []
+    kernels: set[str] = set()
+    listed, errors = cases(), 0
+    for i, case in enumerate(listed):
+        row: dict[str, Any] = {"name": case.name, "precision": case.precision, "share": None}
+        rows.append(row)
+        for round in range(rounds if errors < MOST_ERRORS else 0):
+            try:
+                answer = asked.ask(case=i, seed=seed, round=round)
+            except Failed as error:
+                row["error"] = str(error)
+                errors += 1
+            else:
+                kernels.update(answer["kernels"])
+                row["share"] = max(answer["share"], row["share"] or 0.0)
+            if not passed(row):
+                row["round"] = round
+                break
+        report(i + 1, len(listed))
+    return {
+        "seed": seed,
+        "rounds": rounds,
+        "passed": all(map(passed, rows)),
+        "kernels_not_run": sorted(set(launch.KERNELS) - kernels),
+        "tolerances": TOLERANCES,
+        "cases": rows,
+    }
+
+
+def passed(row: dict[str, Any]) -> bool:
+    """Whether a case was right in every round."""
+    return "error" not in row and row["share"] is not None and row["share"] <= 1
+
+
+def tables(found: dict[str, Any]) -> Iterable[Table]:
+    """What failed, and of each precision how many cases there were and the worst of them."""
+    shown = Table(
+        title=f"Kernels against their NumPy twins, {found['rounds']} rounds, seed {found['seed']}",
+        caption="Error: the largest one over the largest number.",
+        caption_justify="left",
+    )
+    shown.add_column("what", overflow="fold")
+    for column in ("right", "worst error", "tolerance"):
+        shown.add_column(column, justify="right")
+    for precision, tolerance in found["tolerances"].items():
+        rows = [row for row in found["cases"] if row["precision"] == precision]
+        right = [row for row in rows if passed(row)]
+        worst = max((row["share"] for row in right), default=0.0) * tolerance
+        shown.add_row(precision, f"{len(right)} of {len(rows)}", f"{worst:.1e}", f"{tolerance:.0e}")
+    shown.add_section()
+    for row in found["cases"]:
+        if passed(row):
+            continue
+        share = row["share"]
+        error = "" if share is None else f"{share * found['tolerances'][row['precision']]:.1e}"
+        words = row.get("error", "" if share is not None else "not tried after so many errors")
+        shown.add_row(f"{row['name']}, {row['precision']} {words}", "[red]wrong", error, "")
+    for name in found["kernels_not_run"]:
+        shown.add_row(name, "not run", "", "")
+    return [shown]

@@ -1,0 +1,279 @@
+"""``python -m bench gpu``: run the parts, print their tables, keep their numbers."""
+
+import importlib.util
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.cpu.race import LAYOUTS
+from bench.cpu.task import Task
+from bench.gpu import accuracy, ceilings, checks, detection, determinism, layers, steps, targets
+from bench.gpu.session import Asked, part
+from bench.machine import conditions
+from bench.worker import ROOT
+from minispiral.files import write_text
+
+FILE = "gpu.json"
+
+# The parts in their order, and the seconds that each takes on a large GPU.
+PARTS = {
+    "checks": 60,
+    "accuracy": 40,
+    "ceilings": 10,
+    "steps": 180,
+    "layers": 60,
+    "detection": 30,
+    "determinism": 40,
+}
+SHOWN: dict[str, Callable[[dict[str, Any]], Iterable[Table]]] = {
+    "checks": checks.tables,
+    "accuracy": accuracy.tables,
+    "ceilings": ceilings.tables,
+    "steps": steps.tables,
+    "layers": layers.tables,
+    "detection": detection.tables,
+    "determinism": determinism.tables,
+}
+
+
+@dataclass
+class Plan:
+    """What to measure, and with whom."""
+
+    task: Task
+    repeats: int = 7
+    photo: tuple[int, int] = (3678, 5472)
+    seed: int = 0
+    rounds: int = checks.ROUNDS
+    alternatives: bool = True
+    shrink: int = 1  # of the ceilings
+    theirs: dict[str, Asked] = field(default_factory=dict)
+    open: Callable[[str], Asked] = part  # a session with the worker of a part
+
+    @property
+    def small(self) -> Task:
+        """A batch that the CPU computes in float64 too."""
+        return replace(self.task, batch=min(self.task.batch, 2))
+
+
+class Progress:
+    """Which part runs, and the time left, on standard error."""
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self.left = {name: float(PARTS[name]) for name in parts}
+        self.start = self.said = time.monotonic()
+
+    def begin(self, name: str) -> Callable[[int, int], None]:
+        """Announce a part; what it is to call with how much of it is done."""
+        self._say(name)
+        whole = self.left[name]
+
+        def report(done: int, of: int) -> None:
+            self.left[name] = whole * (1 - done / of)
+            if time.monotonic() - self.said > 10:
+                self._say(f"{name}, {done} of {of}")
+
+        return report
+
+    def end(self, name: str) -> None:
+        self.left[name] = 0.0
+
+    def _say(self, words: str) -> None:
+        self.said = time.monotonic()
+        left = sum(self.left.values())
+        click.echo(f"{self.said - self.start:4.0f} s  {words}, about {left:.0f} s left", err=True)
+
+
+@click.command()
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(list(PARTS)),
+    help=f"Only this part, and again for more: {', '.join(PARTS)}.",
+)
+@click.option("--batch", default=32, show_default=True, type=click.IntRange(2), help="Patches.")
+@click.option("--width", default=1.0, show_default=True, help="Scales the 64..512 channels.")
+@click.option(
+    "--photo",
+    type=(click.IntRange(1), click.IntRange(1)),
+    default=(5472, 3678),
+    show_default=True,
+    metavar="WIDTH HEIGHT",
+    help="Pixels of the photograph that is searched for cracks.",
+)
+@click.option(
+    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Measurements of each."
+)
+@click.option("--seed", type=int, help="Of the checks' random numbers [default: a new one].")
+@click.option("--torch/--no-torch", default=True, help="Time PyTorch too where it is installed.")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Time torch.compile too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=ROOT / "bench/results",
+    metavar="DIR",
+    help="Where gpu.json goes [default: bench/results].",
+)
+def gpu(
+    parts: tuple[str, ...],
+    batch: int,
+    width: float,
+    photo: tuple[int, int],
+    repeats: int,
+    seed: int | None,
+    torch: bool,
+    compiled: bool,
+    as_json: bool,
+    out: Path,
+) -> None:
+    """Check all kernels on this machine's GPU, and time minispiral beside PyTorch.
+
+    \b
+    checks       every kernel against its NumPy twin, on random numbers and odd shapes
+    accuracy     float32 and TF32 against float64: each layer, and the whole network
+    ceilings     memory, plain arithmetic and tensor cores at their best
+    steps        training and inference in every form of both engines, and their memory
+    layers       each convolution against the ceilings, and what else its kernels could choose
+    detection    a photograph, from its file to the files of the result
+    determinism  whether the same steps give the same bits
+
+    Without --part all are run. Each part works in processes of its own, and one that fails leaves
+    the others alone. It needs CuPy (the extra `gpu`), and
+    PyTorch for the comparison. DIR/gpu.json keeps what earlier runs measured, part by part. The
+    exit code is 1 where a kernel is wrong or a part failed.
+    """
+    if importlib.util.find_spec("cupy") is None:
+        raise click.ClickException("CuPy is not installed: pip install 'minispiral[gpu]'")
+    plan = Plan(Task(batch=batch, width=width), repeats, (photo[1], photo[0]))
+    plan.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    sessions = {}
+    if torch and importlib.util.find_spec("torch") is not None:
+        sessions = steps.torch_sessions(compiled)
+        plan.theirs.update(sessions)
+    try:
+        report = run(parts or tuple(PARTS), plan, out, quiet=as_json)
+    finally:
+        for session in sessions.values():
+            session.close()
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        Console().print(*targets.tables(report))
+    if failures(report):
+        sys.exit(1)
+
+
+def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dict[str, Any]:
+    """Run the parts, one after the other whatever becomes of each; what was found."""
+    chosen = [name for name in PARTS if name in parts]
+    report: dict[str, Any] = {"machine": {**conditions(), **describe(plan.open("facts"))}}
+    if "error" in report["machine"]["gpu"]:
+        raise click.ClickException(f"no GPU answers: {report['machine']['gpu']['error']}")
+    progress = Progress(chosen)
+    preparing = prepare(plan) if {"steps", "layers"} & set(chosen) else []
+    for name in chosen:
+        tell = progress.begin(name)
+        if name not in ("checks", "accuracy"):  # which time nothing
+            for future in preparing:
+                future.exception()  # waits for it; what failed fails again when it is timed
+        try:
+            report[name] = measure(name, plan, report, tell)
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}"
+            report[name] = {"error": words, "traceback": traceback.format_exc()}
+        progress.end(name)
+        keep(out, report)
+        if not quiet:
+            show(name, report[name])
+    report["targets"] = [check.as_dict() for check in targets.checks(report)]
+    if len(chosen) == len(PARTS):
+        keep(out, report)
+    return report
+
+
+def describe(asked: Asked) -> dict[str, Any]:
+    """The GPU and what drives it; why not, where that fails."""
+    try:
+        return {"gpu": asked.ask()}
+    except Exception as error:
+        return {"gpu": {"error": str(error)}}
+    finally:
+        steps.close(asked)
+
+
+def prepare(plan: Plan) -> list[Future[None]]:
+    """Compiled forms of PyTorch take their first steps in the background."""
+    pool = ThreadPoolExecutor(max(1, len(plan.theirs)))
+    compiled = [session for name, session in plan.theirs.items() if name not in LAYOUTS]
+    futures = [pool.submit(steps.prepare, session, plan.task) for session in compiled]
+    pool.shutdown(wait=False)
+    return futures
+
+
+def measure(
+    name: str, plan: Plan, report: dict[str, Any], tell: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """One part."""
+    if name == "steps":
+        return steps.measure(plan.task, plan.repeats, plan.theirs, lambda: plan.open("ours"), tell)
+    if name == "determinism":
+        return determinism.measure(plan.task, lambda: plan.open("ours"))
+    asked = plan.open(name)
+    try:
+        if name == "checks":
+            return checks.measure(asked, plan.seed, plan.rounds, tell)
+        if name == "ceilings":
+            return ceilings.measure(asked, plan.shrink, plan.theirs.get("NCHW"))
+        if name == "detection":
+            repeats = -(-plan.repeats // 2)
+            return detection.measure(asked, plan.photo, repeats, plan.task.depths, plan.task.width)
+        if name == "accuracy":
+            return accuracy.measure(asked, plan.small, tell)
+        theirs = plan.theirs.get("channels_last")
+        found = report.get("ceilings")
+        return layers.measure(
+            asked, plan.task, plan.repeats, found, theirs, plan.alternatives, tell
+        )
+    finally:
+        steps.close(asked)
+
+
+def show(name: str, found: dict[str, Any]) -> None:
+    if "traceback" in found:
+        click.echo(f"{name} failed: {found['error']}")
+        return
+    for table in SHOWN[name](found):
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """The parts that failed, and the checks where a kernel is wrong."""
+    failed = [name for name in PARTS if "traceback" in report.get(name, {})]
+    if "checks" in report and "checks" not in failed and not report["checks"]["passed"]:
+        failed.append("checks")
+    return failed
+
+
+def keep(out: Path, report: dict[str, Any]) -> None:
+    """Put each part in the place of what ``out/gpu.json`` held of it, with its machine."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / FILE
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    machine = report["machine"]
+    for name, found in report.items():
+        if name != "machine":
+            kept[name] = {"machine": machine, "found": found}
+    write_text(path, json.dumps(kept, indent=1) + "\n")

@@ -1,0 +1,16 @@
+"""Which GPU this is, and what drives it."""
+
+from typing import Any
+
+from bench.gpu.clock import Clock
+from minispiral.kernels import launch
+
+
+def worker(clock: Clock) -> Any:
+    """Answers with the description."""
+
+    def work(request: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": launch.device().describe(), "free_bytes": clock.free()}
+        return found | clock.facts()
+
+    return work

@@ -1,0 +1,108 @@
+"""Steps of minispiral on the GPU: training or inference, launched one by one or as one graph."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.cpu.task import CRACK, Task
+from bench.gpu.clock import Clock
+from minispiral.device import Device
+from minispiral.kernels import launch
+from minispiral.kernels.dispatch import layout, tf32, to_host
+from minispiral.networks import Network, build
+from minispiral.optim import Adam
+from minispiral.step import GpuTrainingStep
+from minispiral.tensor import Tensor, no_grad
+
+WARM_UP = 3  # steps, of which the last one captures the graph
+
+
+def made(task: Task) -> tuple[Network, Any, Any]:
+    """The network, on the device, and a batch of pixels and mask of the host."""
+    rng = np.random.default_rng(0)
+    network = build(task.network, depths=range(1, task.depths + 1), width=task.width, rng=rng).to(
+        Device("cuda")
+    )
+    shape = (task.batch, task.side, task.side)
+    pixels = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
+    return network, pixels, rng.random((*shape, 1)) < CRACK
+
+
+class Steps:
+    """Steps of one task, precision and way to launch."""
+
+    def __init__(self, task: Task, precision: str, graph: bool) -> None:
+        self.precision = precision
+        self.network, pixels, mask = made(task)
+        self.run = self._training(pixels, mask, graph)
+        if task.mode == "infer":
+            self.run = self._inference(pixels, graph)
+
+    def _training(self, pixels: Any, mask: Any, graph: bool) -> Callable[[], object]:
+        adam = Adam(self.network.named_parameters(), lr=1e-4)
+        step = GpuTrainingStep(self.network.train(), adam)
+
+        def train() -> None:
+            step(pixels, mask)
+            if not graph:
+                step.launched = 0  # so that none is captured
+
+        return train
+
+    def _inference(self, pixels: Any, graph: bool) -> Callable[[], object]:
+        self.network.eval()
+        self.pixels = launch.device().array(pixels)
+
+        def infer() -> None:
+            with no_grad():
+                self.logits = self.network(Tensor(layout.scale_pixels(self.pixels, np.float32)))
+
+        if not graph:
+            return infer
+        with tf32(self.precision == "tf32"):
+            infer()  # compiles
+            return launch.device().record(infer)
+
+    def __call__(self) -> None:
+        with tf32(self.precision == "tf32"):
+            self.run()
+
+    def digest(self) -> str:
+        """The bits of all weights and statistics, as a hash."""
+        bits = hashlib.sha256()
+        for array in self.network.state().values():
+            bits.update(np.ascontiguousarray(to_host(array)).tobytes())
+        return bits.hexdigest()
+
+
+def worker(clock: Clock) -> Any:
+    """Answers with the seconds of a step and the memory it takes; or with a digest."""
+    kept: dict[str, Any] = {}
+
+    def work(request: dict[str, Any]) -> dict[str, Any]:
+        task = Task(**request["task"])
+        key = (task, request["precision"], request["graph"])
+        if kept.get("key") != key:
+            kept.clear()
+            before = clock.free()
+            kept.update(key=key, steps=Steps(*key))
+            for _ in range(WARM_UP):
+                kept["steps"]()
+            launch.device().synchronize()
+            kept["bytes"] = before - clock.free()
+        steps = kept["steps"]
+        if request["what"] == "digest":
+            for _ in range(request["count"]):
+                steps()
+            return {"digest": steps.digest()}
+        seconds = clock.seconds(steps, 1, calls=request["count"])
+        parameters = sum(p.data.size for p in steps.network.parameters())
+        return {
+            "step": seconds[0],
+            "bytes": kept["bytes"],
+            "parameters": parameters,
+        }
+
+    return work

@@ -1,0 +1,67 @@
+"""The command's side of a worker: one that is lost is started anew."""
+
+import json
+from collections.abc import Callable
+from threading import Timer
+from typing import Any, Protocol
+
+from bench.worker import Worker, WorkerError
+
+SECONDS = 120.0  # that an answer may take: a kernel may never end
+
+Answer = dict[str, Any]
+
+
+class Failed(Exception):
+    """A worker could not do what was asked; why."""
+
+
+class Asked(Protocol):
+    """Whoever answers requests."""
+
+    def ask(self, **request: Any) -> Answer:
+        """The answer to a request; `Failed` where there is none."""
+
+
+class Session:
+    """A worker that is started when it is first asked, and anew once it or the GPU is lost."""
+
+    def __init__(self, start: Callable[[], Worker], seconds: float = SECONDS) -> None:
+        self.start, self.seconds = start, seconds
+        self.worker: Worker | None = None
+
+    def ask(self, **request: Any) -> Answer:
+        late: list[bool] = []
+
+        def end(process: Any) -> None:
+            late.append(True)
+            process.kill()
+
+        timer: Timer | None = None
+        try:
+            if self.worker is None:
+                self.worker = self.start()
+            timer = Timer(self.seconds, end, [self.worker.process])
+            timer.start()
+            answer = self.worker.ask(json.dumps(request))
+        except WorkerError as error:
+            self.close()
+            raise Failed(f"no answer in {self.seconds:g} s" if late else str(error)) from None
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if "error" in answer:
+            if answer["lost"]:
+                self.close()
+            raise Failed(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+
+def part(name: str, **options: Any) -> Session:
+    """A session with the worker of a module of this package."""
+    return Session(lambda: Worker("gpu.worker", name, json.dumps(options)))

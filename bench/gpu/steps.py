@@ -1,0 +1,177 @@
+"""The whole step, training and inference, minispiral and every form of PyTorch taking turns."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from bench.cpu.race import LAYOUTS, OURS
+from bench.cpu.task import Task
+from bench.gpu.session import Asked, Failed, Session
+from bench.worker import Worker
+
+MODES, PRECISIONS = ("train", "infer"), ("tf32", "float32")
+CALLS = 5  # steps in a row, of which the average counts as one measurement
+COMPILING = 400.0  # seconds that PyTorch may take to answer
+
+Sessions = Mapping[str, Asked]
+
+
+def torch_sessions(compiled: bool = True) -> dict[str, Session]:
+    """Workers with PyTorch in each layout, and each compiled too."""
+    words = {layout: ["--layout", layout] for layout in LAYOUTS}
+    if compiled:
+        words |= {f"{layout} compiled": [*of, "--compile"] for layout, of in words.items()}
+    return {
+        name: Session(partial(Worker, "gpu.theirs", *of), COMPILING) for name, of in words.items()
+    }
+
+
+def prepare(theirs: Asked, task: Task) -> None:
+    """Have PyTorch compile what it will be asked for, while nothing is timed."""
+    for mode in MODES:
+        request = {"task": vars(replace(task, mode=mode)), "precision": PRECISIONS[0]}
+        theirs.ask(what="steps", graph=False, count=1, benchmark=False, **request)
+    theirs.ask(what="rest")
+
+
+def measure(
+    task: Task,
+    repeats: int,
+    theirs: Sessions,
+    open_ours: Callable[[], Asked],
+    report: Callable[[int, int], None] = lambda done, of: None,
+) -> dict[str, Any]:
+    """By mode and precision, the median seconds and the memory of every form.
+
+    Steps launched one by one race each other, and so do graphs; minispiral's graph is in both
+    races.
+    """
+    found: dict[str, Any] = {**vars(task)}
+    kinds = [(mode, precision) for mode in MODES for precision in PRECISIONS]
+    for i, (mode, precision) in enumerate(kinds):
+        request = {"task": vars(replace(task, mode=mode)), "precision": precision}
+        forms: dict[str, Any] = {}
+        for graph in (False, True):
+            entrants = {f"{OURS} graph": (open_ours(), True)}
+            if not graph:
+                entrants[OURS] = (open_ours(), False)
+            for name, session in theirs.items():
+                entrants[f"{name} graph" if graph else name] = (session, graph)
+            for name, result in race(entrants, request, repeats).items():
+                if name == f"{OURS} graph" and graph:
+                    name = f"{OURS} graph, again"
+                forms[name] = result
+            for name, (session, _) in entrants.items():
+                if name.startswith(OURS):
+                    close(session)
+                else:
+                    rest(session)
+        found[f"{mode} {precision}"] = forms
+        report(i + 1, len(kinds))
+    return found
+
+
+def race(
+    entrants: Mapping[str, tuple[Asked, bool]], request: Mapping[str, Any], repeats: int
+) -> dict[str, Any]:
+    """Each entrant warms up alone, then they take turns; who fails once is out."""
+    errors: dict[str, str] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in entrants}
+    last: dict[str, Any] = {}
+    for turn in range(repeats + 1):
+        for name, (session, graph) in entrants.items():
+            if name in errors:
+                continue
+            try:
+                last[name] = session.ask(what="steps", graph=graph, count=CALLS, **request)
+            except Failed as error:
+                errors[name] = str(error)
+                continue
+            if turn > 0:
+                seconds[name].append(last[name]["step"])
+    return {
+        name: {"error": errors[name]}
+        if name in errors
+        else {
+            "seconds": median(seconds[name]),
+            "fastest_seconds": min(seconds[name]),
+            "slowest_seconds": max(seconds[name]),
+            "mib": last[name]["bytes"] / 2**20,
+            "parameters": last[name]["parameters"],
+        }
+        for name in entrants
+    }
+
+
+def rest(session: Asked) -> None:
+    """Give back the GPU's memory; whoever cannot is started anew when asked next."""
+    try:
+        session.ask(what="rest")
+    except Failed:
+        close(session)
+
+
+def close(session: Asked) -> None:
+    if isinstance(session, Session):
+        session.close()
+
+
+def best(
+    forms: Mapping[str, Any] | None, chosen: Callable[[str], bool]
+) -> tuple[str, float] | None:
+    """The quickest of the forms that were measured, and its seconds."""
+    seconds = {
+        name: form["seconds"]
+        for name, form in (forms or {}).items()
+        if chosen(name) and "seconds" in form
+    }
+    if not seconds:
+        return None
+    name = min(seconds, key=lambda name: seconds[name])
+    return name, seconds[name]
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith(OURS)
+
+
+def is_eager(name: str) -> bool:
+    """Whether this is PyTorch as it runs when nothing is done about it."""
+    return name in LAYOUTS
+
+
+def is_theirs(name: str) -> bool:
+    return not is_ours(name)
+
+
+def tables(found: dict[str, Any]) -> Iterable[Table]:
+    """The report for a person to read."""
+    for mode in MODES:
+        shown = Table(
+            title=f"{'Training step' if mode == 'train' else 'Inference'}, batch {found['batch']}, "
+            f"{found['side']} x {found['side']} pixels, width {found['width']:g}"
+        )
+        shown.add_column("form", no_wrap=True)
+        for precision in PRECISIONS:
+            for column in (f"{precision} ms", "range", "MiB"):
+                shown.add_column(column, justify="right")
+        kinds = [found[f"{mode} {precision}"] for precision in PRECISIONS]
+        for name in dict.fromkeys(name for kind in kinds for name in kind):
+            cells = [name if is_ours(name) else f"PyTorch {name}"]
+            for kind in kinds:
+                form = kind[name]
+                if "error" in form:
+                    cells += [form["error"], "", ""]
+                    continue
+                ends = form["fastest_seconds"], form["slowest_seconds"]
+                cells += [
+                    f"{1e3 * form['seconds']:.2f}",
+                    "..".join(f"{1e3 * end:.2f}" for end in ends),
+                    f"{form['mib']:.0f}",
+                ]
+            shown.add_row(*cells)
+        yield shown
