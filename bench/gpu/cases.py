@@ -27,8 +27,9 @@ from minispiral.run import RunningSums
 Rng = np.random.Generator
 Array = NDArray[Any]
 
-# The largest error over the largest number: of sums in float32 the tensor cores cut off the ends.
-TOLERANCES = {"float64": 1e-12, "float32": 2e-5, "tf32": 5e-5}
+# The largest error over the largest number. Tensor cores cut off the ends of their sums; what they
+# round to TF32 though they should not is off by 3e-4. How exact they are `accuracy` tells.
+TOLERANCES = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-5}
 EPS = 1e-5
 
 

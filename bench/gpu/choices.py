@@ -14,9 +14,9 @@ def chosen(tiling: str | None = None, parts: int | None = None) -> Iterator[None
     """
     before = conv2d._tiling, conv2d._parts
     if tiling is not None:
-        conv2d._tiling = lambda *sizes: tiling
+        conv2d._tiling = lambda *sizes, **named: tiling
     if parts is not None:
-        conv2d._parts = lambda *sizes: parts
+        conv2d._parts = lambda *sizes, **named: parts
     try:
         yield
     finally:
