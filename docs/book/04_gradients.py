@@ -71,8 +71,11 @@ for step in range(31):
 # $$ D^+(h) = \frac{f(x + h) - f(x)}{h}, \qquad D(h) = \frac{f(x + h) - f(x - h)}{2h} . $$
 #
 # The first is the *forward difference*, the second the **central difference**. How far are they
-# from $f'(x)$? Taylor's formula,
-# $f(x + h) = f(x) + h f'(x) + \frac{h^2}{2} f''(x) + \frac{h^3}{6} f'''(x) + \dots$, says
+# from $f'(x)$? Taylor's formula is
+#
+# $$ f(x + h) = f(x) + h f'(x) + \frac{h^2}{2} f''(x) + \frac{h^3}{6} f'''(x) + \dots $$
+#
+# It says that
 #
 # $$ D^+(h) = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad
 # D(h) = f'(x) + \frac{h^2}{6} f'''(x) + \dots $$

@@ -661,8 +661,12 @@ frame(len(times) - 1)
 # (\sigma_i + \sigma_j - 1)
 # \end{aligned} $$
 #
-# (The third: $-(1 - \sigma_i)\, \sigma_j (1 - \sigma_j) + \sigma_j\, \sigma_i (1 - \sigma_i)
-# = (1 - \sigma_i)\, \sigma_j\, (\sigma_i - 1 + \sigma_j)$.) The bracket of the first is positive,
+# The third is, but for the factor, the difference
+#
+# $$ \sigma_j\, \sigma_i (1 - \sigma_i) - (1 - \sigma_i)\, \sigma_j (1 - \sigma_j)
+# = (1 - \sigma_i)\, \sigma_j\, (\sigma_i + \sigma_j - 1). $$
+#
+# The bracket of the first is positive,
 # as $S < T$, so two crack pixels with different probabilities are enough for a difference that is
 # not 0. All differences vanish only if all crack pixels have one probability, all others have one,
 # and these two add up to 1. A loss would need symmetry everywhere in a neighbourhood, so there is
