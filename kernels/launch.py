@@ -89,6 +89,8 @@ def _table() -> Iterator[Kernel]:
         yield Kernel("statistics.cu", f"add_batch<{t}>", 256, 3 * part, most)
     for pair in ("double, float", "float, double"):
         yield Kernel("arithmetic.cu", f"convert<{pair}>", 256, 0, 40)
+    for t in ("unsigned char", "bool"):
+        yield Kernel("layout.cu", f"flip<{t}>", 256, 0, 40)
     # Floats of all terms of 128 pixels and 64 channels; of 32 pixels with 64 terms and channels.
     yield Kernel("conv2d_few.cu", "conv2d_few", 256, 4 * MOST_TERMS * (128 + 64), 64)
     yield Kernel("conv2d_few.cu", "conv2d_weight_grad_few", 256, 4 * 32 * (MOST_TERMS + 64), 64)

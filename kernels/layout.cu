@@ -12,6 +12,19 @@ __global__ void __launch_bounds__(256) scale_pixels(const unsigned char *x, int 
   if (i < n) y[i] = x[i] / T(127.5) - 1;
 }
 
+// y (n, h, w, c), `count` elements: x with an image's rows and columns reversed where its two of
+// `flips` (n, 2) say so.
+template <class T>
+__global__ void __launch_bounds__(256)
+    flip(const T *x, const bool *flips, int h, int w, int c, int count, T *y) {
+  const int at = own_element();
+  if (at >= count) return;
+  const int channel = at % c, v = at / c % w, u = at / c / w % h, image = at / c / w / h;
+  const int row = flips[2 * image] ? h - 1 - u : u;
+  const int column = flips[2 * image + 1] ? w - 1 - v : v;
+  y[at] = x[((image * h + row) * w + column) * c + channel];
+}
+
 // Copies `count` channels of each of m pixels: from channel `from` of x (m, cx) to channel `to` of
 // y (m, cy). `n` is m * count.
 template <class T>

@@ -16,6 +16,15 @@ def scale_pixels(pixels: Array, dtype: DTypeLike = np.float32) -> Array:
     return x
 
 
+def flip(images: Array, flips: NDArray[np.bool_]) -> Array:
+    """Each of n images with its rows and its columns reversed where its ``flips`` (n, 2) say so."""
+    pixel = np.dtype((np.void, images.shape[-1] * images.itemsize))  # copied whole, not by channel
+    y = np.empty_like(images)
+    for to, x, (rows, columns) in zip(y.view(pixel), images.view(pixel), flips, strict=True):
+        to[...] = x[:: -1 if rows else 1, :: -1 if columns else 1]
+    return y
+
+
 def concatenate(*xs: Array, axis: int = -1) -> Array:
     """Arrays side by side along an axis."""
     return np.concatenate(xs, axis)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
+from minispiral.kernels.dispatch import layout
 from minispiral.photos import read_mask, read_photo
 
 
@@ -31,11 +32,13 @@ class Pair:
 class Batch:
     """Patches to train on, and the random state that continues after them.
 
-    ``pixels`` are (n, p, p, 3), 0 to 255, ``mask`` (n, p, p, 1), True on crack.
+    ``pixels`` are (n, p, p, 3), 0 to 255, ``mask`` (n, p, p, 1), True on crack. Where there are
+    ``flips``, both are still to be flipped by them; see `PatchSampler.cut`.
     """
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
+    flips: NDArray[np.bool_] | None
     random_state: dict[str, Any]
 
 
@@ -200,34 +203,46 @@ class PatchSampler:
 
     def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Draw the pixels (n, p, p, 3), 0 to 255, and their mask (n, p, p, 1)."""
+        pixels, mask, flips = self.cut(rng)
+        return layout.flip(pixels, flips), layout.flip(mask, flips)
+
+    def cut(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+        """What `draw` draws, before it is flipped, and the flips (n, 2).
+
+        A patch's two flips are True where its rows and its columns are to be reversed.
+        """
         p = self.patch
         pixels = np.empty((self.batch, p, p, 3), np.uint8)
         mask = np.empty((self.batch, p, p, 1), np.bool_)
+        flips = np.empty((self.batch, 2), np.bool_)
         for k in range(self.batch):
             i = int(rng.integers(len(self.store)))
             h, w = self.store.mask(i).shape
             top = int(rng.integers(h - p + 1))
             left = int(rng.integers(w - p + 1))
-            down, right = rng.choice((-1, 1), size=2)
+            flips[k] = rng.choice((True, False), size=2)
             window = slice(top, top + p), slice(left, left + p)
-            pixels[k] = self.store.photo(i)[window][::down, ::right]
-            mask[k, ..., 0] = self.store.mask(i)[window][::down, ::right]
-        return pixels, mask
+            pixels[k] = self.store.photo(i)[window]
+            mask[k, ..., 0] = self.store.mask(i)[window]
+        return pixels, mask, flips
 
 
 def prefetch(
-    sampler: PatchSampler, rng: np.random.Generator, batches: int
+    sampler: PatchSampler, rng: np.random.Generator, batches: int, flipped: bool = True
 ) -> Generator[Batch, None, None]:
     """Yield ``batches`` batches; a thread draws the next one while the caller uses this one.
 
     A generator set to the ``random_state`` of a batch (``rng.bit_generator.state``) draws the
     batches that follow it. ``rng`` itself belongs to the thread until the end and runs one
-    batch ahead. Errors of the thread are raised in the caller; closing ends the thread.
+    batch ahead. With ``flipped=False`` the patches come as they were cut, for a GPU to flip. Errors
+    of the thread are raised in the caller; closing ends the thread.
     """
 
     def draw() -> Batch:
-        pixels, mask = sampler.draw(rng)
-        return Batch(pixels, mask, dict(rng.bit_generator.state))
+        pixels, mask, flips = (*sampler.draw(rng), None) if flipped else sampler.cut(rng)
+        return Batch(pixels, mask, flips, dict(rng.bit_generator.state))
 
     if batches < 1:
         return

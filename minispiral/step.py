@@ -25,6 +25,7 @@ from minispiral.tensor import Tensor
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Flips = NDArray[np.bool_]
 
 LAUNCHED = 2  # steps before one is captured: they compile the kernels and keep constants
 
@@ -32,8 +33,9 @@ LAUNCHED = 2  # steps before one is captured: they compile the kernels and keep 
 class TrainingStep:
     """Steps of one network under one loss, on the CPU; call it with pixels and their mask.
 
-    ``pixels`` are (n, h, w, 3) uint8, ``mask`` (n, h, w, 1), True on crack. A batch whose loss is
-    not a number changes nothing but the sums.
+    ``pixels`` are (n, h, w, 3) uint8, ``mask`` (n, h, w, 1), True on crack. ``flips`` (n, 2), if
+    given, say whose rows and whose columns are reversed first, in both. A batch whose loss is not a
+    number changes nothing but the sums.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class TrainingStep:
         self.dtype = network.parameters()[0].dtype
         self._sums = RunningSums()
 
-    def __call__(self, pixels: Pixels, mask: Mask) -> None:
+    def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
         """Update the network from one batch."""
+        if flips is not None:
+            pixels, mask = layout.flip(pixels, flips), layout.flip(mask, flips)
         loss, logits = self._forward(pixels, mask)
         value = loss.data.item()
         self._sums.add(value, logits, mask)
@@ -95,11 +99,14 @@ class GpuTrainingStep(TrainingStep):
         self.launched = 0
         self.graph: Callable[[], None] | None = None
 
-    def __call__(self, pixels: Pixels, mask: Mask) -> None:
+    def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
+        if flips is None:
+            flips = np.zeros((len(pixels), 2), np.bool_)
         if pixels.shape != self.shape:
             self.shape, self.launched, self.graph = pixels.shape, 0, None
-            self.uploads = self.gpu.uploads((pixels.shape, mask.shape), (np.uint8, np.bool_))
-        self.uploads.send(pixels, mask)
+            shapes = pixels.shape, mask.shape, flips.shape
+            self.uploads = self.gpu.uploads(shapes, (np.uint8, np.bool_, np.bool_))
+        self.uploads.send(pixels, mask, flips)
         self.adam.steps += 1
         if self.graph is None and self.launched < LAUNCHED:
             self._launch(self.adam.locate_gradients)
@@ -112,9 +119,10 @@ class GpuTrainingStep(TrainingStep):
 
     def _launch(self, between: Callable[[], None] = lambda: None) -> None:
         """Launch all kernels of a step; ``between`` comes before Adam's."""
-        pixels, mask = self.uploads.targets
+        pixels, mask, flips = self.uploads.targets
+        mask = layout.flip(mask, flips)
         self.adam.zero_grad()
-        loss, logits = self._forward(pixels, mask)
+        loss, logits = self._forward(layout.flip(pixels, flips), mask)
         loss.backward()
         between()
         self.adam.launch()

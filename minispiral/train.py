@@ -213,9 +213,10 @@ class Training:
         self.metrics = MetricsFile(self.run / "metrics.csv", self.step)
         write_config(self.run, config.as_dict())
         self.report.started(self.step, total)
+        flipped = not self.device.is_gpu  # which flips patches itself
         with (
             stop_requests() as stop,
-            closing(prefetch(sampler, self.rng, total - self.step)) as batches,
+            closing(prefetch(sampler, self.rng, total - self.step, flipped)) as batches,
         ):
             while True:
                 if self.recorded < self.step:
@@ -238,7 +239,7 @@ class Training:
 
     def _train(self, batch: Batch) -> None:
         """One step: forward, loss, backward, Adam."""
-        self.take_step(batch.pixels, batch.mask)
+        self.take_step(batch.pixels, batch.mask, batch.flips)
         self.step += 1
         self.random_state = batch.random_state
         self.batches_without_crack += not batch.mask.any()

@@ -1,5 +1,7 @@
 """The small CUDA kernels, on the CPU, against their NumPy twins."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from cuda_on_cpu import CpuDevice, call, in_both_orders, needs_compiler
@@ -79,6 +81,38 @@ def test_pixels_are_scaled_to_the_same_bits(dtype):
     result = in_both_orders(cuda_layout.scale_pixels, pixels, dtype)
     assert result.dtype == dtype
     np.testing.assert_array_equal(result, layout.scale_pixels(pixels, dtype))
+
+
+@given(
+    n=st.integers(1, 5),
+    hw=st.tuples(st.integers(1, 19), st.integers(1, 19)),
+    c=st.integers(1, 4),
+    dtype=st.sampled_from([np.uint8, np.bool_]),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=20, deadline=None)
+def test_flips_are_those_of_numpy(n, hw, c, dtype, seed):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(256 if dtype == np.uint8 else 2, size=(n, *hw, c)).astype(dtype)
+    flips = rng.random((n, 2)) < 0.5
+    expected = images.copy()
+    expected[flips[:, 0]] = expected[flips[:, 0], ::-1]
+    expected[flips[:, 1]] = expected[flips[:, 1], :, ::-1]
+    for flip in (layout.flip, partial(in_both_orders, cuda_layout.flip)):
+        result = flip(images, flips)
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_flips_that_no_kernel_takes_are_refused(rng):
+    images, flips = np.zeros((2, 3, 5, 3), np.uint8), np.zeros((2, 2), np.bool_)
+    for wrong in (
+        (images, flips[:1].copy()),
+        (images, flips.view(np.uint8)),
+        (images.astype(np.float32), flips),
+    ):
+        with pytest.raises(ValueError, match=r"boolean flips \(2, 2\), got"):
+            in_both_orders(cuda_layout.flip, *wrong)
 
 
 @given(

@@ -1,5 +1,6 @@
 """Training, scoring and detection on the CPU device for CUDA kernels, from the command line."""
 
+import csv
 import dataclasses
 import json
 
@@ -123,6 +124,19 @@ def test_a_run_goes_on_on_another_device(data, tmp_path, first, then):
     ]
     assert np.quantile(np.concatenate(apart), 0.75) < 1e-3
     assert np.concatenate(apart).max() < 0.13
+
+
+def test_the_first_loss_is_the_same_on_both_devices(data, tmp_path, gpu):
+    """Of the same patches, flipped by the host for one and by a kernel for the other."""
+    losses = []
+    for device in ("cuda", "cpu"):
+        run = tmp_path / device
+        short = config(data, device, steps=1)
+        train(dataclasses.replace(short, batch=16, loss="cross-entropy"), run)
+        (row,) = csv.DictReader((run / "metrics.csv").read_text().splitlines())
+        losses.append(float(row["loss"]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert {"flip<unsigned char>", "flip<bool>"} <= set(gpu.launched)
 
 
 def test_a_run_that_is_resumed_ends_with_the_same_bits(data, tmp_path):

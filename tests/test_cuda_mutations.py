@@ -18,9 +18,10 @@ from cuda_on_cpu import (
     needs_compiler,
 )
 
-from minispiral.kernels import batchnorm, conv2d, launch, losses, pooling
+from minispiral.kernels import batchnorm, conv2d, launch, layout, losses, pooling
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
 
@@ -202,6 +203,12 @@ MISTAKES = {
         "conv2d_mma_scaled",
         "wrong",
     ),
+    "an image flipped as another one is": Mistake(
+        "layout.cu", "flips[2 * image + 1]", "flips[image + 1]", "flip", "wrong"
+    ),
+    "a column beyond the last one": Mistake(
+        "layout.cu", "w - 1 - v : v", "w - v : v", "flip", "memory that is not there"
+    ),
     "a window beyond the last one": Mistake(
         "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
     ),
@@ -217,6 +224,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
     twins = {
         "moments": (batchnorm, cuda_batchnorm),
         "f1_sums": (losses, cuda_losses),
+        "flip": (layout, cuda_layout),
         "max_pool2d_grad": (pooling, cuda_pooling),
     }.get(function, (conv2d, cuda_conv2d))
     arguments = {
@@ -234,6 +242,10 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1, True),
         "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),
         "conv2d_weight_grad": (arrays(rng, 2, 303, 6, 5), arrays(rng, 2, 301, 4, 3), (3, 3)),
+        "flip": (
+            rng.integers(256, size=(4, 9, 7, 3), dtype=np.uint8),
+            np.array([(False, True), (True, False), (False, False), (True, True)]),
+        ),
         "max_pool2d_grad": (
             arrays(rng, 2, 3, 2, 5),
             rng.integers(0, 4, (2, 3, 2, 5), np.int32),

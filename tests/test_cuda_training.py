@@ -6,7 +6,7 @@ from cuda_on_cpu import CpuDevice, DeviceArray, needs_compiler
 
 from minispiral import networks, step
 from minispiral.device import CPU, Device
-from minispiral.kernels import launch
+from minispiral.kernels import launch, layout
 from minispiral.losses import LOSSES
 from minispiral.optim import Adam
 from minispiral.run import RunningSums
@@ -32,11 +32,12 @@ def gpu():
 
 
 def batches(rng, side, count=STEPS):
-    """Pixels and masks; the second batch has no crack."""
+    """Pixels, masks and flips; the second batch has no crack."""
     made = []
     for i in range(count):
         pixels = rng.integers(256, size=(2, side, side, 3), dtype=np.uint8)
-        made.append((pixels, (rng.random((2, side, side, 1)) < 0.1) & (i != 1)))
+        mask = (rng.random((2, side, side, 1)) < 0.1) & (i != 1)
+        made.append((pixels, mask, rng.random((2, 2)) < 0.5))
     return made
 
 
@@ -96,7 +97,7 @@ def test_gradients_are_those_of_numpy(gpu, rng, name, options):
     the share of that one pixel is what gradients then differ by; the loss has no such jump.
     """
     seed = int(rng.integers(2**32))
-    (batch,) = batches(rng, SIDES[name], 1)
+    ((*batch, _),) = batches(rng, SIDES[name], 1)
     exact = gradients(Run(CPU, name, seed, **options), *batch)
     ours = gradients(Run(GPU, name, seed, **options), *batch)
     single = gradients(Run(GPU, name, seed, np.float32, **options), *batch)
@@ -127,7 +128,7 @@ def test_steps_are_those_of_numpy(gpu, rng, loss):
 
 
 def test_a_replayed_step_gives_the_bits_of_a_launched_one(rng, monkeypatch):
-    """Whichever threads come first, with a learning rate that changes, inputs that do anyway."""
+    """Whichever threads come first, with other inputs, flips and learning rates every time."""
     seed, made = int(rng.integers(2**32)), batches(rng, SIDES["spiral"], LAUNCHED + 4)
 
     def train(device, launched):
@@ -145,6 +146,23 @@ def test_a_replayed_step_gives_the_bits_of_a_launched_one(rng, monkeypatch):
         state, sums = train(device, LAUNCHED)
         assert_same_bits(state, launched[0])
         assert sums == launched[1]
+
+
+def test_batches_to_be_flipped_give_the_bits_of_flipped_ones(rng):
+    """Launched and replayed, and where both kinds come in turn."""
+    seed, made = int(rng.integers(2**32)), batches(rng, SIDES["spiral"], LAUNCHED + 4)
+    states = []
+    for every in (0, 1, 2):  # which batches the host flips: all, none, every second
+        with launch.using(CpuDevice()):
+            run = Run(GPU, "spiral", seed, np.float32)
+            for i, (pixels, mask, flips) in enumerate(made):
+                if every and i % every == 0:
+                    run.step(pixels, mask, flips)
+                else:
+                    run.step(layout.flip(pixels, flips), layout.flip(mask, flips))
+            states.append(run.state())
+    assert_same_bits(states[1], states[0])
+    assert_same_bits(states[2], states[0])
 
 
 def test_batches_of_another_size_are_recorded_anew(gpu, rng):

@@ -290,6 +290,26 @@ def test_prefetch_yields_what_draw_yields(store):
         assert batch.random_state == rng.bit_generator.state
 
 
+def test_batches_to_be_flipped_elsewhere_become_the_same(store, rng):
+    """Here batch by batch, by reversing axes; the random states are the same too."""
+    sampler, seed = PatchSampler(store, 17, 3), int(rng.integers(2**32))
+    flipped, cut = (
+        prefetch(sampler, np.random.default_rng(seed), 20, flipped=flipped)
+        for flipped in (True, False)
+    )
+    seen = set()
+    for batch, other in zip(flipped, cut, strict=True):
+        assert batch.flips is None
+        assert other.flips.dtype == np.bool_
+        for k, flips in enumerate(other.flips):
+            axes = np.flatnonzero(flips)
+            np.testing.assert_array_equal(batch.pixels[k], np.flip(other.pixels[k], axes))
+            np.testing.assert_array_equal(batch.mask[k], np.flip(other.mask[k], axes))
+            seen.add(tuple(flips))
+        assert batch.random_state == other.random_state
+    assert len(seen) == 4
+
+
 def test_prefetch_resumes_from_any_batch(store, rng):
     sampler = PatchSampler(store, 17, 3)
     batches = list(prefetch(sampler, np.random.default_rng(int(rng.integers(2**32))), 6))

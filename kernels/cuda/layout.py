@@ -9,11 +9,27 @@ from numpy.typing import DTypeLike
 from ..launch import Array, blocks, ctype, empty, launch
 from .rows import THREADS
 
+BYTES = {np.dtype(np.uint8): "unsigned char", np.dtype(np.bool_): "bool"}
+
 
 def scale_pixels(pixels: Array, dtype: DTypeLike = np.float32) -> Array:
     """0 to 255 (uint8) onto -1 to 1, that is ``v / 127.5 - 1``."""
     y = empty(pixels.shape, dtype)
     launch(f"scale_pixels<{ctype(dtype)}>", _grid(y), pixels, np.int32(y.size), y)
+    return y
+
+
+def flip(images: Array, flips: Array) -> Array:
+    """Each of n images of bytes, its rows and columns reversed where ``flips`` (n, 2) say so."""
+    n, h, w, c = images.shape
+    if images.dtype not in BYTES or flips.shape != (n, 2) or flips.dtype != np.bool_:
+        raise ValueError(
+            f"expected images of uint8 or bool and boolean flips ({n}, 2), got {images.dtype} "
+            f"{images.shape} and {flips.dtype} {flips.shape}"
+        )
+    y = empty(images.shape, images.dtype)
+    sizes = map(np.int32, (h, w, c, y.size))
+    launch(f"flip<{BYTES[images.dtype]}>", _grid(y), images, flips, *sizes, y)
     return y
 
 

@@ -59,6 +59,9 @@ def calls(file):
         yield arithmetic.blend, (row, row.copy(), 0.9, 0.1)
     if file == "layout.cu":
         yield layout.scale_pixels, (rng.integers(256, size=(1, 3, 5, 7), dtype=np.uint8),)
+        for dtype in (np.uint8, np.bool_):
+            images = rng.integers(2, size=(3, 5, 7, 3)).astype(dtype)
+            yield layout.flip, (images, rng.random((3, 2)) < 0.5)
         yield layout.concatenate, (x, x[..., :3].copy())
         yield layout.split, (x, (3, 34))
         yield layout.edge_pad, (x, 1, 2)
