@@ -68,6 +68,13 @@ def assert_same_bits(a, b):
         assert array.tobytes() == b[name].tobytes(), name
 
 
+def nudge(run, rng):
+    """Move every parameter by about its last digit."""
+    for p in run.network.parameters():
+        p.data *= 1 + np.finfo(p.data.dtype).eps * rng.choice([-1, 1], p.data.shape)
+    return run
+
+
 def gradients(run, pixels, mask):
     """The loss of a batch and the gradients of all parameters, without an update."""
     pixels, mask = run.network.place(pixels), run.network.place(mask)
@@ -91,8 +98,9 @@ def gradients(run, pixels, mask):
     ],
 )
 def test_gradients_are_those_of_numpy(gpu, rng, name, options):
-    """To 1e-12 of the largest in float64.
+    """To 1e-12 of the largest in float64, and to what the last digits of the parameters make of it.
 
+    A channel that hardly varies in a batch as small as this is all rounding once it is normalised.
     In float32 a ReLU whose input lies within rounding of zero may be off here and on there, and
     the share of that one pixel is what gradients then differ by; the loss has no such jump.
     """
@@ -102,8 +110,11 @@ def test_gradients_are_those_of_numpy(gpu, rng, name, options):
     ours = gradients(Run(GPU, name, seed, **options), *batch)
     single = gradients(Run(GPU, name, seed, np.float32, **options), *batch)
     largest = max(np.abs(expected).max() for expected in exact.values())
+    nudged = [gradients(nudge(Run(CPU, name, seed, **options), rng), *batch) for _ in range(4)]
+    moved = max(np.abs(other[key] - exact[key]).max() for other in nudged for key in exact)
+    near = 1e-12 * largest + 10 * moved
     for key, expected in exact.items():
-        np.testing.assert_allclose(ours[key], expected, rtol=0, atol=1e-12 * largest, err_msg=key)
+        np.testing.assert_allclose(ours[key], expected, rtol=0, atol=near, err_msg=key)
         assert single[key].dtype == np.float32
         np.testing.assert_allclose(single[key], expected, rtol=0, atol=1e-2 * largest, err_msg=key)
     np.testing.assert_allclose(single["loss"], exact["loss"], rtol=1e-5)
