@@ -321,8 +321,15 @@ def layouts(dtype: np.dtype[Any]) -> Made:
             (pixels,),
         )
 
+    def to_flip(rng: Rng, kind: type[np.generic]) -> tuple[Any, ...]:
+        n, h, w = rng.integers(2, (6, 30, 30))
+        images = rng.integers(2, size=(n, h, w, 3)) * rng.integers(1, 256, (n, h, w, 3))
+        return images.astype(kind), rng.random((n, 2)) < 0.5
+
     wide = partial(image, dtype=dtype, c=7)
     yield "scale_pixels", scale_pixels
+    for kind in (np.uint8, np.bool_):
+        yield f"flip {kind.__name__}", partial(called, "flip", partial(to_flip, kind=kind))
     yield "concatenate", partial(called, "concatenate", concatenated)
     yield "split", partial(called, "split", lambda rng: (wide(rng), (1, 4)))
     yield "edge_pad", partial(called, "edge_pad", lambda rng: (wide(rng), 2, 3))
