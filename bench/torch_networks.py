@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bench.cpu.task import Task
+
 ENCODER = (64, 128, 256, 512, 512, 512, 512)
 DECODER = (1, 64, 128, 256, 512, 512, 512)
 
@@ -79,6 +81,13 @@ class UNet(nn.Module):
         for layer in self.decoder[1:]:
             x = layer(torch.cat([x, encoded.pop()], 1))
         return x
+
+
+def network_of(task: Task) -> nn.Module:
+    """Spiral-Net with modules of depth 1 to the task's, or a U-Net of that depth."""
+    if task.network == "spiral":
+        return SpiralNet(range(1, task.depths + 1), task.width)
+    return UNet(task.depths, task.width)
 
 
 def f1_loss(logits: Tensor, mask: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench import options
 from bench.cpu import layers, scaling, step, targets
 from bench.cpu.detection import Search
 from bench.cpu.targets import TARGETS, Plan
@@ -38,21 +39,14 @@ FILE, PLOT = "cpu.json", "cpu-scaling.png"
     type=click.IntRange(2),
     help="Patches, in layers, step and scaling.",
 )
-@click.option("--width", default=1.0, show_default=True, help="Scales the 64..512 channels.")
-@click.option(
-    "--photo",
-    type=(click.IntRange(1), click.IntRange(1)),
-    default=(5472, 3678),
-    show_default=True,
-    metavar="WIDTH HEIGHT",
-    help="Pixels of the photograph that is searched for cracks.",
-)
+@options.width
+@options.photo
 @click.option(
     "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Steps timed."
 )
-@click.option("--torch/--no-torch", default=True, help="Time PyTorch too where it is installed.")
-@click.option("--compile/--no-compile", "compiled", default=True, help="Time torch.compile too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@options.torch
+@options.compiled
+@options.as_json
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -10,17 +10,17 @@ import numpy as np
 from rich.table import Table
 
 from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
+from bench.cpu.network import network_of
 from bench.cpu.race import LAYOUTS, OURS, REST, Start, open_workers
 from bench.cpu.task import Task
 from bench.cpu.text import busy, ratio
 from bench.machine import sgemm_gflops
 from bench.worker import Worker
-from minispiral.networks import build
 
 
 def measure(task: Task, repeats: int, torch: bool) -> dict[str, Any]:
     """Time all layers, minispiral and PyTorch's layouts taking turns at each."""
-    network = build(task.network, width=task.width, rng=np.random.default_rng(0))
+    network = network_of(task, np.random.default_rng(0))
     counts = distinct_layers(network, task.batch, task.side)
     starts: dict[str, Start] = {OURS: partial(Worker, "cpu.layers_ours")}
     for layout in LAYOUTS if torch else ():

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.worker import serve
 from minispiral.kernels import parallel
 from minispiral.losses import LOSSES
-from minispiral.networks import build
 from minispiral.optim import Adam
 from minispiral.profiling import profile
 from minispiral.tensor import Tensor, no_grad
@@ -23,7 +23,7 @@ def main() -> None:
     parallel.set_threads(options.threads)
 
     rng = np.random.default_rng(0)
-    network = build(task.network, depths=range(1, task.depths + 1), width=task.width, rng=rng)
+    network = network_of(task, rng)
     adam = Adam(network.named_parameters(), lr=1e-4)
     pseudo_f1 = LOSSES["pseudo-f1"]
     shape = (task.batch, task.side, task.side)

@@ -5,7 +5,7 @@ import argparse
 import torch
 
 from bench.cpu.task import CRACK, Task
-from bench.torch_networks import SpiralNet, UNet, pseudo_f1_grad
+from bench.torch_networks import network_of, pseudo_f1_grad
 from bench.worker import serve
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -19,11 +19,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     memory_format = LAYOUTS[options.layout]
-    network = (
-        SpiralNet(range(1, task.depths + 1), task.width)
-        if task.network == "spiral"
-        else UNet(task.depths, task.width)
-    ).to(memory_format=memory_format)
+    network = network_of(task).to(memory_format=memory_format)
     network.train(task.mode == "train")
     forward = torch.compile(network) if options.compile else network
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)

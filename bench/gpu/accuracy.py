@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
+from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
@@ -17,7 +18,6 @@ from minispiral.kernels import launch
 from minispiral.kernels.cuda import conv2d
 from minispiral.kernels.dispatch import tf32, to_host
 from minispiral.losses import LOSSES
-from minispiral.networks import build
 from minispiral.tensor import Tensor, no_grad
 
 PRECISIONS = ("tf32", "float32")
@@ -75,12 +75,7 @@ def network_errors(task: Task) -> dict[str, dict[str, float]]:
     seed = int(rng.integers(1 << 31))
 
     def results(precision: str | None) -> dict[str, NDArray[Any]]:
-        network = build(
-            task.network,
-            depths=range(1, task.depths + 1),
-            width=task.width,
-            rng=np.random.default_rng(seed),
-        )
+        network = network_of(task, np.random.default_rng(seed))
         if precision is None:
             network.astype(np.float64)
         else:
@@ -125,12 +120,7 @@ def measure(
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
     """Every distinct layer and the whole network, for small batches: the CPU computes them too."""
-    network = build(
-        task.network,
-        depths=range(1, task.depths + 1),
-        width=task.width,
-        rng=np.random.default_rng(0),
-    )
+    network = network_of(task, np.random.default_rng(0))
     layers = list(distinct_layers(network, task.batch, task.side))
     found: dict[str, Any] = {**vars(task), "layers": {}}
     for i, layer in enumerate(layers):

@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import options
 from bench.cpu.race import LAYOUTS
 from bench.cpu.task import Task
 from bench.gpu import accuracy, ceilings, checks, detection, determinism, layers, steps, targets
@@ -104,22 +105,15 @@ class Progress:
     help=f"Only this part, and again for more: {', '.join(PARTS)}.",
 )
 @click.option("--batch", default=32, show_default=True, type=click.IntRange(2), help="Patches.")
-@click.option("--width", default=1.0, show_default=True, help="Scales the 64..512 channels.")
-@click.option(
-    "--photo",
-    type=(click.IntRange(1), click.IntRange(1)),
-    default=(5472, 3678),
-    show_default=True,
-    metavar="WIDTH HEIGHT",
-    help="Pixels of the photograph that is searched for cracks.",
-)
+@options.width
+@options.photo
 @click.option(
     "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Measurements of each."
 )
 @click.option("--seed", type=int, help="Of the checks' random numbers [default: a new one].")
-@click.option("--torch/--no-torch", default=True, help="Time PyTorch too where it is installed.")
-@click.option("--compile/--no-compile", "compiled", default=True, help="Time torch.compile too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@options.torch
+@options.compiled
+@options.as_json
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

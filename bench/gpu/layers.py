@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
+from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.cpu.text import ratio
 from bench.gpu.ceilings import rate
@@ -17,7 +18,6 @@ from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
 from minispiral.kernels import launch
 from minispiral.kernels.cuda import adam, batchnorm, conv2d, losses
-from minispiral.networks import build
 
 PRECISIONS = ("tf32", "float32")
 # What may be chosen where channels come in fours, as they do in all layers of Table 1.
@@ -134,12 +134,7 @@ def measure(
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
     """All distinct layers in both precisions, PyTorch beside them where ``theirs`` is given."""
-    network = build(
-        task.network,
-        depths=range(1, task.depths + 1),
-        width=task.width,
-        rng=np.random.default_rng(0),
-    )
+    network = network_of(task, np.random.default_rng(0))
     counts = distinct_layers(network, task.batch, task.side)
     rows: list[dict[str, Any]] = []
     for i, (layer, count) in enumerate(counts.items()):

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.gpu.clock import Clock
 from minispiral.device import Device
 from minispiral.kernels import launch
 from minispiral.kernels.dispatch import layout, tf32, to_host
-from minispiral.networks import Network, build
+from minispiral.networks import Network
 from minispiral.optim import Adam
 from minispiral.step import GpuTrainingStep
 from minispiral.tensor import Tensor, no_grad
@@ -22,9 +23,7 @@ WARM_UP = 3  # steps, of which the last one captures the graph
 def made(task: Task) -> tuple[Network, Any, Any]:
     """The network, on the device, and a batch of pixels and mask of the host."""
     rng = np.random.default_rng(0)
-    network = build(task.network, depths=range(1, task.depths + 1), width=task.width, rng=rng).to(
-        Device("cuda")
-    )
+    network = network_of(task, rng).to(Device("cuda"))
     shape = (task.batch, task.side, task.side)
     pixels = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
     return network, pixels, rng.random((*shape, 1)) < CRACK

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn.functional import conv2d, conv_transpose2d
 
 from bench.cpu.layer import Layer
 from bench.cpu.task import CRACK, Task
 from bench.cpu.theirs import LAYOUTS
 from bench.gpu.worker import guarded
-from bench.torch_networks import SpiralNet, UNet, pseudo_f1_grad
+from bench.torch_layers import operations
+from bench.torch_networks import network_of, pseudo_f1_grad
 from bench.worker import serve
 
 WARM_UP = 3
@@ -85,11 +85,7 @@ class Theirs:
 
     def _made(self, task: Task, graph: bool) -> Callable[[], object]:
         torch.manual_seed(0)
-        network = (
-            SpiralNet(range(1, task.depths + 1), task.width)
-            if task.network == "spiral"
-            else UNet(task.depths, task.width)
-        ).to(self.device, memory_format=self.format)
+        network = network_of(task).to(self.device, memory_format=self.format)
         self.parameters = sum(p.numel() for p in network.parameters())
         network.train(task.mode == "train")
         forward = torch.compile(network) if self.compiled else network
@@ -130,29 +126,7 @@ class Theirs:
         return replay
 
     def _layer(self, layer: Layer, repeats: int) -> dict[str, Any]:
-        stride = [layer.stride, layer.stride]
-        channels = (layer.ci, layer.co) if layer.transpose else (layer.co, layer.ci)
-        x, w, gy = (
-            torch.randn(shape, device=self.device).contiguous(memory_format=self.format)
-            for shape in (
-                (layer.n, layer.ci, layer.h, layer.h),
-                (*channels, layer.size, layer.size),
-                (layer.n, layer.co, layer.oh, layer.oh),
-            )
-        )
-        forward = conv_transpose2d if layer.transpose else conv2d
-
-        def backward(input_grad: bool, weight_grad: bool) -> Any:
-            return torch.ops.aten.convolution_backward(
-                *(gy, x, w, None, stride, [0, 0], [1, 1], layer.transpose, [0, 0], 1),
-                [input_grad, weight_grad, False],
-            )
-
-        runs: dict[str, Callable[[], object]] = {
-            "forward": lambda: forward(x, w, stride=stride),
-            "input_grad": lambda: backward(True, False),
-            "weight_grad": lambda: backward(False, True),
-        }
+        runs = operations(layer, self.format, self.device)
         with torch.no_grad():
             return {name: self._seconds(run, repeats, cold=True) for name, run in runs.items()}
 
