@@ -6,7 +6,9 @@ copies, arithmetic and matrix products, so plain Python threads are enough. BLAS
 thread meanwhile, and is the caller's again afterwards. Results come back in the order of the
 tasks, so a sum over them has the same bits for any number of threads. Between two NumPy calls a
 thread takes the interpreter lock again, and may have to be woken for it: tiles of about a
-megabyte make the calls long beside that wait, and still stay in or near a core's cache.
+megabyte make the calls long beside that wait, and still stay in or near a core's cache. What
+nothing waits for yet is done `beside`: then a thread that moves memory and one that multiplies
+are in each other's way less than two that do the same.
 
 **Memory.** A fresh large array is slow: the system hands out its pages one fault at a time.
 `empty` therefore lends memory that goes back to a shelf when the last array that uses it
@@ -19,7 +21,7 @@ import threading
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -34,12 +36,14 @@ R = TypeVar("R")
 
 _TILE = 262_144  # elements of a tile in an elementwise pass
 _ALIGNMENT = 64  # bytes, a cache line
+_MOST_BESIDE = 2  # calls under way beside their callers: each holds on to its arrays
 _MIN_POOLED = 1 << 16  # bytes; below this the system's allocator is quick enough
 
 _lock = threading.Lock()
 _local = threading.local()
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
+_beside = 0  # calls that run beside their callers, or wait to
 _blas: list[Any] | None = None  # the BLAS libraries in this process
 _callers = 0  # calls that currently hold BLAS to one thread
 _blas_threads: list[int] = []  # what each had before
@@ -94,6 +98,31 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     # A helper lets go of `share` a moment after its result is in; the arrays shall not wait for it.
     found, results, waiting = results, [], []
     return found
+
+
+def beside(work: Callable[[], R]) -> "Future[R]":
+    """``work()`` on a helper, while the calling thread goes on.
+
+    The caller does it himself, at once, where there are no helpers or enough such calls already.
+    """
+    global _beside
+    with _lock:
+        alone = threads() == 1 or _beside == _MOST_BESIDE
+        _beside += not alone
+    if not alone:
+        return _executor().submit(_counted, work)
+    done: Future[R] = Future()
+    done.set_result(work())
+    return done
+
+
+def _counted(work: Callable[[], R]) -> R:
+    global _beside
+    try:
+        return work()
+    finally:
+        with _lock:
+            _beside -= 1
 
 
 def slices(size: int, step: int) -> list[slice]:
@@ -203,7 +232,8 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="minispiral")
+            # The caller is a thread too. With more helpers, a call beside it would be one too many.
+            _pool = ThreadPoolExecutor(threads() - 1, thread_name_prefix="minispiral")
         return _pool
 
 

@@ -6,13 +6,16 @@ NumPy's functions, so the one line serves both. The arithmetic of tensors (``+ -
 `minispiral.tensor`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minispiral import profiling
+from minispiral.kernels import parallel
 from minispiral.kernels.dispatch import (
     batchnorm,
     convolution,
@@ -27,6 +30,7 @@ from minispiral.tensor import Function, Tensor
 Array = NDArray[Any]
 Axes = int | tuple[int, ...] | None
 Vectors = tuple[Array, Array]
+Gradients = tuple[Array | None, Array | Future[Array] | None]
 
 
 # Sums and shapes
@@ -139,28 +143,29 @@ class Conv2d(Function):
     def forward(
         self, x: Array, w: Array, moments: bool = False, scale_shift: Vectors | None = None
     ) -> Any:
-        self.x, self.w = x, w
+        self.x, self.w, self.in_hw = x, w, x.shape[1:3]
         return convolution.conv2d(x, w, self.stride, self.pad, moments, scale_shift)
 
-    def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
-        x, w = self.x, self.w
+    def backward(self, gy: Array) -> Gradients:
+        x = self.x
+        return self.gradients(lambda: x, gy)
+
+    def gradients(self, x: Callable[[], Array], gy: Array) -> Gradients:
+        """Of the input and the weights; ``x()`` is the input, asked for as late as may be."""
+        w, stride, pad = self.w, self.stride, self.pad
         gx = gw = None
         if self.needs_grad[0]:
             with profiling.span("convolution", "input gradient"):
-                gx = convolution.conv2d_input_grad(gy, w, x.shape[1:3], self.stride, self.pad)
+                gx = convolution.conv2d_input_grad(gy, w, self.in_hw, stride, pad)
         if self.needs_grad[1]:
-            with profiling.span("convolution", "weight gradient"):
-                gw = convolution.conv2d_weight_grad(x, gy, w.shape[:2], self.stride, self.pad)
+            gw = _weight_gradient(
+                gy, lambda: convolution.conv2d_weight_grad(x(), gy, w.shape[:2], stride, pad)
+            )
         return gx, gw
 
 
-class ConvTranspose2d(Function):
+class ConvTranspose2d(Conv2d):
     """The adjoint of convolution, used forwards: ``(n, h, w, small)`` to ``(n, oh, ow, big)``."""
-
-    profiled_as = "convolution"
-
-    def __init__(self, stride: int = 1, pad: int = 0) -> None:
-        self.stride, self.pad = stride, pad
 
     def forward(
         self, x: Array, w: Array, moments: bool = False, scale_shift: Vectors | None = None
@@ -171,16 +176,29 @@ class ConvTranspose2d(Function):
         out_hw = s * (h - 1) + kh - 2 * p, s * (v - 1) + kw - 2 * p
         return convolution.conv2d_input_grad(x, w, out_hw, s, p, moments, scale_shift)
 
-    def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
-        x, w = self.x, self.w
+    def gradients(self, x: Callable[[], Array], gy: Array) -> Gradients:
+        w, stride, pad = self.w, self.stride, self.pad
         gx = gw = None
         if self.needs_grad[0]:
             with profiling.span("convolution", "input gradient"):
-                gx = convolution.conv2d(gy, w, self.stride, self.pad)
+                gx = convolution.conv2d(gy, w, stride, pad)
         if self.needs_grad[1]:
-            with profiling.span("convolution", "weight gradient"):
-                gw = convolution.conv2d_weight_grad(gy, x, w.shape[:2], self.stride, self.pad)
+            gw = _weight_gradient(
+                gy, lambda: convolution.conv2d_weight_grad(gy, x(), w.shape[:2], stride, pad)
+            )
         return gx, gw
+
+
+def _weight_gradient(gy: Array, work: Callable[[], Array]) -> Array | Future[Array]:
+    """What ``work`` computes, which nothing else on the tape waits for.
+
+    So on the CPU a helper does it beside the passes over memory of the functions that come next.
+    A profile, which counts each moment once, wants one thing at a time.
+    """
+    if on_device(gy) or profiling.is_running():
+        with profiling.span("convolution", "weight gradient"):
+            return work()
+    return parallel.beside(work)
 
 
 class BatchNorm(Function):
@@ -233,7 +251,7 @@ class ConvNormReLU(Function):
     ) -> None:
         self.conv = (ConvTranspose2d if transpose else Conv2d)(stride, pad)
         self.eps, self.constant = eps, moments is not None
-        self.source: ConvNormReLU | None = None  # the block that the input came out of
+        self.remake: Callable[[], Array] | None = None  # makes an input that is not kept
         if moments is not None:
             self.mean, self.var = moments
 
@@ -243,9 +261,9 @@ class ConvNormReLU(Function):
         if on_device(y.data):  # where time is dearer than memory
             return y
         if y.creator is self and isinstance(x, Tensor) and isinstance(x.creator, ConvNormReLU):
-            self.source = x.creator
-            self.inputs = Remade(x.creator, x.shape), *self.taped_inputs()[1:]
-            self.conv.x = np.empty(0, x.dtype)
+            self.remake = x.creator.output
+            self.inputs = Remade(x.creator, self.remake, x.shape), *self.taped_inputs()[1:]
+            del self.conv.x
         return y
 
     def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
@@ -262,34 +280,32 @@ class ConvNormReLU(Function):
                 self.y = self.conv.forward(x, w)
             else:
                 self.y, self.mean, self.var = self.conv.forward(x, w, moments=True)
+        self.output = partial(
+            batchnorm.normalize_relu, self.y, self.mean, self.var, gamma, beta, self.eps
+        )
         return self.output()
 
-    def output(self) -> Array:
-        self.taped_inputs()  # raises where nothing is kept any more
-        return batchnorm.normalize_relu(
-            self.y, self.mean, self.var, self.gamma, self.beta, self.eps
-        )
-
-    def backward(self, gy: Array) -> tuple[Array | None, ...]:
+    def backward(self, gy: Array) -> tuple[Any, ...]:
         gconv, ggamma, gbeta = batchnorm.normalize_relu_grad(
             self.y, gy, self.mean, self.var, self.gamma, self.beta, self.eps, self.constant
         )
-        if self.source is not None:
-            self.conv.x = self.source.output()
-        return *self.conv.backward(gconv), ggamma, gbeta
+        if self.remake is None:
+            return *self.conv.backward(gconv), ggamma, gbeta
+        return *self.conv.gradients(self.remake, gconv), ggamma, gbeta
 
 
 class Remade(Tensor):
     """What a block gave, as the tape keeps it: the values are made again when asked for."""
 
-    def __init__(self, block: ConvNormReLU, shape: tuple[int, ...]) -> None:
-        self.requires_grad, self.grad = True, None
-        self.creator = self.block = block
-        self.made_shape = shape
+    def __init__(
+        self, block: ConvNormReLU, make: Callable[[], Array], shape: tuple[int, ...]
+    ) -> None:
+        self.requires_grad, self.grad, self.creator = True, None, block
+        self.make, self.made_shape = make, shape
 
     @property
     def data(self) -> Array:  # type: ignore[override]
-        return self.block.output()
+        return self.make()
 
     @property
     def shape(self) -> tuple[int, ...]:

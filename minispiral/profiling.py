@@ -151,6 +151,11 @@ def profile() -> Iterator[Profile]:
         _profile.reset(token)
 
 
+def is_running() -> bool:
+    """Whether a profile runs in this thread."""
+    return _profile.get() is not None
+
+
 def span(kind: str, part: str = "", layer: str | None = None) -> AbstractContextManager[str | None]:
     """Count the time inside as ``kind`` or "kind, part", in ``layer`` (default: the one running).
 

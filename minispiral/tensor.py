@@ -24,6 +24,7 @@ still be linear in ``gy``.
 import heapq
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -136,18 +137,21 @@ class Tensor:
 
         gradients = {self.creator: start}  # of each function's output, until it is visited
         queue = [(-self.creator.order, self.creator)]
+        leaves: list[tuple[Tensor, Array | Future[Array]]] = []  # no function waits for theirs
         while queue:
             _, function = heapq.heappop(queue)
             for x, gx in zip(*function.take_gradients(gradients.pop(function)), strict=True):
                 if not x.requires_grad:
                     continue
                 if x.creator is None:
-                    x._accumulate(gx)
+                    leaves.append((x, gx))
                 elif x.creator in gradients:
-                    gradients[x.creator] = arithmetic.add(gradients[x.creator], gx)
+                    gradients[x.creator] = arithmetic.add(gradients[x.creator], _there(gx))
                 else:
-                    gradients[x.creator] = gx
+                    gradients[x.creator] = _there(gx)
                     heapq.heappush(queue, (-x.creator.order, x.creator))
+        for x, gx in leaves:
+            x._accumulate(_there(gx))
 
     def _accumulate(self, gx: Array) -> None:
         self.grad = gx if self.grad is None else arithmetic.add(self.grad, gx)
@@ -158,7 +162,8 @@ class Function:
 
     Subclasses define ``forward(*arrays) -> array`` and ``backward(gy) -> array or tuple`` with
     one array per input, in order. ``backward`` may return ``None`` for an input whose entry in
-    ``self.needs_grad`` is False. It leaves ``gy`` as it is, but may pass it on to one input.
+    ``self.needs_grad`` is False, and a `Future` of a gradient that is still being computed. It
+    leaves ``gy`` as it is, but may pass it on to one input.
     """
 
     exact: ClassVar[bool] = True
@@ -210,7 +215,9 @@ class Function:
             )
         return self.inputs
 
-    def take_gradients(self, gy: Array) -> tuple[tuple[Tensor, ...], tuple[Array, ...]]:
+    def take_gradients(
+        self, gy: Array
+    ) -> tuple[tuple[Tensor, ...], tuple[Array | Future[Array], ...]]:
         """The inputs and their gradients; everything kept for backward is let go."""
         inputs = self.taped_inputs()
         kind = self.profiled_as or type(self).__name__
@@ -223,6 +230,8 @@ class Function:
                 f"for {len(inputs)} inputs"
             )
         for i, (x, gx) in enumerate(zip(inputs, gradients, strict=True)):
+            if isinstance(gx, Future):
+                continue
             if x.requires_grad and (gx is None or gx.shape != x.shape):
                 found = "no gradient" if gx is None else f"a gradient of shape {gx.shape}"
                 raise RuntimeError(
@@ -231,6 +240,11 @@ class Function:
                 )
         self.__dict__ = {"inputs": None, "order": self.order}
         return inputs, gradients
+
+
+def _there(gx: "Array | Future[Array]") -> Array:
+    """A gradient, once it is computed."""
+    return gx.result() if isinstance(gx, Future) else gx
 
 
 def _as_array(data: Any) -> Array:

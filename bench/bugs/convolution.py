@@ -45,9 +45,9 @@ CONVOLUTION = (
         "The gradient of the weights takes the stride for the padding and the other way round.",
         (
             Edit(
-                ops.Conv2d.backward,
-                "w.shape[:2], self.stride, self.pad",
-                "w.shape[:2], self.pad, self.stride",
+                ops.Conv2d.gradients,
+                "w.shape[:2], stride, pad",
+                "w.shape[:2], pad, stride",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -127,7 +127,13 @@ CONVOLUTION = (
     Bug(
         "weights-averaged",
         "The gradient of the weights is averaged over the batch, not summed.",
-        (Edit(ops.Conv2d.backward, "return gx, gw", "return gx, gw / len(x)"),),
+        (
+            Edit(
+                ops.Conv2d.gradients,
+                "stride, pad)\n        )",
+                "stride, pad) / len(gy)\n        )",
+            ),
+        ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
         clue="each is 0.5 times what it should be",
     ),
@@ -136,9 +142,9 @@ CONVOLUTION = (
         "The last picture of the batch is left out of the gradient of the weights.",
         (
             Edit(
-                ops.Conv2d.backward,
-                "conv2d_weight_grad(x, gy,",
-                "conv2d_weight_grad(x[:-1], gy[:-1],",
+                ops.Conv2d.gradients,
+                "conv2d_weight_grad(x(), gy,",
+                "conv2d_weight_grad(x()[:-1], gy[:-1],",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -147,7 +153,13 @@ CONVOLUTION = (
     Bug(
         "weights-decay",
         "Weight decay is hidden in the gradient of the weights.",
-        (Edit(ops.Conv2d.backward, "return gx, gw", "return gx, gw + 1e-4 * w"),),
+        (
+            Edit(
+                ops.Conv2d.gradients,
+                "stride, pad)\n        )",
+                "stride, pad) + 1e-4 * w\n        )",
+            ),
+        ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
         clue="zero gy: gy = 0 gives a gradient of w that is not 0",
     ),

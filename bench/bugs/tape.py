@@ -7,7 +7,13 @@ TAPE = (
     Bug(
         "reused-overwritten",
         "A result used twice keeps the gradient of one use and forgets the other.",
-        (Edit(tensor.Tensor.backward, "= arithmetic.add(gradients[x.creator], gx)", "= gx"),),
+        (
+            Edit(
+                tensor.Tensor.backward,
+                "= arithmetic.add(gradients[x.creator], _there(gx))",
+                "= _there(gx)",
+            ),
+        ),
         checks=("wide-unet, depth 2",),
         clue="derivative: along a direction of",
     ),
@@ -37,7 +43,7 @@ TAPE = (
             Edit(tensor.Tensor.backward, "else:", "elif x.creator.inputs:"),
         ),
         checks=("wide-unet, depth 2",),
-        clue="backward() came to ConvNormReLU a second time",
+        clue="derivative: the gradient of x (3, 7, 7, 3)",
     ),
     Bug(
         "seed-doubled",
