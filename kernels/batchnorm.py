@@ -18,7 +18,7 @@ squares are summed about the mean of their tile where it is far from zero. A bat
 255 x 255 therefore loses nothing that float32 can hold, whatever the mean.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,14 +97,19 @@ def normalize_relu(
     return _normalize(x, mean, var, gamma, beta, eps, relu=True)
 
 
-def scale_shift_relu(x: Array, scale: Array, shift: Array) -> None:
-    """``max(scale * x + shift, 0)`` in place of ``x (..., c)``, on the calling thread.
+def scale_shift_relu(scale: Array, shift: Array) -> Callable[[Array], None]:
+    """A function that puts ``max(scale * x + shift, 0)`` in place of ``x (..., c)``.
 
-    This is `normalize_relu` with the vectors that `scale_shift` made, for a tile in cache.
+    With the vectors that `scale_shift` made it is `normalize_relu`, for tiles in cache; it runs on
+    the calling thread.
     """
     scale, shift = _repeated(scale), _repeated(shift)
-    for rows in _long_rows(x) if x.flags.c_contiguous else [x]:
-        _scale_shift(rows, scale, shift, rows, relu=True)
+
+    def apply(x: Array) -> None:
+        for rows in _long_rows(x) if x.flags.c_contiguous else [x]:
+            _scale_shift(rows, scale, shift, rows, relu=True)
+
+    return apply
 
 
 def normalize_grad(

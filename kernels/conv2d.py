@@ -25,7 +25,7 @@ once for the whole batch.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,10 +186,15 @@ def _finisher(moments: bool, scale_shift: tuple[Array, Array] | None) -> Finish:
     """What to do with a part ``(..., c)`` of an output, and which channels it has, once it is
     there and still in cache: scale, shift and ReLU, or its moments, which are the result."""
 
+    @cache
+    def scale_shift_relu(start: int | None, stop: int | None) -> Callable[[Array], None]:
+        assert scale_shift is not None
+        scale, shift = scale_shift
+        return batchnorm.scale_shift_relu(scale[start:stop], shift[start:stop])
+
     def finish(out: Array, channels: slice = slice(None)) -> Moments | None:
         if scale_shift is not None:
-            scale, shift = scale_shift
-            batchnorm.scale_shift_relu(out, scale[channels], shift[channels])
+            scale_shift_relu(channels.start, channels.stop)(out)
         return tile_moments(out.reshape(-1, out.shape[-1])) if moments else None
 
     return finish

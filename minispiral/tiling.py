@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
+from minispiral.inference import infer
 from minispiral.kernels import parallel
-from minispiral.kernels.dispatch import to_host
+from minispiral.kernels.dispatch import losses, to_host
 from minispiral.networks import Network
-from minispiral.ops import sigmoid
 from minispiral.photos import scaled
-from minispiral.tensor import Tensor, no_grad
 
 LEAST_OVERLAP = 64  # neighbouring tiles share at least this many pixels, less one
 LARGEST_SIDE = 768  # a tile side chosen here stays below this, so that a batch fits in memory
@@ -102,7 +101,7 @@ def predict(
     network: Network,
     photo: NDArray[np.uint8],
     side: int | None = None,
-    batch: int = 1,
+    batch: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
     """The probability of crack in every pixel: ``photo`` (h, w, 3) uint8 -> (h, w) float32.
@@ -113,7 +112,7 @@ def predict(
     the batch in work only the result is held, so memory hardly grows with the photograph.
 
     ``side`` is the largest tile side, ``network.unit * k - 1`` (default: what costs least). On
-    the CPU one such tile keeps the cores busy, and a larger ``batch`` only takes more memory.
+    the CPU two such tiles keep the cores busy, and a larger ``batch`` only takes more memory.
     ``progress`` is called with the number of tiles done and of all tiles.
 
     Raises `UserError` for an array that is no photograph, a side the network cannot take and a
@@ -138,9 +137,8 @@ def predict(
         for done in range(0, len(tiles), batch):
             chosen = tiles[done : done + batch]
             x = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
-            with no_grad():
-                y = sigmoid(network(Tensor(scaled(network.place(x)))))
-            for (i, j), tile in zip(chosen, to_host(y.data)[..., 0], strict=True):
+            logits = infer(network, scaled(network.place(x)))
+            for (i, j), tile in zip(chosen, to_host(losses.sigmoid(logits))[..., 0], strict=True):
                 (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
                 weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])
                 probability[top, left] += weight * tile[tile_top, tile_left]

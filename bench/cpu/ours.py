@@ -9,11 +9,12 @@ import numpy as np
 from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.worker import serve
+from minispiral.inference import infer
 from minispiral.kernels import parallel
 from minispiral.losses import LOSSES
 from minispiral.optim import Adam
 from minispiral.profiling import profile
-from minispiral.tensor import Tensor, no_grad
+from minispiral.tensor import Tensor
 
 
 def main() -> None:
@@ -39,11 +40,10 @@ def main() -> None:
         adam.step()
         last = loss.data
 
-    def infer() -> None:
-        with no_grad():
-            network(Tensor(x))
+    def look() -> None:
+        infer(network, x)
 
-    step = train if task.mode == "train" else infer
+    step = train if task.mode == "train" else look
     network.train() if task.mode == "train" else network.eval()
 
     def profiled() -> dict[str, Any]:
