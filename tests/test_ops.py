@@ -1,6 +1,7 @@
 """What the gradient checks of the operations leave open: numbers, extremes, the fused block."""
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from minispiral import ops
 from minispiral.gradcheck import gradcheck
+from minispiral.kernels import parallel
 from minispiral.tensor import Tensor
 
 
@@ -113,6 +115,27 @@ def test_a_block_whose_tape_is_freed_makes_nothing_again(rng: np.random.Generato
     one.backward()
     with pytest.raises(RuntimeError, match=r"ConvNormReLU a second time.*forward pass again"):
         other.backward()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("convolve", [ops.conv2d, ops.conv_transpose2d])
+def test_weights_that_are_themselves_computed_get_their_gradient(
+    rng: np.random.Generator, convolve: Callable[..., Tensor], threads: int
+) -> None:
+    """Other functions wait for it then, though it is computed beside them."""
+
+    def function(x: Tensor, w: Tensor) -> Tensor:
+        twice = w * 2.0
+        return convolve(convolve(x, twice, 2), twice, 2)
+
+    parallel.set_threads(threads)
+    try:
+        report = gradcheck(
+            function, [random_tensor(rng, 2, 9, 11, 3), random_tensor(rng, 3, 3, 3, 3)]
+        )
+    finally:
+        parallel.set_threads(None)
+    assert report.passed, report
 
 
 def test_shapes_that_do_not_fit_are_named(rng: np.random.Generator) -> None:

@@ -97,6 +97,58 @@ def test_an_error_in_a_task_reaches_the_caller(count):
     assert parallel.run(fails_at_three, range(3)) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_work_beside_goes_on_while_the_caller_does(count):
+    parallel.set_threads(count)
+    meeting = threading.Barrier(2)
+    promise = parallel.beside(lambda: (meeting.wait(timeout=20), threading.get_ident()))
+    meeting.wait(timeout=20)
+    _, helper = promise.result(20)
+    assert helper != threading.get_ident()
+
+
+def test_one_thread_does_at_once_what_others_do_beside():
+    parallel.set_threads(1)
+    promise = parallel.beside(threading.get_ident)
+    assert promise.done()
+    assert promise.result() == threading.get_ident()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_caller_does_what_would_be_too_much_beside(count):
+    """Each call under way holds on to its arrays."""
+    parallel.set_threads(count)
+    go_on = threading.Event()
+    held = [parallel.beside(lambda: go_on.wait(20)) for _ in range(2)]
+    assert parallel.beside(threading.get_ident).result(20) == threading.get_ident()
+    go_on.set()
+    assert [promise.result(20) for promise in held] == [True, True]
+    later = parallel.beside(threading.get_ident)
+    assert later.result(20) != threading.get_ident()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_kernels_run_beside_one_another(rng, count):
+    parallel.set_threads(count)
+    xs = [rng.standard_normal((2, 63, 65, 16)) for _ in range(5)]
+    w = rng.standard_normal((3, 3, 16, 8))
+    before = blas_threads()
+    promises = [parallel.beside(lambda x=x: conv2d(x, w, 2)) for x in xs]
+    here = [conv2d(x, w, 2) for x in xs]
+    for promise, expected in zip(promises, here, strict=True):
+        np.testing.assert_array_equal(promise.result(60), expected)
+    assert blas_threads() == before
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_error_beside_comes_with_the_result_and_leaves_room_for_more(count):
+    parallel.set_threads(count)
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            parallel.beside(lambda: 1 // 0).result(20)
+    assert parallel.beside(lambda: 5).result(20) == 5
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("users", [1, 2, 3])
 def test_blas_has_one_thread_inside_and_the_users_number_afterwards(rng, count, users):

@@ -2,6 +2,8 @@
 
 import gc
 import weakref
+from concurrent.futures import Future
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -160,3 +162,40 @@ def test_dtype_is_never_promoted(dtype: type) -> None:
     y.backward()
     assert x.grad is not None
     assert x.grad.dtype == dtype
+
+
+class Late(Function):
+    """Doubles; its gradient comes from another thread when the test lets it."""
+
+    def __init__(self, promise: "Future[np.ndarray]") -> None:
+        self.promise = promise
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return 2 * x
+
+    def backward(self, gy: np.ndarray) -> "Future[np.ndarray]":
+        return self.promise
+
+
+def test_a_gradient_may_come_later() -> None:
+    """Of a leaf, of a result, and of one that other gradients are added to."""
+    promises: list[Future[np.ndarray]] = [Future() for _ in range(3)]
+    x = leaf(1.0, 2.0)
+    inner = x * 3.0
+    y = ops.sum(Late(promises[0])(x) + Late(promises[1])(inner) + Late(promises[2])(inner) + inner)
+    values = [np.array([10.0, 20.0]), np.array([1.0, 2.0]), np.array([5.0, 7.0])]
+    timer = Timer(0.2, lambda: [p.set_result(v) for p, v in zip(promises, values, strict=True)])
+    timer.start()
+    y.backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad, values[0] + 3 * (values[1] + values[2] + 1))
+
+
+def test_the_error_of_a_late_gradient_is_raised_and_no_gradient_is_kept() -> None:
+    promise: Future[np.ndarray] = Future()
+    promise.set_exception(ArithmeticError("too late"))
+    x, other = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = ops.sum(Late(promise)(x) * other)
+    with pytest.raises(ArithmeticError, match="too late"):
+        y.backward()
+    assert x.grad is None
