@@ -1,13 +1,15 @@
 """``python -m bench costs``: what the steps cost in NumPy that the CPU kernels are made of.
 
-Every row is one thing done in two ways, the plain one and the one that the kernels use. The arrays
-fit a core's cache, one thread works, and a time is the best of many.
+Every row of the first table is one thing done in two ways, the plain one and the one that the
+kernels use, with arrays that fit a core's cache. The second has matrix products of the shapes that
+the kernels multiply. One thread works, and a time is the best of many.
 """
 
 import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -37,8 +39,19 @@ class Cost:
     used_ns: float
 
 
+@dataclass(frozen=True)
+class Product:
+    """A matrix product ``(m, k) @ (k, n)`` and its rate."""
+
+    what: str
+    m: int
+    k: int
+    n: int
+    gflops: float
+
+
 def measure() -> list[Cost]:
-    """All rows."""
+    """All rows of the first table."""
     with threadpool_limits(1, user_api="blas"):
         rng = np.random.default_rng(0)
         return [*by_channel(rng), *masks(rng), *sums(rng), *windows(rng), *memory()]
@@ -140,17 +153,46 @@ def memory() -> list[Cost]:
     ]
 
 
+PRODUCTS = {
+    "large and square": (1536, 1536, 1536),
+    "layer 127 x 127 x 64 to 63 x 63 x 128, forward": (1386, 576, 128),
+    "its weights' gradient": (576, 1386, 128),
+    "its adjoint": (1386, 128, 576),
+    "layer 63 x 63 x 128 to 31 x 31 x 256, forward": (682, 1152, 256),
+    "layer 255 x 255 x 1 to 127 x 127 x 64, forward": (32258, 9, 64),
+    "layer 127 x 127 x 64 to 255 x 255 x 1, forward": (32258, 64, 9),
+}
+
+
+def products() -> list[Product]:
+    """Products of the shapes that tiles of the network's layers have."""
+    rng = np.random.default_rng(0)
+    found = []
+    with threadpool_limits(1, user_api="blas"):
+        for what, (m, k, n) in PRODUCTS.items():
+            a, b = (rng.standard_normal(shape, np.float32) for shape in ((m, k), (k, n)))
+            out = np.empty((m, n), np.float32)
+            seconds = best_seconds([partial(np.matmul, a, b, out=out)])[0]
+            found.append(Product(what, m, k, n, 2e-9 * m * k * n / seconds))
+    return found
+
+
 def cost(what: str, size: int, plain: str, first: Way, used: str, second: Way) -> Cost:
-    """Time two ways of ``size`` elements, taking turns."""
-    best = [float("inf"), float("inf")]
-    end = time.perf_counter() + 2 * SECONDS
+    """Time two ways of ``size`` elements."""
+    first_ns, second_ns = (seconds / size * 1e9 for seconds in best_seconds([first, second]))
+    return Cost(what, plain, first_ns, used, second_ns)
+
+
+def best_seconds(ways: list[Way]) -> list[float]:
+    """The shortest time of each way; they take turns."""
+    best = [float("inf")] * len(ways)
+    end = time.perf_counter() + len(ways) * SECONDS
     while time.perf_counter() < end:
-        for i, way in enumerate((first, second)):
+        for i, way in enumerate(ways):
             start = time.perf_counter()
             way()
             best[i] = min(best[i], time.perf_counter() - start)
-    first_ns, second_ns = (seconds / size * 1e9 for seconds in best)
-    return Cost(what, plain, first_ns, used, second_ns)
+    return best
 
 
 def table(costs: list[Cost]) -> Table:
@@ -165,12 +207,29 @@ def table(costs: list[Cost]) -> Table:
     return result
 
 
+def products_table(found: list[Product]) -> Table:
+    """The products for a person to read, beside the large one."""
+    result = Table(title="Matrix products (m, k) @ (k, n) in NumPy, one thread")
+    result.add_column("what")
+    for heading in ("m", "k", "n", "GFLOP/s", "share"):
+        result.add_column(heading, justify="right")
+    for p in found:
+        share = f"{p.gflops / found[0].gflops:.0%}"
+        result.add_row(p.what, str(p.m), str(p.k), str(p.n), f"{p.gflops:.0f}", share)
+    return result
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def costs(as_json: bool) -> None:
     """Time what the kernels are made of in NumPy: the plain way and the one that is used."""
-    found = measure()
+    found, multiplied = measure(), products()
     if as_json:
-        click.echo(json.dumps({"machine": conditions(), "costs": [asdict(c) for c in found]}))
+        report = {
+            "machine": conditions(),
+            "costs": [asdict(c) for c in found],
+            "products": [asdict(p) for p in multiplied],
+        }
+        click.echo(json.dumps(report))
     else:
-        Console().print(table(found))
+        Console().print(table(found), products_table(multiplied))
