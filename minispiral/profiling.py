@@ -8,7 +8,8 @@
 Every `Function` counts its forward and its backward, under the layer that called it; what counts
 as one kind of work is said by `span`. A clock runs for what was begun last, so each moment is
 counted once, and with the rest, "everything else", all times add up to the time between entering
-the profile and leaving it. Where no profile runs a span costs well below a microsecond.
+the profile and leaving it. What otherwise runs beside something else waits for its turn. Where no
+profile runs a span costs well below a microsecond.
 """
 
 from __future__ import annotations
