@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
@@ -86,41 +87,54 @@ def sums(rows: Iterable[dict[str, Any]], operations: Iterable[str]) -> dict[str,
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
-    """The report for a person to read."""
+    """The report for a person to read, a table for each operation."""
+    shown = [table(report, operation) for operation in OPERATIONS]
+    shown[-1].caption = "\n".join(
+        [
+            f"sgemm peak in the same run: {report['sgemm_gflops']:.0f} GFLOP/s. "
+            "PyTorch's time is that of its faster layout.",
+            *busy(report),
+        ]
+    )
+    shown[-1].caption_justify = "left"
+    return shown
+
+
+def table(report: dict[str, Any], operation: str) -> Table:
+    """One operation of all layers, and of a whole step."""
+    name = operation.replace("_grad", " gradient")
     shown = Table(
-        title=(
-            f"The layers of Spiral-Net, width {report['width']:g}, batch {report['batch']}: ms, "
-            "share of the sgemm peak, time over PyTorch's"
-        ),
-        caption="\n".join(
-            [
-                f"sgemm peak in the same run: {report['sgemm_gflops']:.0f} GFLOP/s. "
-                "PyTorch's time is the best of NCHW and channels_last, for each operation.",
-                *busy(report),
-            ]
-        ),
-        caption_justify="left",
+        title=f"Spiral-Net, width {report['width']:g}, batch {report['batch']}: {name}",
+        box=SIMPLE_HEAD,
+        padding=0,
     )
     shown.add_column("layer", no_wrap=True)
-    shown.add_column("times", justify="right")
-    shown.add_column("GFLOP", justify="right")
-    for operation in OPERATIONS:
-        for column in (operation.replace("_grad", " gradient"), "sgemm", "ratio"):
-            shown.add_column(column, justify="right")
+    for column in ("times", "ms", "GFLOP/s", "peak", "PyTorch", "ratio"):
+        shown.add_column(column, justify="right", no_wrap=True)
     for row in report["layers"]:
-        cells = [row["layer"], str(row["count"]["forward"]), f"{row['gflop']:.2f}"]
-        for operation in OPERATIONS:
-            found = row[operation]
-            cells += [
-                f"{1e3 * found['seconds']:.2f}",
-                f"{found['share_of_sgemm']:.0%}",
-                ratio(found["ratio"]),
-            ]
-        shown.add_row(*cells)
+        found = row[operation]
+        shown.add_row(
+            row["layer"],
+            str(row["count"][operation]),
+            milliseconds(found["seconds"], 2),
+            f"{found['gflops']:.0f}",
+            f"{found['share_of_sgemm']:.0%}",
+            milliseconds(min(found["torch"].values(), default=None), 2),
+            ratio(found["ratio"]),
+        )
     shown.add_section()
-    cells = ["a whole step", "", ""]
-    for operation in OPERATIONS:
-        found = report["sums"][operation]
-        cells += [f"{1e3 * found['seconds']:.0f}", "", ratio(found["ratio"])]
-    shown.add_row(*cells)
-    return [shown]
+    whole = report["sums"][operation]
+    shown.add_row(
+        "a whole step",
+        "",
+        milliseconds(whole["seconds"], 0),
+        "",
+        "",
+        milliseconds(whole["torch_seconds"], 0),
+        ratio(whole["ratio"]),
+    )
+    return shown
+
+
+def milliseconds(seconds: float | None, digits: int) -> str:
+    return "-" if seconds is None else f"{1e3 * seconds:.{digits}f}"
