@@ -13,7 +13,7 @@ and backwards, with sums over the same axes::
 (Ioffe and Szegedy 2015.) The ``_relu`` kernels do the same for ``max(y, 0)``: the mask is
 recomputed from ``x``, so nothing but ``x`` and two vectors is kept between forward and backward.
 
-Every sum is taken in the dtype of ``x`` over a few dozen values and in float64 from there on;
+Every sum is taken in the dtype of ``x`` over at most 256 values and in float64 from there on;
 squares are summed about the mean of their tile where it is far from zero. A batch of 32 images of
 255 x 255 therefore loses nothing that float32 can hold, whatever the mean.
 """
@@ -244,7 +244,7 @@ def _column_sums(rows: Array) -> Array:
     Such a product is several times as fast as ``rows.sum(0)``. Long sums of equal numbers would
     drift in float32, for each addition rounds the same way.
     """
-    block = max(32, len(rows) // 64)
+    block = min(max(32, len(rows) // 64), 256)
     whole = len(rows) // block * block
     ones = np.ones(block, rows.dtype)
     blocks = ones @ rows[:whole].reshape(-1, block, rows.shape[1])

@@ -251,23 +251,20 @@ def _share_channels(
 ) -> list[list[Any]]:
     """Write the adjoint into ``gx``, each thread some channels; returns what was finished."""
     n, oh, ow, small = gy.shape
-    big = gx.shape[-1]
+    kh, kw = kernel_hw
+    taps = weights.reshape(kh, kw, -1, small).swapaxes(2, 3)  # (kh, kw, small, big)
 
-    def multiply(g: Array, products: Array, k: slice) -> None:
-        np.matmul(g, weights[k].T, out=products[:, k])
-
-    def scatter(products: Array, images: slice, k: slice) -> Moments | None:
-        out = gx[images, ..., k]
-        _fold(products.reshape(-1, oh, ow, *kernel_hw, big)[..., k], out, stride)
+    def scatter(images: slice, k: slice) -> Moments | None:
+        g, w, out = gy[images].reshape(-1, small), taps[..., k], gx[images, ..., k]
+        products = parallel.scratch((kh, kw, len(g), w.shape[-1]), gy.dtype)
+        np.matmul(g, w, out=products)
+        products = products.reshape(kh, kw, -1, oh, ow, w.shape[-1])
+        _fold(products.transpose(2, 3, 4, 0, 1, 5), out, stride)
         return finish(out, k)
 
-    parts = []
-    for images in parallel.slices(n, max(1, _SHARED_WINDOWS // (oh * ow * len(weights)))):
-        g = gy[images].reshape(-1, small)
-        products = parallel.empty((len(g), len(weights)), gy.dtype)
-        parallel.run(partial(multiply, g, products), parallel.even_slices(len(weights), 768))
-        channels = parallel.even_slices(big, 256)
-        parts.append(parallel.run(partial(scatter, products, images), channels))
+    groups = parallel.slices(n, max(1, _SHARED_WINDOWS // (oh * ow * len(weights))))
+    channels = parallel.even_slices(gx.shape[-1], 256)
+    parts = [parallel.run(partial(scatter, images), channels) for images in groups]
     return [list(part) for part in zip(*parts, strict=True)]
 
 

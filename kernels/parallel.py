@@ -142,9 +142,10 @@ def even_slices(size: int, most: int) -> list[slice]:
 def row_tiles(rows: int, width: int = 1) -> list[slice]:
     """Tiles of ``rows`` rows of ``width`` elements for an elementwise pass.
 
-    A tile is about a megabyte; an array too small to be worth a second thread stays whole.
+    A tile is about a megabyte. An array that fits in one stays whole: to wake a second thread for
+    half of it takes as long as to do that half.
     """
-    if 4 * rows * width <= _TILE:
+    if rows * width <= _TILE:
         return [slice(0, rows)]
     return even_slices(rows, max(1, _TILE // width))
 
