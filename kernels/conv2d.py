@@ -40,7 +40,7 @@ Array = NDArray[Any]
 Finish = Callable[..., Moments | None]
 
 _TILE = 800_000  # elements of the windows in a tile
-_CACHED_WEIGHTS = 400_000  # elements of the weights up to which threads share the pixels
+_CACHED_WEIGHTS = 600_000  # elements of the weights up to which threads share the pixels
 _SHARED_WINDOWS = 6_000_000  # elements of the windows gathered at once where they do not
 _PARTIAL_SUMS = 8  # partial weight gradients where threads share the pixels
 _NARROW = 16  # elements that are too few to be worth a loop of their own
