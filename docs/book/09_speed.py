@@ -757,6 +757,7 @@ print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times a
 # - `minispiral.kernels.conv2d.conv2d`: tiles, and what is done while they are in cache
 # - `minispiral.kernels.conv2d.conv2d_weight_grad`: partial sums in a fixed order
 # - `minispiral.kernels.parallel.run`: tasks for threads, BLAS held to one
+# - `minispiral.kernels.parallel.beside`: what nothing waits for yet, while the caller goes on
 # - `minispiral.kernels.parallel.even_slices`: parts in even numbers
 # - `minispiral.kernels.parallel.empty`: memory that is used again
 # - `minispiral.kernels.parallel.scratch`: a thread's own buffer
