@@ -22,7 +22,7 @@ small_shapes = st.one_of(
     st.tuples(st.integers(1, 9), st.integers(1, 5)),
 )
 # Many tiles; many channels of few pixels; one channel of two million.
-LARGE = [(3, 127, 127, 17), (2, 63, 65, 64), (32, 3, 3, 512), (5, 31, 29, 3), (32, 255, 255, 1)]
+LARGE = [(3, 127, 127, 17), (2, 63, 65, 64), (64, 3, 3, 512), (5, 31, 29, 3), (32, 255, 255, 1)]
 large = pytest.mark.parametrize("shape", LARGE, ids=str)
 
 

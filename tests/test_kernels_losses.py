@@ -218,7 +218,7 @@ def test_a_whole_batch_in_float32_loses_nothing(rng):
     np.testing.assert_allclose(losses.pseudo_f1_grad(logits, mask, sums), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 5, 1), (3, 255, 253, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 1), (5, 255, 253, 1)])
 def test_same_bits_for_any_number_of_threads(rng, shape):
     logits, mask = random_batch(rng, shape, np.float32, 0.1)
     runs = []
@@ -234,7 +234,7 @@ def test_same_bits_for_any_number_of_threads(rng, shape):
         assert all(map(np.array_equal, runs[0], other))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 5, 1), (3, 255, 253, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 1), (5, 255, 253, 1)])
 def test_results_are_fresh_and_inputs_untouched(rng, shape):
     logits, mask = random_batch(rng, shape, np.float32, 0.1)
     logits_before, mask_before = logits.copy(), mask.copy()
