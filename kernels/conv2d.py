@@ -41,7 +41,7 @@ Finish = Callable[..., Moments | None]
 
 _TILE = 800_000  # elements of the windows in a tile
 _CACHED_WEIGHTS = 600_000  # elements of the weights up to which threads share the pixels
-_SHARED_WINDOWS = 6_000_000  # elements of the windows gathered at once where they do not
+_SHARED_WINDOWS = 6_000_000  # elements of the windows worked on at once where they do not
 _PARTIAL_SUMS = 8  # partial weight gradients where threads share the pixels
 _NARROW = 16  # elements that are too few to be worth a loop of their own
 
@@ -262,7 +262,7 @@ def _share_channels(
         _fold(products.transpose(2, 3, 4, 0, 1, 5), out, stride)
         return finish(out, k)
 
-    groups = parallel.slices(n, max(1, _SHARED_WINDOWS // (oh * ow * len(weights))))
+    groups = _image_groups(n, oh * ow * len(weights))
     channels = parallel.even_slices(gx.shape[-1], 256)
     parts = [parallel.run(partial(scatter, images), channels) for images in groups]
     return [list(part) for part in zip(*parts, strict=True)]
@@ -350,11 +350,16 @@ def _gather(windows: Array, tile: _Tile) -> Array:
 def _gathered_groups(windows: Array) -> Iterator[tuple[slice, Array]]:
     """The windows of a group of images at a time, gathered by all threads together."""
     n, oh, ow, kh, row = windows.shape
-    for images in parallel.slices(n, max(1, _SHARED_WINDOWS // (oh * ow * kh * row))):
+    for images in _image_groups(n, oh * ow * kh * row):
         view = windows[images]
         rows = parallel.empty(view.shape, view.dtype)
         parallel.run(partial(_copy_tile, view, rows), _tiles(view.shape, _TILE))
         yield images, rows.reshape(-1, kh * row)
+
+
+def _image_groups(n: int, size: int) -> list[slice]:
+    """``n`` images in groups whose windows, ``size`` elements an image, are worked on at once."""
+    return parallel.slices(n, max(1, _SHARED_WINDOWS // size))
 
 
 def _copy_tile(source: Array, target: Array, tile: _Tile) -> None:

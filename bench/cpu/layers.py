@@ -14,7 +14,7 @@ from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
 from bench.cpu.network import network_of
 from bench.cpu.race import LAYOUTS, OURS, REST, Start, open_workers
 from bench.cpu.task import Task
-from bench.cpu.text import busy, ratio
+from bench.cpu.text import busy, milliseconds, ratio
 from bench.machine import sgemm_gflops
 from bench.worker import Worker
 
@@ -134,7 +134,3 @@ def table(report: dict[str, Any], operation: str) -> Table:
         ratio(whole["ratio"]),
     )
     return shown
-
-
-def milliseconds(seconds: float | None, digits: int) -> str:
-    return "-" if seconds is None else f"{1e3 * seconds:.{digits}f}"

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bench.cpu.race import OURS, REST, entrants, open_workers, warm_up
 from bench.cpu.task import Task
-from bench.cpu.text import busy, share
+from bench.cpu.text import busy, milliseconds, share
 from bench.machine import sgemm_gflops
 from minispiral.profiling import LEAST_SHARE
 from minispiral.profiling import REST as REST_OF_STEP
@@ -93,7 +93,9 @@ def tables(report: dict[str, Any]) -> list[Table]:
     for column in ("calls", "ms", "share"):
         shown.add_column(column, justify="right")
     for group, seconds in report["parts"].items():
-        shown.add_row(f"[bold]{group}", "", f"[bold]{1e3 * seconds:.1f}", share(seconds / total))
+        shown.add_row(
+            f"[bold]{group}", "", f"[bold]{milliseconds(seconds, 1)}", share(seconds / total)
+        )
         for kind, spent in report["kinds"].items():
             inside = group if group in GROUPS else None
             begins = next((group for group in GROUPS if kind.startswith(group)), None)
@@ -102,9 +104,9 @@ def tables(report: dict[str, Any]) -> list[Table]:
                 shown.add_row(
                     f"  {kind}",
                     str(spent["calls"]),
-                    f"{1e3 * spent['seconds']:.1f}",
+                    milliseconds(spent["seconds"], 1),
                     share(spent["seconds"] / total),
                 )
     shown.add_section()
-    shown.add_row("profiled step", "", f"{1e3 * total:.1f}", share(1.0))
+    shown.add_row("profiled step", "", milliseconds(total, 1), share(1.0))
     return [shown]

@@ -9,6 +9,10 @@ def share(value: float) -> str:
     return f"{value:.1%}"
 
 
+def milliseconds(seconds: float | None, digits: int) -> str:
+    return "-" if seconds is None else f"{1e3 * seconds:.{digits}f}"
+
+
 def ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
