@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data import find_pairs, read_pair
+from minispiral.data.pairs import find_pairs, read_pair
 
 Array = NDArray[Any]
 

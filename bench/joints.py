@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.checkpoint import load_network
-from minispiral.data import find_pairs, read_pair
+from minispiral.data.pairs import find_pairs, read_pair
+from minispiral.data.photos import read_mask
+from minispiral.detection.tiling import predict
 from minispiral.errors import UserError
-from minispiral.photos import read_mask
-from minispiral.tiling import predict
+from minispiral.runs.checkpoint import load_network
 
 FOLDERS = ("joints", "planking")  # of a dataset, beside images/ and masks/: synth's, UAV75's
 

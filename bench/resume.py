@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minispiral.checkpoint import load
+from minispiral.data.synth import write_dataset
 from minispiral.errors import UserError
-from minispiral.synth import write_dataset
+from minispiral.runs.checkpoint import load
 
 OPTIONS = {
     "--depths": "1-2",

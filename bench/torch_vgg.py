@@ -13,7 +13,7 @@ from bench import vgg
 from bench.twin import lines
 from bench.twin_task import Array
 
-GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "torch_vgg.json"
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "twin" / "golden" / "torch_vgg.json"
 NUMBERS = (
     "Of each stage of VGG-16 the largest of its last features and some others (bench.vgg.samples), "
     "in float64, from float32 weights and picture (bench.vgg)."

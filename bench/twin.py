@@ -28,7 +28,7 @@ KINDS = ("losses", "gradients", "weights")  # what is compared; running statisti
 PROJECTIONS = 3
 DIGITS = 14  # significant ones in the golden file
 
-COMMAND = "python -m bench twin --write tests/golden/torch_steps.json"
+COMMAND = "python -m bench twin --write tests/twin/golden/torch_steps.json"
 NUMBERS = (
     f"Of each tensor its largest magnitude, then {PROJECTIONS} sums over all its elements, each "
     "times a fixed factor of its own, of magnitude 1 to 2 (bench.twin.fingerprint). Gradients are "

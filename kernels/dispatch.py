@@ -2,8 +2,8 @@
 
 ``batchnorm``, ``convolution`` and the others here stand each for two files of kernels. Their
 functions call the CUDA kernel where they are given arrays of the device of
-`minispiral.kernels.launch`, and the NumPy one otherwise. Beside them stands what moves arrays from
-one place to the other.
+`minispiral.kernels.cuda.launch`, and the NumPy one otherwise. Beside them stands what moves arrays
+from one place to the other.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arithmetic as numpy_arithmetic
-from . import batchnorm as numpy_batchnorm
-from . import conv2d as numpy_conv2d
-from . import launch
-from . import layout as numpy_layout
-from . import losses as numpy_losses
-from . import pooling as numpy_pooling
+from .cpu import arithmetic as numpy_arithmetic
+from .cpu import batchnorm as numpy_batchnorm
+from .cpu import conv2d as numpy_conv2d
+from .cpu import layout as numpy_layout
+from .cpu import losses as numpy_losses
+from .cpu import pooling as numpy_pooling
 from .cuda import arithmetic as cuda_arithmetic
 from .cuda import batchnorm as cuda_batchnorm
 from .cuda import conv2d as cuda_conv2d
+from .cuda import launch
 from .cuda import layout as cuda_layout
 from .cuda import losses as cuda_losses
 from .cuda import pooling as cuda_pooling
@@ -82,8 +82,8 @@ class _Convolutions(Twins):
 
 
 if TYPE_CHECKING:  # the NumPy files say what there is, and the types
-    from . import arithmetic, batchnorm, layout, losses, pooling
-    from . import conv2d as convolution
+    from .cpu import arithmetic, batchnorm, layout, losses, pooling
+    from .cpu import conv2d as convolution
 else:
     arithmetic = Twins(numpy_arithmetic, cuda_arithmetic)
     batchnorm = Twins(numpy_batchnorm, cuda_batchnorm)

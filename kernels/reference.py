@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .losses import F1Sums
+from .cpu.losses import F1Sums
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
-from minispiral.kernels import dispatch, launch
+from minispiral.kernels import dispatch
+from minispiral.kernels.cuda import launch
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minispiral import profiling
-from minispiral.kernels import parallel
+from minispiral.kernels.cpu import parallel
 from minispiral.kernels.dispatch import (
     batchnorm,
     convolution,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from minispiral import profiling
 from minispiral.errors import UserError
-from minispiral.kernels.adam import adam
+from minispiral.kernels.cpu.adam import adam
 from minispiral.kernels.cuda import adam as cuda
 from minispiral.kernels.dispatch import like, on_device, write
 from minispiral.nn import Parameter

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_on_cpu import CpuDevice, build_at_once
-from small import make_trained
 
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
+from tests.cuda_on_cpu import CpuDevice, build_at_once
+from tests.small import make_trained
 
 
 @pytest.fixture

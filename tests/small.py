@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from minispiral.cli import main
-from minispiral.demo import Settings
+from minispiral.training.demo import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

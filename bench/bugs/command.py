@@ -7,7 +7,7 @@ import click
 
 from bench.bugs import BUGS
 from bench.bugs.report import measure, table, uncaught
-from minispiral.terminal import show
+from minispiral.cli.terminal import show
 
 
 @click.command()

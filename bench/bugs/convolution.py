@@ -2,7 +2,7 @@
 
 from bench.bugs.bug import Bug, Edit
 from minispiral import ops
-from minispiral.kernels import conv2d, pooling
+from minispiral.kernels.cpu import conv2d, pooling
 
 CONVOLUTION = (
     Bug(

@@ -2,7 +2,7 @@
 
 from bench.bugs.bug import Bug, Edit
 from minispiral import losses, nn
-from minispiral.kernels import losses as kernels
+from minispiral.kernels.cpu import losses as kernels
 from minispiral.networks import spiral, unet
 
 OWN_RULES = "pseudo-f1 by its own rules"

@@ -2,7 +2,7 @@
 
 from bench.bugs.bug import Bug, Edit
 from minispiral import nn, ops
-from minispiral.kernels import adam, batchnorm
+from minispiral.kernels.cpu import adam, batchnorm
 
 NORMALIZATION = (
     Bug(

@@ -22,7 +22,7 @@ from rich.table import Table
 from bench.bugs import BUGS
 from minispiral.cli import main
 from minispiral.gradcheck.registry import CHECKS
-from minispiral.kernels import parallel
+from minispiral.kernels.cpu import parallel
 from minispiral.networks import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]

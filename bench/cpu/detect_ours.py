@@ -6,9 +6,9 @@ import numpy as np
 
 from bench.cpu.detection import Search
 from bench.worker import serve
-from minispiral.kernels import parallel
+from minispiral.detection.tiling import predict
+from minispiral.kernels.cpu import parallel
 from minispiral.networks import build
-from minispiral.tiling import predict
 
 CORNER = 500  # pixels
 

@@ -15,7 +15,7 @@ from bench.cpu.task import DEPTHS
 from bench.cpu.theirs import LAYOUTS
 from bench.torch_networks import SpiralNet
 from bench.worker import serve
-from minispiral.tiling import tile_axis
+from minispiral.detection.tiling import tile_axis
 
 TRIAL = 4  # tiles
 

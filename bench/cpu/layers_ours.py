@@ -6,8 +6,8 @@ import numpy as np
 
 from bench.cpu.layer import Layer, time_operations
 from bench.worker import serve
-from minispiral.kernels import conv2d as convolution
-from minispiral.kernels import parallel
+from minispiral.kernels.cpu import conv2d as convolution
+from minispiral.kernels.cpu import parallel
 
 
 def work(request: str) -> dict[str, Any]:

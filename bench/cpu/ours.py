@@ -9,8 +9,8 @@ import numpy as np
 from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.worker import serve
-from minispiral.inference import infer
-from minispiral.kernels import parallel
+from minispiral.detection.inference import infer
+from minispiral.kernels.cpu import parallel
 from minispiral.losses import LOSSES
 from minispiral.optim import Adam
 from minispiral.profiling import profile

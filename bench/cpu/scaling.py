@@ -113,7 +113,7 @@ def save_plot(report: dict[str, Any], picture: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    from minispiral.photos import write_picture
+    from minispiral.data.photos import write_picture
 
     figure = Figure(figsize=(13, 4), dpi=100, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)

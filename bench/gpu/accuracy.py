@@ -13,9 +13,8 @@ from bench.cpu.task import CRACK, Task
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
 from minispiral.device import Device
-from minispiral.kernels import conv2d as numpy_conv2d
-from minispiral.kernels import launch
-from minispiral.kernels.cuda import conv2d
+from minispiral.kernels.cpu import conv2d as numpy_conv2d
+from minispiral.kernels.cuda import conv2d, launch
 from minispiral.kernels.dispatch import tf32, to_host
 from minispiral.losses import LOSSES
 from minispiral.tensor import Tensor, no_grad

@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.gpu.choices import chosen
-from minispiral.kernels import adam, arithmetic, batchnorm, conv2d, launch, layout, losses, pooling
+from minispiral.detection.metrics import RunningSums
+from minispiral.kernels.cpu import adam, arithmetic, batchnorm, conv2d, layout, losses, pooling
 from minispiral.kernels.cuda import adam as cuda_adam
 from minispiral.kernels.cuda import arithmetic as cuda_arithmetic
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
 from minispiral.kernels.cuda import statistics as cuda_statistics
 from minispiral.kernels.shapes import output_hw
-from minispiral.run import RunningSums
 
 Rng = np.random.Generator
 Array = NDArray[Any]

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels import launch
-from minispiral.kernels.launch import Kernel
+from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda.launch import Kernel
 
 HERE = Path(__file__).resolve().parent
 

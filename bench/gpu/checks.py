@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.gpu.cases import TOLERANCES, Call, cases
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
 
 ROUNDS = 3  # of fresh random numbers and shapes
 MOST_ERRORS = 25  # after which the rest is left out: each may cost the start of a process

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from minispiral.kernels.launch import Array
+from minispiral.kernels.cuda.launch import Array
 
 FLUSHED = 256 * 2**20  # bytes written between two measurements: more than any GPU's L2 cache
 

@@ -13,13 +13,13 @@ from rich.table import Table
 from bench.cpu.task import DEPTHS
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
-from minispiral import checkpoint
-from minispiral.detect import detect
+from minispiral.data.photos import read_photo, write_picture
+from minispiral.data.synth import make_sample
+from minispiral.detection.detect import detect
+from minispiral.detection.tiling import predict
 from minispiral.device import choose
 from minispiral.networks import build
-from minispiral.photos import read_photo, write_picture
-from minispiral.synth import make_sample
-from minispiral.tiling import predict
+from minispiral.runs import checkpoint
 
 PRECISIONS = ("tf32", "float32")
 TILE = 512  # pixels of synthetic concrete, repeated over the photograph

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.gpu.clock import Clock
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
 
 
 def worker(clock: Clock) -> Any:

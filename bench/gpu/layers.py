@@ -16,8 +16,7 @@ from bench.gpu.ceilings import rate
 from bench.gpu.choices import chosen
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels import launch
-from minispiral.kernels.cuda import adam, batchnorm, conv2d, losses
+from minispiral.kernels.cuda import adam, batchnorm, conv2d, launch, losses
 
 PRECISIONS = ("tf32", "float32")
 # What may be chosen where channels come in fours, as they do in all layers of Table 1.

@@ -10,12 +10,12 @@ from bench.cpu.network import network_of
 from bench.cpu.task import CRACK, Task
 from bench.gpu.clock import Clock
 from minispiral.device import Device
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
 from minispiral.kernels.dispatch import layout, tf32, to_host
 from minispiral.networks import Network
 from minispiral.optim import Adam
-from minispiral.step import GpuTrainingStep
 from minispiral.tensor import Tensor, no_grad
+from minispiral.training.step import GpuTrainingStep
 
 WARM_UP = 3  # steps, of which the last one captures the graph
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.gpu.clock import GpuClock
 from bench.worker import serve
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
 
 Request = dict[str, Any]
 Answer = dict[str, Any]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minispiral.data.synth import write_dataset
 from minispiral.errors import UserError
-from minispiral.synth import write_dataset
 
 SPLITS = ("train", "val", "test")
 

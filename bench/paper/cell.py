@@ -14,18 +14,19 @@ from typing import Any
 
 from bench.joints import JointAlarms, count, find_joints
 from minispiral import __version__
-from minispiral.checkpoint import load, load_network
-from minispiral.data import find_pairs, read_pair
+from minispiral.data.pairs import find_pairs, read_pair
+from minispiral.data.photos import read_mask
+from minispiral.detection.metrics import score_photo, summarize
+from minispiral.detection.tiling import predict
 from minispiral.errors import UserError
 from minispiral.files import write_text
-from minispiral.interrupt import Interrupted
-from minispiral.kernels import parallel
-from minispiral.metrics import score_photo, summarize
-from minispiral.photos import read_mask
-from minispiral.progress import Reporter
-from minispiral.run import resumable
-from minispiral.tiling import predict
-from minispiral.train import TrainConfig, train
+from minispiral.kernels.cpu import parallel
+from minispiral.runs.checkpoint import load, load_network
+from minispiral.runs.folder import resumable
+from minispiral.training.config import TrainConfig
+from minispiral.training.interrupt import Interrupted
+from minispiral.training.loop import train
+from minispiral.training.reporter import Reporter
 
 SCORES = "scores.json"
 SECONDS = 0.5  # between two lines about steps

@@ -21,12 +21,12 @@ from bench.paper.plot import save_plot
 from bench.paper.runner import Cell, Stopped, run_cells
 from bench.paper.tables import TABLES, Row, Table
 from bench.worker import ROOT
-from minispiral.data import find_pairs, read_pair
+from minispiral.cli.progress import TerminalReporter
+from minispiral.data.pairs import find_pairs, read_pair
+from minispiral.data.photos import write_picture
 from minispiral.errors import UserError
 from minispiral.files import write_text
-from minispiral.photos import write_picture
-from minispiral.progress import TerminalReporter
-from minispiral.train import TrainConfig
+from minispiral.training.config import TrainConfig
 
 FOLDER = click.Path(path_type=Path)
 

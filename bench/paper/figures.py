@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from bench.paper.cell import chosen_checkpoint
 from bench.paper.tables import TABLE4, Row
-from minispiral.checkpoint import load_network
-from minispiral.data import find_pairs, read_pair
-from minispiral.figures import side_by_side
-from minispiral.inspection import look
-from minispiral.metrics import PhotoScores, score_photo
-from minispiral.tiling import predict
+from minispiral.data.pairs import find_pairs, read_pair
+from minispiral.detection.maps import look
+from minispiral.detection.metrics import PhotoScores, score_photo
+from minispiral.detection.pictures import side_by_side
+from minispiral.detection.tiling import predict
+from minispiral.runs.checkpoint import load_network
 
 PHOTOS = 4  # of the test set, in Fig. 4
 Picture = NDArray[np.uint8]

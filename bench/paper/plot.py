@@ -24,7 +24,7 @@ def save_plot(table: Table, rows: Sequence[dict[str, Any]], picture: Path) -> bo
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    from minispiral.photos import write_picture
+    from minispiral.data.photos import write_picture
 
     figure = Figure(figsize=(14, 5.6), dpi=100)
     canvas: Any = FigureCanvasAgg(figure)

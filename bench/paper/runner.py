@@ -15,11 +15,11 @@ from typing import Any
 
 from bench.paper.cell import SCORES
 from bench.worker import ROOT
-from minispiral.describe import describe
+from minispiral.cli.progress import TerminalReporter
 from minispiral.errors import UserError
-from minispiral.interrupt import StopRequest, stop_requests
-from minispiral.progress import TerminalReporter
-from minispiral.train import TrainConfig
+from minispiral.networks.describe import describe
+from minispiral.training.config import TrainConfig
+from minispiral.training.interrupt import StopRequest, stop_requests
 
 PATIENCE = 60.0  # seconds a process has to stop in before it is killed
 

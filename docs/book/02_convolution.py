@@ -49,8 +49,8 @@ from numpy.typing import NDArray
 
 from minispiral import ops
 from minispiral.gradcheck import gradcheck
-from minispiral.kernels import conv2d as library
 from minispiral.kernels import reference
+from minispiral.kernels.cpu import conv2d as library
 from minispiral.networks.table1 import ENCODER_CHANNELS
 from minispiral.tensor import Function, Tensor
 
@@ -787,7 +787,7 @@ np.testing.assert_allclose(
 # - `minispiral.kernels.conv2d.conv2d`, `minispiral.kernels.conv2d.conv2d_input_grad`,
 #   `minispiral.kernels.conv2d.conv2d_weight_grad`: the tiles
 # - `minispiral.kernels.shapes.output_hw`: the size formula, and what does not fit
-# - `minispiral.kernels.parallel.run`, `minispiral.kernels.parallel.scratch`: threads, and a
+# - `minispiral.kernels.cpu.parallel.run`, `minispiral.kernels.cpu.parallel.scratch`: threads, and a
 #   thread's own buffer
 # - `minispiral.ops.Conv2d`, `minispiral.ops.ConvTranspose2d`: six needs, three kernels
 # - `minispiral.nn.Conv2d`, `minispiral.nn.he_normal`: the layer, and how its weights start

@@ -38,7 +38,8 @@ from numpy.typing import NDArray
 
 from minispiral import ops
 from minispiral.errors import UserError
-from minispiral.kernels import batchnorm, reference
+from minispiral.kernels import reference
+from minispiral.kernels.cpu import batchnorm
 from minispiral.nn import BatchNorm, ConvNormReLU, he_normal
 from minispiral.tensor import Function, Tensor, no_grad
 

@@ -41,8 +41,9 @@ from numpy.typing import NDArray
 
 from minispiral import losses, ops
 from minispiral.gradcheck import Report, gradcheck
-from minispiral.kernels import batchnorm, conv2d, reference
-from minispiral.kernels import losses as loss_kernels
+from minispiral.kernels import reference
+from minispiral.kernels.cpu import batchnorm, conv2d
+from minispiral.kernels.cpu import losses as loss_kernels
 from minispiral.tensor import Function
 
 plt.rcParams["font.size"] = 10

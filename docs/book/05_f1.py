@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from minispiral import losses
 from minispiral.gradcheck import check_pseudo_f1, gradcheck
-from minispiral.kernels import losses as library
+from minispiral.kernels.cpu import losses as library
 from minispiral.networks import SpiralNet
 from minispiral.optim import Adam
 from minispiral.tensor import Tensor, no_grad

@@ -46,14 +46,14 @@ from numpy.typing import NDArray
 
 import minispiral
 from minispiral import ops
+from minispiral.data.photos import scaled
+from minispiral.data.synth import make_sample
 from minispiral.errors import UserError
 from minispiral.losses import cross_entropy
 from minispiral.networks import HED, SpiralNet, UNet
 from minispiral.networks.spiral import EncoderDecoder
 from minispiral.networks.table1 import DECODER_CHANNELS, ENCODER_CHANNELS
 from minispiral.nn import ConvNormReLU
-from minispiral.photos import scaled
-from minispiral.synth import make_sample
 from minispiral.tensor import Function, Tensor, no_grad
 
 plt.rcParams["font.size"] = 10
@@ -687,7 +687,8 @@ assert all((m >= 0).all() for m in maps)
 # - `minispiral.networks.unet.UNet`: the U-Net, narrow and wide
 # - `minispiral.networks.network.Network.check_side`: the sides a network takes
 # - `minispiral.nn.ConvNormReLU`: a layer; the fused one of chapter 3
-# - `minispiral.describe.describe`: what `minispiral describe spiral` prints, layer by layer
+# - `minispiral.networks.describe.describe`: what `minispiral describe spiral` prints, layer by
+#   layer
 
 # %% [markdown]
 # ## Exercises

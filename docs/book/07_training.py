@@ -39,21 +39,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral import ops
-from minispiral.checkpoint import load
-from minispiral.config import TrainConfig
-from minispiral.data import PatchSampler, PhotoStore, find_pairs
-from minispiral.inspection import look
-from minispiral.kernels.adam import adam
+from minispiral.data.pairs import find_pairs
+from minispiral.data.patches import PatchSampler
+from minispiral.data.photos import scaled
+from minispiral.data.store import PhotoStore
+from minispiral.data.synth import write_dataset
+from minispiral.detection.maps import look
+from minispiral.detection.metrics import average_precision, score_photo, summarize
+from minispiral.detection.tiling import predict, tile_axis
+from minispiral.kernels.cpu.adam import adam
 from minispiral.losses import LOSSES
-from minispiral.metrics import average_precision, score_photo, summarize
 from minispiral.networks import SpiralNet
 from minispiral.nn import BatchNorm
 from minispiral.optim import Adam
-from minispiral.photos import scaled
-from minispiral.synth import write_dataset
+from minispiral.runs.checkpoint import load
 from minispiral.tensor import Tensor, no_grad
-from minispiral.tiling import predict, tile_axis
-from minispiral.train import train
+from minispiral.training.config import TrainConfig
+from minispiral.training.loop import train
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
@@ -558,18 +560,20 @@ for with_adam in (True, False):
 # %% [markdown]
 # ## Where it lives
 #
-# - `minispiral.data.PhotoStore`, `minispiral.data.PatchSampler`, `minispiral.data.prefetch`:
-#   photographs, patches, and the thread that draws the next batch meanwhile
+# - `minispiral.data.store.PhotoStore`, `minispiral.data.patches.PatchSampler` and
+#   `minispiral.data.patches.prefetch`: photographs, patches, and the thread that draws the next
+#   batch meanwhile
 # - `minispiral.optim.Adam` and `minispiral.kernels.adam.adam`: Adam
-# - `minispiral.train.train` and `minispiral.train.Training`: the loop and all that surrounds it
-# - `minispiral.checkpoint.Checkpoint`: what is kept
+# - `minispiral.training.loop.train` and `minispiral.training.loop.Training`: the loop and all that
+#   surrounds it
+# - `minispiral.runs.checkpoint.Checkpoint`: what is kept
 # - `minispiral.nn.BatchNorm.update`: running statistics
-# - `minispiral.tiling.tile_axis` and `minispiral.tiling.predict`: tiles
-# - `minispiral.metrics.score_photo`, `minispiral.metrics.average_precision`,
-#   `minispiral.metrics.summarize`: scores
-# - `minispiral.inspection.look`: the maps
-# - `minispiral.synth.make_sample`: synthetic concrete
-# - `minispiral.demo.demo`: the comparison of this chapter, longer, as `minispiral demo`
+# - `minispiral.detection.tiling.tile_axis` and `minispiral.detection.tiling.predict`: tiles
+# - `minispiral.detection.metrics.score_photo`, `minispiral.detection.metrics.average_precision`,
+#   `minispiral.detection.metrics.summarize`: scores
+# - `minispiral.detection.maps.look`: the maps
+# - `minispiral.data.synth.make_sample`: synthetic concrete
+# - `minispiral.training.demo.demo`: the comparison of this chapter, longer, as `minispiral demo`
 
 # %% [markdown]
 # ## Exercises

@@ -48,21 +48,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels import batchnorm, conv2d, launch, losses, reference
+from minispiral.kernels import reference
+from minispiral.kernels.cpu import batchnorm, conv2d, losses
 from minispiral.kernels.cuda import adam as cuda_adam
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda import losses as cuda_losses
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
 rng = np.random.default_rng(8)
 
-CHECKOUT = launch.FOLDER.parent
-sys.path.insert(0, str(CHECKOUT / "tests"))
+CHECKOUT = launch.FOLDER.parents[1]
+sys.path.insert(0, str(CHECKOUT))
 try:
-    import cuda_on_cpu
-    from cuda_on_cpu import CpuDevice
+    from tests import cuda_on_cpu
+    from tests.cuda_on_cpu import CpuDevice
 except ImportError as error:
     MISSING = f"the folder tests of a checkout ({error})"
 else:
@@ -850,8 +852,8 @@ if not MISSING:
 # %% [markdown]
 # ## Where it lives
 #
-# - `minispiral.kernels.launch.launch`: the one door to the GPU
-# - `minispiral.kernels.launch.KERNELS`: all kernels, with their threads and shared memory
+# - `minispiral.kernels.cuda.launch.launch`: the one door to the GPU
+# - `minispiral.kernels.cuda.launch.KERNELS`: all kernels, with their threads and shared memory
 # - `minispiral.kernels.cuda.losses.f1_sums`: sums in two passes
 # - `minispiral.kernels.cuda.batchnorm.moments`: means and variances in two passes
 # - `minispiral.kernels.cuda.conv2d.conv2d`: which kernel, which tiles, how many parts

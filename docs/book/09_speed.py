@@ -45,7 +45,8 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from minispiral.kernels import batchnorm, conv2d, parallel, reference
+from minispiral.kernels import reference
+from minispiral.kernels.cpu import batchnorm, conv2d, parallel
 from minispiral.losses import pseudo_f1
 from minispiral.networks import SpiralNet
 from minispiral.optim import Adam
@@ -756,11 +757,11 @@ print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times a
 #
 # - `minispiral.kernels.conv2d.conv2d`: tiles, and what is done while they are in cache
 # - `minispiral.kernels.conv2d.conv2d_weight_grad`: partial sums in a fixed order
-# - `minispiral.kernels.parallel.run`: tasks for threads, BLAS held to one
-# - `minispiral.kernels.parallel.beside`: what nothing waits for yet, while the caller goes on
-# - `minispiral.kernels.parallel.even_slices`: parts in even numbers
-# - `minispiral.kernels.parallel.empty`: memory that is used again
-# - `minispiral.kernels.parallel.scratch`: a thread's own buffer
+# - `minispiral.kernels.cpu.parallel.run`: tasks for threads, BLAS held to one
+# - `minispiral.kernels.cpu.parallel.beside`: what nothing waits for yet, while the caller goes on
+# - `minispiral.kernels.cpu.parallel.even_slices`: parts in even numbers
+# - `minispiral.kernels.cpu.parallel.empty`: memory that is used again
+# - `minispiral.kernels.cpu.parallel.scratch`: a thread's own buffer
 # - `minispiral.kernels.batchnorm.scale_shift_relu`: three calls, one pass, long rows
 # - `minispiral.profiling.profile`: where the time goes
 #

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..launch import Array, blocks, ctype, device, empty, launch
+from .launch import Array, blocks, ctype, device, empty, launch
 
 _SHARE = 4096  # elements of a block
 

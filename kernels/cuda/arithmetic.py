@@ -6,7 +6,7 @@ What is not among the shapes of a network's training step is left to the arrays'
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..launch import Array, blocks, ctype, empty, launch
+from .launch import Array, blocks, ctype, empty, launch
 from .rows import THREADS, block_of, grid_of
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..launch import Array, blocks, ctype, empty, launch
 from ..shapes import check_vectors
+from .launch import Array, blocks, ctype, empty, launch
 from .rows import THREADS, block_of, grid_of
 
 _MERGED_TOGETHER = 4  # channels of a block where their parts are many

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import launch as gpu
-from ..launch import FEW, MOST_TERMS, TERMS, TILINGS, Array, blocks, ctype, empty, launch
 from ..shapes import check_dtypes, check_output, check_vectors, check_weights, output_hw
 from . import batchnorm
+from . import launch as gpu
+from .launch import FEW, MOST_TERMS, TERMS, TILINGS, Array, blocks, ctype, empty, launch
 from .rows import block_of, grid_of
 
 _THREADS = 256

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..launch import Array, blocks, ctype, empty, launch
+from .launch import Array, blocks, ctype, empty, launch
 from .rows import THREADS
 
 BYTES = {np.dtype(np.uint8): "unsigned char", np.dtype(np.bool_): "bool"}

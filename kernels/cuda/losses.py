@@ -6,8 +6,8 @@ numbers as one array: nothing waits for the GPU.
 
 import numpy as np
 
-from ..launch import Array, blocks, ctype, empty, launch
 from ..shapes import check_mask
+from .launch import Array, blocks, ctype, empty, launch
 from .rows import THREADS, grid_of
 
 _PIXELS_PER_THREAD = 4

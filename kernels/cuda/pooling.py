@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..launch import Array, blocks, ctype, empty, launch
 from ..shapes import check_pooled, pooled_hw
+from .launch import Array, blocks, ctype, empty, launch
 
 _THREADS = 256
 

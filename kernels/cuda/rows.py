@@ -1,6 +1,6 @@
 """How kernels over rows are launched: blocks of some channels by some rows, see ``rows.cuh``."""
 
-from ..launch import blocks
+from .launch import blocks
 
 THREADS = 256
 _ROWS_PER_THREAD = 16

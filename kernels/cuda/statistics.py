@@ -1,9 +1,9 @@
-"""Sums over the batches of a training run, in the GPU's memory; `minispiral.run` has the host's."""
+"""Sums over the batches of a training run, in the GPU's memory."""
 
 import numpy as np
 
-from ..launch import Array, ctype, empty, launch
 from ..shapes import check_mask
+from .launch import Array, ctype, empty, launch
 from .rows import THREADS, grid_of
 
 # What the totals are, in their order.

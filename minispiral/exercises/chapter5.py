@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
 from minispiral.exercises.arrays import expect
-from minispiral.kernels import losses
+from minispiral.kernels.cpu import losses
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

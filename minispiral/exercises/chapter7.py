@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from minispiral.detection.metrics import average_precision
 from minispiral.exercises import Wrong, exercise
 from minispiral.exercises.arrays import expect
-from minispiral.metrics import average_precision
 
 
 @exercise("7.1", function="patch")

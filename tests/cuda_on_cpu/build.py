@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KERNELS = HERE.parents[1] / "kernels"
+KERNELS = HERE.parents[1] / "kernels" / "cuda"
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden")
 # A product and a sum stay two roundings, unless the kernel says fma.
 FLAGS += ("-ffp-contract=off", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE")

@@ -1,4 +1,4 @@
-"""A device of `minispiral.kernels.launch` whose memory and threads are the CPU's."""
+"""A device of `minispiral.kernels.cuda.launch` whose memory and threads are the CPU's."""
 
 import ctypes
 import math
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
 
 from .array import DeviceArray, check_not_recording, recording
 from .build import build
@@ -26,7 +26,7 @@ class KernelError(Exception):
 
 
 class DirectUploads:
-    """Uploads without a stream to take them; see `minispiral.kernels.launch.Uploads`."""
+    """Uploads without a stream to take them; see `minispiral.kernels.cuda.launch.Uploads`."""
 
     def __init__(self, device: "CpuDevice", targets: list[DeviceArray]) -> None:
         self.device, self.targets = device, targets

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from cuda_on_cpu.device import CpuDevice, build_at_once
-from cuda_on_cpu.twins import call
-from minispiral.kernels import launch
 from minispiral.kernels.cuda import (
     adam,
     arithmetic,
     batchnorm,
     conv2d,
+    launch,
     layout,
     losses,
     pooling,
     statistics,
 )
+from tests.cuda_on_cpu.device import CpuDevice, build_at_once
+from tests.cuda_on_cpu.twins import call
 
 FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minispiral.kernels import launch
+from minispiral.kernels.cuda import launch
 
 from .array import DeviceArray
 from .device import CpuDevice

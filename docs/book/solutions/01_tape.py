@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.gradcheck import gradcheck
-from minispiral.kernels.losses import sigmoid
+from minispiral.kernels.cpu.losses import sigmoid
 from minispiral.tensor import Function, Tensor
 
 Array = NDArray[Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels.conv2d import conv2d, conv2d_input_grad
+from minispiral.kernels.cpu.conv2d import conv2d, conv2d_input_grad
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels import batchnorm, conv2d
+from minispiral.kernels.cpu import batchnorm, conv2d
 
 Array = NDArray[Any]
 

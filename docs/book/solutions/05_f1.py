@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels import losses
+from minispiral.kernels.cpu import losses
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]

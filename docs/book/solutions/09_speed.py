@@ -84,6 +84,6 @@ def run_in_order(work: Callable[[Any], Any], tasks: list[Any], threads: int) -> 
 
 
 # %% [markdown]
-# `pool.map` does the same in one line. `minispiral.kernels.parallel.run` keeps its pool from call
-# to call, since threads take time to start, lets the calling thread take tasks too, and holds BLAS
+# `pool.map` does the same in one line. `minispiral.kernels.cpu.parallel.run` keeps its pool from
+# call to call, since threads take time to start, lets the calling thread take tasks too, and holds BLAS
 # to one thread meanwhile.

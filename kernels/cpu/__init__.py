@@ -1,0 +1,1 @@
+"""The kernels in NumPy, shared among the threads of the CPU."""

@@ -1,0 +1,143 @@
+"""What a training run tells the person who waits for it.
+
+`Reporter` is what the training loop calls; the plain one keeps silent. The command line
+passes a `TerminalReporter`: a progress bar in a terminal, a line now and then elsewhere.
+"""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from minispiral.training.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from minispiral.detection.metrics import Summary
+
+LINE_SECONDS = 15.0  # between two lines where there is no terminal to redraw
+
+
+class TerminalReporter(Reporter):
+    """Progress on standard error, as a context manager around the run.
+
+    >>> with TerminalReporter() as report:                                  # doctest: +SKIP
+    ...     train(config, Path("run"), report=report)
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+        )
+
+        class QuietConsole(Console):
+            """Falls silent where rich would exit: when nobody reads standard error any more."""
+
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+
+        self.console = QuietConsole(stderr=True, highlight=False)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.description = ""
+        self.began = self.printed = time.monotonic()
+        self.first_step = 0
+        self.total_steps = 0
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def message(self, text: str) -> None:
+        try:
+            self.console.print(text, markup=False, soft_wrap=True)
+        except OSError:  # progress that cannot be shown must not end the run
+            self.console.quiet = True
+
+    def prepared(self, done: int, total: int) -> None:
+        self.show("reading photographs", done, total)
+
+    def started(self, step: int, total: int) -> None:
+        self.began = time.monotonic()
+        self.first_step, self.total_steps = step, total
+        self.show("training", step, total)
+
+    def stepped(self, step: int, loss: float | None, f1: float | None) -> None:
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        rate = (step - self.first_step) / elapsed
+        left = (self.total_steps - step) / rate if rate else 0.0
+        scores = f"loss {_number(loss, '.4g')}  F1 {_number(f1, '.3f')}"
+        note = f"{_rate(rate)}  {_clock(left)} left  {scores}"
+        self.show("training", step, self.total_steps, note)
+
+    def validating(self, done: int, total: int) -> None:
+        self.show("validating", done, total)
+
+    def validated(self, step: int, scores: "Summary") -> None:
+        named = {
+            "F1": scores.f1,
+            "precision": scores.precision,
+            "recall": scores.recall,
+            "average precision": scores.average_precision,
+        }
+        listed = ", ".join(f"{name} {_number(score, '.3f')}" for name, score in named.items())
+        self.message(f"step {step}: validation {listed}")
+
+    def drawing(self, done: int, total: int) -> None:
+        self.show("drawing pictures", done, total)
+
+    def show(self, description: str, done: int, total: int, note: str = "") -> None:
+        """Redraw the bar, or print a line where it cannot be redrawn."""
+        new = description != self.description
+        self.description = description
+        if not self.bar.disable:
+            if new and self.task is not None:
+                self.bar.remove_task(self.task)
+                self.task = None
+            if self.task is None:
+                self.task = self.bar.add_task(description, total=total, completed=done, note=note)
+            else:
+                self.bar.update(self.task, completed=done, total=total, note=note)
+            return
+        now = time.monotonic()
+        if now - self.printed >= LINE_SECONDS or done == total:
+            self.printed = now
+            self.message(f"{description} {done}/{total}  {note}".rstrip())
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
+
+
+def _rate(steps_per_second: float) -> str:
+    """Steps per second, or seconds per step where that is the larger number."""
+    if steps_per_second >= 1 or not steps_per_second:
+        return f"{steps_per_second:.1f} steps/s"
+    return f"{1 / steps_per_second:.1f} s/step"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

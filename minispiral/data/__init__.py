@@ -1,0 +1,1 @@
+"""Photographs, masks, datasets, and the patches that training draws from them."""

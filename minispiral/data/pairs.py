@@ -1,0 +1,103 @@
+"""Datasets: a folder of photographs and masks, paired by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.data.photos import read_mask, read_photo
+from minispiral.errors import UserError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photograph and the mask of its cracks; ``name`` is the stem the two files share."""
+
+    name: str
+    photo: Path
+    mask: Path
+
+
+def find_pairs(folder: Path | str) -> list[Pair]:
+    """The photographs of ``folder/images`` and their masks in ``folder/masks``, sorted by name.
+
+    A photograph and its mask share the stem. Files count whose suffix belongs to a format that
+    Pillow reads; hidden files and others, such as ``Thumbs.db``, do not.
+
+    Raises `UserError` for a folder that is missing, no pictures at all, two files of one stem, a
+    photograph without mask and a mask without photograph.
+    """
+    folder = Path(folder)
+    photos = _pictures_by_stem(folder, "images")
+    masks = _pictures_by_stem(folder, "masks")
+    unpaired = [
+        f"no {missing} for {_some(sorted(found[stem].name for stem in found.keys() - others))}"
+        for missing, found, others in (
+            ("mask", photos, masks.keys()),
+            ("photograph", masks, photos.keys()),
+        )
+        if found.keys() - others
+    ]
+    if unpaired:
+        raise UserError(
+            f"In {folder} there is {' and '.join(unpaired)}; every photograph in images/ needs "
+            "a mask of the same name, but for the suffix, in masks/"
+        )
+    if not photos:
+        raise UserError(
+            f"{folder} has no pictures in images/ and masks/; put photographs and masks of the "
+            "same names there"
+        )
+    return [Pair(stem, photos[stem], masks[stem]) for stem in sorted(photos)]
+
+
+def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The photograph (h, w, 3) and the mask (h, w) of a pair.
+
+    Raises `UserError` for a file that cannot be read and for sizes that differ.
+    """
+    photo, mask = read_photo(pair.photo), read_mask(pair.mask)
+    h, w = mask.shape
+    if photo.shape[:2] != (h, w):
+        raise UserError(
+            f"Photograph {pair.photo} is {photo.shape[1]} x {photo.shape[0]} pixels but its "
+            f"mask {pair.mask} is {w} x {h}; the two must have the same size"
+        )
+    return photo, mask
+
+
+def _pictures_by_stem(folder: Path, part: str) -> dict[str, Path]:
+    """Map the stem of each picture file in ``folder/part`` to its path."""
+    from PIL import Image
+
+    place = folder / part
+    if not place.is_dir():
+        raise UserError(
+            f"There is no folder {place}; a dataset is a folder with photographs in images/ and "
+            "masks in masks/"
+        )
+    suffixes = {
+        suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN
+    }
+    pictures: dict[str, Path] = {}
+    for path in sorted(place.iterdir()):
+        hidden = path.name.startswith(".")
+        if hidden or path.suffix.lower() not in suffixes or not path.is_file():
+            continue
+        if path.stem in pictures:
+            raise UserError(
+                f"{pictures[path.stem]} and {path.name} share the stem {path.stem}, so they "
+                "cannot both be paired; rename or remove one of them"
+            )
+        pictures[path.stem] = path
+    return pictures
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name up to three and count the rest."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,1 @@
+"""Whole photographs: probabilities of crack, scores, and the pictures that show them."""

@@ -1,0 +1,151 @@
+"""Crack probabilities for a photograph of any size, by overlapping tiles that leave no seams."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.data.photos import scaled
+from minispiral.detection.inference import infer
+from minispiral.errors import UserError
+from minispiral.kernels.cpu import parallel
+from minispiral.kernels.dispatch import losses, to_host
+from minispiral.networks import Network
+
+LEAST_OVERLAP = 64  # neighbouring tiles share at least this many pixels, less one
+LARGEST_SIDE = 768  # a tile side chosen here stays below this, so that a batch fits in memory
+
+
+@dataclass(frozen=True)
+class TileAxis:
+    """The tiles along one axis of a photograph, in pixels of the photograph.
+
+    Tile ``k`` covers ``first + k * step`` up to ``side`` pixels further; ``first`` is negative
+    and, like ``step``, a multiple of the network's unit. The strided convolutions therefore
+    sample every tile on the same grid, the grid of one pass over the whole photograph.
+    """
+
+    length: int
+    first: int
+    step: int
+    side: int
+    count: int
+
+    def source(self, k: int) -> NDArray[np.intp]:
+        """The photograph's pixel under each pixel of tile ``k``, edges reflected: ``(side,)``."""
+        start = self.first + k * self.step
+        period = max(2 * (self.length - 1), 1)
+        place = np.arange(start, start + self.side) % period
+        return np.minimum(place, period - place) if self.length > 1 else np.zeros_like(place)
+
+    def inside(self, k: int) -> tuple[slice, slice]:
+        """The part of tile ``k`` that lies on the photograph, in the photograph and in the tile."""
+        start = self.first + k * self.step
+        low, high = max(start, 0), min(start + self.side, self.length)
+        return slice(low, high), slice(low - start, high - start)
+
+    def weight(self, k: int) -> NDArray[np.float32]:
+        """The share of tile ``k`` in each of its pixels: ``(side,)``, summing to 1 over the tiles.
+
+        Over the pixels shared with a neighbour it is 0 for the outer quarter, where the network
+        sees too little around a pixel, then a linear ramp, then 1. With an overlap of
+        ``2^p - 1`` pixels the ramp's values are multiples of ``2^(1-p)``, so that the shares
+        sum to one without rounding.
+        """
+        weight = np.ones(self.side, np.float32)
+        overlap = self.side - self.step
+        quarter = (overlap + 1) / 4
+        ramp = np.clip((np.arange(1, overlap + 1) - quarter) / (2 * quarter), 0, 1)
+        if k > 0:
+            weight[:overlap] = ramp
+        if k < self.count - 1:
+            weight[self.step :] = ramp[::-1]
+        return weight
+
+
+def tile_axis(length: int, unit: int, side: int | None = None) -> TileAxis:
+    """Lay tiles of at most ``side`` pixels over ``length`` pixels.
+
+    The photograph is extended by at least a quarter of the overlap on either hand, so that its
+    edge pixels have surroundings too. Without ``side``, the tile side below 768 that has the
+    fewest pixels computed is chosen. Where one tile suffices it is made as small as possible.
+
+    Raises `UserError` for a ``side`` too small to overlap its neighbours.
+    """
+    shared = unit * -(-LEAST_OVERLAP // unit)  # the overlap is one pixel less
+    margin = unit * -(-shared // (4 * unit))
+    extended = margin + length + shared // 4
+    smallest = 2 * shared - 1  # a pixel lies on two tiles at most
+    if side is not None and side < smallest:
+        raise UserError(
+            f"tiles of side {side} are too small to overlap without seams for this network, "
+            f"expected at least {smallest}; choose {smallest} or leave the side out"
+        )
+
+    def lay(side: int) -> TileAxis:
+        if extended <= side:
+            side = max(unit * -(-(extended + 1) // unit), 2 * unit) - 1
+            return TileAxis(length, -margin, side, side, 1)
+        step = side + 1 - shared
+        return TileAxis(length, -margin, step, side, 1 + -(-(extended - side) // step))
+
+    if side is not None:
+        return lay(side)
+    sides = range(smallest, max(smallest + 1, LARGEST_SIDE), unit)
+    return min(map(lay, sides), key=lambda axis: axis.count * axis.side)
+
+
+def predict(
+    network: Network,
+    photo: NDArray[np.uint8],
+    side: int | None = None,
+    batch: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """The probability of crack in every pixel: ``photo`` (h, w, 3) uint8 -> (h, w) float32.
+
+    The network runs in evaluation mode on ``batch`` overlapping tiles at a time; the
+    probabilities are averaged with separable weights that sum to one. Where the receptive
+    fields lie inside a tile the result is that of one pass over the whole photograph. Beside
+    the batch in work only the result is held, so memory hardly grows with the photograph.
+
+    ``side`` is the largest tile side, ``network.unit * k - 1`` (default: what costs least). On
+    the CPU two such tiles keep the cores busy, and a larger ``batch`` only takes more memory.
+    ``progress`` is called with the number of tiles done and of all tiles.
+
+    Raises `UserError` for an array that is no photograph, a side the network cannot take and a
+    batch below one.
+    """
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
+        raise UserError(
+            f"a photograph of shape {photo.shape} and type {photo.dtype} was given, expected "
+            "(height, width, 3) and uint8; read it with minispiral.data.photos.read_photo"
+        )
+    if batch < 1:
+        raise UserError(f"a batch of {batch} tiles was given, expected 1 or more")
+    if side is not None:
+        network.check_side(side)
+    rows, columns = (tile_axis(length, network.unit, side) for length in photo.shape[:2])
+    tiles = list(product(range(rows.count), range(columns.count)))
+    probability = np.zeros(photo.shape[:2], np.float32)
+
+    training = network.training
+    network.eval()
+    try:
+        for done in range(0, len(tiles), batch):
+            chosen = tiles[done : done + batch]
+            x = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
+            logits = infer(network, scaled(network.place(x)))
+            for (i, j), tile in zip(chosen, to_host(losses.sigmoid(logits))[..., 0], strict=True):
+                (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
+                weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])
+                probability[top, left] += weight * tile[tile_top, tile_left]
+            if progress is not None:
+                progress(done + len(chosen), len(tiles))
+    finally:
+        parallel.trim()  # the next photograph's tiles, or training's patches, have other sizes
+        if training:
+            network.train()
+    return probability

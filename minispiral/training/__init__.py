@@ -1,0 +1,1 @@
+"""Training: patches in, checkpoints out."""

@@ -1,0 +1,185 @@
+"""The demonstration: cross-entropy against Eq. 11, on synthetic photographs, in a few minutes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.data.pairs import find_pairs
+from minispiral.data.photos import read_mask, read_photo, write_picture
+from minispiral.data.synth import write_dataset
+from minispiral.detection.evaluate import evaluate
+from minispiral.detection.metrics import PhotoScores, Summary
+from minispiral.detection.pictures import overlay, side_by_side
+from minispiral.detection.tiling import predict
+from minispiral.device import Device, choose
+from minispiral.errors import UserError
+from minispiral.files import write_text
+from minispiral.runs.checkpoint import load_network
+from minispiral.runs.folder import lock_run
+from minispiral.training.config import TrainConfig
+from minispiral.training.loop import train
+from minispiral.training.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Tells the folder of a demonstration from any other; holds the scores in the end.
+MARK = "demo.json"
+MADE_BY = "minispiral demo"
+DATASETS = ("train", "val", "unseen")
+TITLES = {"cross-entropy": "cross-entropy", "pseudo-f1": "pseudo-F1 (Eq. 11)"}  # by loss
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much the demonstration does; the defaults take about four minutes on two cores."""
+
+    photos: int = 40  # to train on
+    val_photos: int = 8  # to choose the best checkpoint on
+    unseen_photos: int = 16  # to compare the networks on
+    side: int = 511  # of the photographs, pixels
+    depths: tuple[int, ...] = (1, 2, 3, 4)
+    width: float = 0.25
+    patch: int = 127
+    batch: int = 8
+    steps: int = 900
+    validate_every: int = 150  # steps
+    lr: float = 2e-3
+    seed: int = 0
+    rows: int = 4  # photographs in the comparison
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Scores on the unseen photographs by loss; the pictures drawn, by what they show."""
+
+    scores: dict[str, Summary]
+    pictures: dict[str, Path]
+
+
+def demo(
+    out: Path,
+    report: Reporter | None = None,
+    settings: Settings | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+) -> Demonstration:
+    """Train two networks of the same initial weights on the same patches with two losses.
+
+    Makes synthetic photographs in ``out/train``, ``out/val`` and ``out/unseen``, trains the runs
+    ``out/cross-entropy`` and ``out/pseudo-f1``, scores the best checkpoint of each on the unseen
+    photographs and draws ``out/comparison.png``. A demonstration that ``out`` holds already is
+    replaced. ``device`` and ``precision`` are those of `minispiral.device.choose`.
+
+    Raises `UserError` where ``out`` holds anything but a demonstration or cannot be written to,
+    and Interrupted after Ctrl-C.
+    """
+    report = report or Reporter()
+    settings = settings or Settings()
+    computing = choose(device, precision)
+    _refuse_foreign(out)
+    with lock_run(out):
+        write_text(out / MARK, json.dumps({"made_by": MADE_BY}) + "\n")
+        for name in (*DATASETS, *TITLES):
+            shutil.rmtree(out / name, ignore_errors=True)
+
+        counts = (settings.photos, settings.val_photos, settings.unseen_photos)
+        report.message(f"Making {sum(counts)} photographs in {out}.")
+        for i, (name, count) in enumerate(zip(DATASETS, counts, strict=True)):
+            write_dataset(out / name, count, (settings.side,) * 2, settings.seed + i)
+        scores = {}
+        for loss, title in TITLES.items():
+            report.message(f"Training with {title}.")
+            config = replace(_config(out, loss, settings), device=device, precision=precision)
+            train(config, out / loss, report=report)
+            scores[loss] = evaluate(out / loss, out / "unseen", device=device, precision=precision)
+
+        comparison = out / "comparison.png"
+        with computing.in_use():
+            write_picture(comparison, _compare(out, scores, settings.rows, computing))
+        result = {"made_by": MADE_BY, "scores": {k: v.as_dict() for k, v in scores.items()}}
+        write_text(out / MARK, json.dumps(result, indent=2) + "\n")
+    pictures = {"comparison": comparison}
+    pictures |= {f"curves of {title}": out / loss / "curves.png" for loss, title in TITLES.items()}
+    return Demonstration(scores, {what: path for what, path in pictures.items() if path.exists()})
+
+
+def _refuse_foreign(out: Path) -> None:
+    """UserError where ``out`` is neither new, nor empty, nor a demonstration."""
+    if not out.exists():
+        return
+    if out.is_dir():
+        try:
+            mark: Any = json.loads((out / MARK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            mark = None
+        if isinstance(mark, dict) and mark.get("made_by") == MADE_BY:
+            return
+        if all(entry.name == ".lock" for entry in out.iterdir()):
+            return
+    raise UserError(
+        f"{out} holds something else than a demonstration, which would be overwritten; give a new "
+        "folder with --out."
+    )
+
+
+def _config(out: Path, loss: str, settings: Settings) -> TrainConfig:
+    return TrainConfig(
+        data=out / "train",
+        val=out / "val",
+        loss=loss,
+        depths=settings.depths,
+        width=settings.width,
+        patch=settings.patch,
+        batch=settings.batch,
+        steps=settings.steps,
+        validate_every=settings.validate_every,
+        lr=settings.lr,
+        seed=settings.seed,
+    )
+
+
+def _compare(out: Path, scores: dict[str, Summary], rows: int, device: Device) -> NDArray[np.uint8]:
+    """What each network finds in the first unseen photographs with cracks, beside the truth."""
+    networks = {loss: load_network(out / loss, device=device) for loss in TITLES}
+    pictures: list[list[NDArray[Any]]] = []
+    captions: list[list[str]] = []
+    for pair, *of_photo in zip(
+        find_pairs(out / "unseen"), *(scores[loss].photos for loss in TITLES), strict=True
+    ):
+        if of_photo[0].crack_pixels == 0 or len(pictures) == rows:
+            continue
+        photo, mask = read_photo(pair.photo), read_mask(pair.mask)
+        found = [
+            overlay(photo, predict(network, photo), truth=mask) for network in networks.values()
+        ]
+        pictures.append([photo, mask, *found])
+        captions.append([pair.name, "", *map(_caption, of_photo)])
+    return side_by_side(["photograph", "truth", *TITLES.values()], pictures, captions)
+
+
+def _caption(photo: PhotoScores) -> str:
+    return f"precision {photo.precision:.2f}  recall {photo.recall:.2f}  F1 {photo.f1:.2f}"
+
+
+def comparison_table(scores: dict[str, Summary]) -> Table:
+    """The average scores on the unseen photographs, a row per loss."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title="unseen photographs", title_justify="left")
+    table.add_column("trained with")
+    for heading in ("precision", "recall", "F1", "AP"):
+        table.add_column(heading, justify="right")
+    for loss, title in TITLES.items():
+        s = scores[loss]
+        values = (s.precision, s.recall, s.f1, s.average_precision)
+        table.add_row(title, *("-" if value is None else f"{value:.3f}" for value in values))
+    return table

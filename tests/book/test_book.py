@@ -1,0 +1,162 @@
+"""The book: every chapter runs, draws the same figures twice, and its exercises are checked."""
+
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+from minispiral.exercises import Wrong
+from minispiral.exercises.catalogue import catalogue, check_answer, find
+from tests.book.cells import text
+from tests.small import ROOT, command, refusal
+
+BOOK = ROOT / "docs" / "book"
+CHAPTERS = sorted(BOOK.glob("[0-9][0-9]_*.py"))
+SECONDS = 60 * 4  # for two runs beside each other on a busy machine; a chapter has 60 alone
+
+
+def number_of(chapter: Path) -> int:
+    return int(chapter.name[:2])
+
+
+def by_name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)
+def test_chapter_runs_and_draws_the_same_figures_twice(chapter: Path, tmp_path: Path) -> None:
+    runs = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        environment = {
+            **os.environ,
+            "MINISPIRAL_BOOK_OUT": str(tmp_path / name),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONHASHSEED": str(len(name) + len(runs)),
+        }
+        runs.append(
+            subprocess.Popen(
+                [sys.executable, ROOT / "tests" / "book" / "cells.py", chapter],
+                cwd=tmp_path / name,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    figures = []
+    for process in runs:
+        output, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, errors[-3000:]
+        figures.append(json.loads(output))
+    assert figures[0] == figures[1]
+    assert figures[0]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)
+def test_chapter_has_its_parts(chapter: Path) -> None:
+    written, number = text(chapter), number_of(chapter)
+    assert written.startswith(f"# {number}. ")
+    assert "After this chapter you can" in written
+    for exercise in (f"{number}.{k}" for k in (1, 2, 3)):
+        assert f"### Exercise {exercise}" in written
+        assert f"`{find(exercise).function}" in written, "the text names the function asked for"
+    assert f"### Exercise {number}.4" not in written
+    assert f"minispiral exercise {number}." in written
+    figures = re.findall(rf"^\*Figure {number}\.(\d+)\. ", written, re.MULTILINE)
+    assert figures == [str(k + 1) for k in range(len(figures))]
+    assert figures
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)
+def test_what_a_chapter_names_is_there(chapter: Path) -> None:
+    _, heading, lives = text(chapter).partition("## Where it lives")
+    assert heading
+    names = re.findall(r"`(minispiral(?:\.\w+)+)`", lives.partition("\n## ")[0])
+    assert names
+    for name in names:
+        pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize("number", catalogue())
+def test_solution_is_right(number: str) -> None:
+    (solutions,) = (BOOK / "solutions").glob(f"{int(number.split('.')[0]):02d}_*.py")
+    check_answer(number, solutions)
+
+
+def wrong_answers() -> Iterator[FunctionType]:
+    for path in sorted((ROOT / "tests" / "book" / "wrong_answers").glob("chapter*.py")):
+        names: dict[str, object] = {"__name__": path.stem}
+        exec(compile(path.read_bytes(), str(path), "exec"), names)
+        for name, function in names.items():
+            if name.startswith("wrong_") and isinstance(function, FunctionType):
+                yield function
+
+
+WRONG = list(wrong_answers())
+
+
+def exercise_of(answer: FunctionType) -> str:
+    return ".".join(answer.__name__.split("_")[1:3])
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: answer.__name__)
+def test_wrong_answer_is_refused_and_told_why(answer: FunctionType) -> None:
+    with pytest.raises(Wrong) as refused:
+        find(exercise_of(answer)).check(answer)
+    assert re.search(answer.__doc__ or "no docstring", str(refused.value)), str(refused.value)
+
+
+def test_every_exercise_has_a_wrong_answer() -> None:
+    assert {exercise_of(answer) for answer in WRONG} == set(catalogue())
+
+
+# The command
+
+
+def test_the_exercises_are_listed() -> None:
+    listed = command("exercise")
+    assert listed.exit_code == 0
+    assert all(number in listed.stdout for number in catalogue())
+    found = json.loads(command("exercise", "--json").stdout)["exercises"]
+    assert [exercise["number"] for exercise in found] == list(catalogue())
+    one = json.loads(command("exercise", "2.1", "--json").stdout)["exercises"]
+    assert one == [exercise for exercise in found if exercise["number"] == "2.1"]
+
+
+def test_a_right_answer_is_accepted() -> None:
+    solution = BOOK / "solutions" / "02_convolution.py"
+    right = command("exercise", "2.1", solution)
+    assert (right.exit_code, right.stdout) == (0, "2.1 is right.\n")
+    as_json = command("exercise", "2.1", solution, "--json")
+    assert json.loads(as_json.stdout) == {"number": "2.1", "right": True, "wrong": None}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def mirror_pad_grad(gy, pad):\n    return gy\n", "2.1 is not right yet: .*gy"),
+        ("\ndef mirror_pad_grad(gy, pad):\n    return gy / None\n", "line 3 of .*TypeError"),
+        ("def mirror_pad_grad(gy, pad:\n", "line 1: .*"),
+        ("def mirror_pad(gy, pad): pass\n", "no function mirror_pad_grad"),
+        ("x = 1\nx / 0\n", "line 2 of .*ZeroDivisionError"),
+        ("mirror_pad_grad = 3\n", "no function mirror_pad_grad"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(source: str, message: str, tmp_path: Path) -> None:
+    answer = tmp_path / "answer.py"
+    answer.write_text(source)
+    assert re.search(message, refusal(command("exercise", "2.1", answer)))
+
+
+def test_a_missing_file_and_a_missing_exercise_are_named(tmp_path: Path) -> None:
+    missing = refusal(command("exercise", "2.1", tmp_path / "none.py"))
+    assert "none.py cannot be read" in missing
+    assert "no exercise 12.7" in refusal(command("exercise", "12.7"))

@@ -1,0 +1,311 @@
+"""Mistakes that are easily made in a kernel, made on purpose: the CPU device finds each of them.
+
+A mistake is found if the kernel is stopped, if its results are wrong, or if they depend on which
+threads come first.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from minispiral.kernels.cpu import batchnorm, conv2d, layout, losses, pooling
+from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
+from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import layout as cuda_layout
+from minispiral.kernels.cuda import losses as cuda_losses
+from minispiral.kernels.cuda import pooling as cuda_pooling
+from tests.cuda_on_cpu import (
+    CpuDevice,
+    KernelError,
+    build_at_once,
+    call,
+    mutant,
+    needs_compiler,
+)
+
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
+
+
+class Mistake(NamedTuple):
+    """One change to a source, and a word of how it is found: the error, or ``wrong``."""
+
+    file: str
+    old: str
+    new: str
+    function: str
+    found: str
+
+
+MISTAKES = {
+    "no barrier before the sums are merged": Mistake(
+        "rows.cuh", "parts[at] = own;\n  __syncthreads();", "parts[at] = own;", "moments", "wrong"
+    ),
+    "no barrier between the steps of merging": Mistake(
+        "rows.cuh",
+        "parts[at + half * blockDim.x]);\n    __syncthreads();",
+        "parts[at + half * blockDim.x]);",
+        "moments",
+        "wrong",
+    ),
+    "a barrier that only some threads reach": Mistake(
+        "rows.cuh",
+        "if (threadIdx.y < half) parts[at] = merge(parts[at], parts[at + half * blockDim.x]);\n"
+        "    __syncthreads();",
+        "if (threadIdx.y < half) {\n"
+        "      parts[at] = merge(parts[at], parts[at + half * blockDim.x]);\n"
+        "      __syncthreads();\n    }",
+        "moments",
+        "not every thread reaches the barrier",
+    ),
+    "threads that leave before a barrier": Mistake(
+        "moments.cuh",
+        "  Gathered<T> own;\n  if (own_channel() < c)",
+        "  Gathered<T> own;\n  if (own_channel() >= c) return {};\n  if (own_channel() < c)",
+        "moments",
+        "not every thread reaches the barrier",
+    ),
+    "one row too many": Mistake(
+        "moments.cuh",
+        "int row = first_row(); row < m; row",
+        "int row = first_row(); row <= m; row",
+        "moments",
+        "memory that is not there",
+    ),
+    "twice the shared memory there is": Mistake(
+        "rows.cuh",
+        "const int at = threadIdx.y * blockDim.x + threadIdx.x;\n  parts",
+        "const int at = 2 * (threadIdx.y * blockDim.x + threadIdx.x);\n  parts",
+        "moments",
+        "memory that is not there",
+    ),
+    "a block's result that nobody writes": Mistake(
+        "losses.cu", "partial[blockIdx.y] = all", "partial[0] = all", "f1_sums", "wrong"
+    ),
+    "a column before the image": Mistake(
+        "conv2d.cu", "u >= conv.h || v < 0 || v >= conv.w", "u >= conv.h", "conv2d", "wrong"
+    ),
+    "a share of rows that leaves out the last": Mistake(
+        "conv2d.cu",
+        "(rows + gridDim.y - 1) / gridDim.y",
+        "rows / gridDim.y",
+        "conv2d_weight_grad",
+        "wrong",
+    ),
+    "a copy that is not waited for": Mistake(
+        "matrix_product.cuh",
+        "cp_async_wait<T::stages - 2>();",
+        "cp_async_wait<T::stages - 1>();",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "groups of copies that are not counted": Mistake(
+        "matrix_product.cuh",
+        "    }\n    cp_async_commit();  // also",
+        "    cp_async_commit();\n    }  // also",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "no barrier between copies and product": Mistake(
+        "matrix_product.cuh",
+        "    __syncthreads();  // all copies",
+        "    // all copies",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "a copy over a tile that is in use": Mistake(
+        "matrix_product.cuh",
+        "load_step(step + T::stages - 1);",
+        "load_step(step + T::stages);",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "registers of the left factor exchanged": Mistake(
+        "matrix_product.cuh",
+        "row = warp_row() + 16 * i + g + r % 2 * 8, term = k + q + r / 2 * 4",
+        "row = warp_row() + 16 * i + g + r / 2 * 8, term = k + q + r % 2 * 4",
+        "conv2d_mma",
+        "wrong",
+    ),
+    "registers of the right factor exchanged": Mistake(
+        "matrix_product.cuh", "k + q + r * 4)]", "k + q + (1 - r) * 4)]", "conv2d_mma", "wrong"
+    ),
+    "a copy that is not aligned": Mistake(
+        "matrix_product.cuh", "pitch = rows + 8,", "pitch = rows + 7,", "conv2d_mma", "misaligned"
+    ),
+    "a row beyond the image": Mistake(
+        "conv2d_mma.cu",
+        "const bool inside = within(row[i] + di, h) && ",
+        "const bool inside = within(row[i] + di, h + 1) && ",
+        "conv2d_mma",
+        "",
+    ),
+    "numbers of the next row in a chunk": Mistake(
+        "matrix_product.cuh",
+        "i < count ? from + i : from, i < count);",
+        "count > 0 ? from + i : from, count > 0);",
+        "conv2d_mma_narrow",
+        "",
+    ),
+    "a number beyond the last channel": Mistake(
+        "matrix_product.cuh",
+        "if (count > 1) to[1]",
+        "if (count > 0) to[1]",
+        "conv2d_mma_narrow",
+        "",
+    ),
+    "no barrier before the terms are summed": Mistake(
+        "conv2d_few.cu",
+        "  __syncthreads();\n\n  const int own_row",
+        "\n  const int own_row",
+        "conv2d_few",
+        "wrong",
+    ),
+    "a tile written while others still read it": Mistake(
+        "conv2d_few.cu",
+        "sum[j][k] += part[j][k];\n    __syncthreads();",
+        "sum[j][k] += part[j][k];",
+        "conv2d_weight_grad_few",
+        "wrong",
+    ),
+    "rows beyond the last pixel among the moments": Mistake(
+        "moments.cuh", "max(0, min(rows - first, height))", "height", "conv2d_mma_moments", "wrong"
+    ),
+    "lanes left out of the moments": Mistake(
+        "moments.cuh", "bit = lowest; bit < 32", "bit = lowest; bit < 16", "conv2d_mma_moments", ""
+    ),
+    "moments over operands that are still read": Mistake(
+        "conv2d_mma.cu",
+        "  __syncthreads();  // the operands are not read any more\n",
+        "",
+        "conv2d_mma_moments",
+        "wrong",
+    ),
+    "moments over windows that are still read": Mistake(
+        "conv2d_few.cu",
+        "  __syncthreads();  // the windows are not read any more\n",
+        "",
+        "conv2d_few_moments",
+        "wrong",
+    ),
+    "no barrier before the moments of warps are merged": Mistake(
+        "moments.cuh",
+        "Moments *result) {\n  __syncthreads();",
+        "Moments *result) {",
+        "conv2d_few_moments",
+        "wrong",
+    ),
+    "a scale of another channel": Mistake(
+        "conv2d_mma.cu",
+        "const int channel = first_channel + column;\n    return channel",
+        "const int channel = first_channel + (column ^ 1);\n    return channel",
+        "conv2d_mma_scaled",
+        "wrong",
+    ),
+    "an image flipped as another one is": Mistake(
+        "layout.cu", "flips[2 * image + 1]", "flips[image + 1]", "flip", "wrong"
+    ),
+    "a column beyond the last one": Mistake(
+        "layout.cu", "w - 1 - v : v", "w - v : v", "flip", "memory that is not there"
+    ),
+    "a window beyond the last one": Mistake(
+        "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
+    ),
+}
+
+
+def arrays(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
+    """A function of the CUDA twins with arguments, and the results of its NumPy twin."""
+    twins = {
+        "moments": (batchnorm, cuda_batchnorm),
+        "f1_sums": (losses, cuda_losses),
+        "flip": (layout, cuda_layout),
+        "max_pool2d_grad": (pooling, cuda_pooling),
+    }.get(function, (conv2d, cuda_conv2d))
+    arguments = {
+        "moments": (arrays(rng, 2, 17, 19, 33),),
+        "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
+        "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
+        "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
+        "conv2d_mma_moments": (arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, True),
+        "conv2d_mma_narrow": (arrays(rng, 3, 9, 9, 9), arrays(rng, 3, 3, 9, 7), 2, 1),
+        "conv2d_mma_scaled": (
+            *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, False),
+            (arrays(rng, 8), arrays(rng, 8)),
+        ),
+        "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
+        "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1, True),
+        "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),
+        "conv2d_weight_grad": (arrays(rng, 2, 303, 6, 5), arrays(rng, 2, 301, 4, 3), (3, 3)),
+        "flip": (
+            rng.integers(256, size=(4, 9, 7, 3), dtype=np.uint8),
+            np.array([(False, True), (True, False), (False, False), (True, True)]),
+        ),
+        "max_pool2d_grad": (
+            arrays(rng, 2, 3, 2, 5),
+            rng.integers(0, 4, (2, 3, 2, 5), np.int32),
+            (7, 5),
+            2,
+            2,
+        ),
+    }[function]
+    name = re.sub("_(mma|few)(_moments|_scaled|_narrow)?$", "", function)
+    numpy_twin, cuda_twin = (getattr(module, name) for module in twins)
+    return cuda_twin, arguments, numpy_twin(*arguments)
+
+
+def verdicts(function, rng, **options):
+    """What comes of running a function in both orders, and the kernels that ran."""
+    cuda_twin, arguments, expected = example(function, rng)
+    found, launched = [], []
+    for reverse in (False, True):
+        device = CpuDevice(reverse, **options)
+        try:
+            result = call(device, cuda_twin, *arguments)
+        except KernelError as error:
+            found.append(str(error))
+            continue
+        results = (a if isinstance(a, tuple) else np.atleast_1d(a) for a in (result, expected))
+        pairs = zip(*results, strict=True)
+        right = all(np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in pairs)
+        found.append("right" if right else "wrong")
+        launched += device.launched
+    return found, launched
+
+
+@pytest.fixture(scope="module")
+def launched(cuda_libraries):
+    """For each function the kernels that it runs, which give the right results."""
+    rng = np.random.default_rng()
+    kernels = {}
+    for function in {mistake.function for mistake in MISTAKES.values()}:
+        found, kernels[function] = verdicts(function, rng)
+        assert found == ["right", "right"], function
+    return kernels
+
+
+@pytest.fixture(scope="module")
+def mutants(launched, tmp_path_factory):
+    """The options of a device for each mistake; all compiled at once."""
+    options, jobs = {}, []
+    for name, (file, old, new, function, _) in MISTAKES.items():
+        folder = tmp_path_factory.mktemp("mutant") / "kernels"
+        kernels, only = mutant(launch.FOLDER, file, old, new, folder), launched[function]
+        options[name] = {"kernels": kernels, "flags": ["-O0"], "only": only}
+        files = {launch.KERNELS[kernel].file for kernel in only}
+        jobs += [(CpuDevice(**options[name]), file) for file in files]
+    build_at_once(jobs)
+    return options
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_found(mutants, rng, name):
+    found, _ = verdicts(MISTAKES[name].function, rng, **mutants[name])
+    assert found != ["right", "right"]
+    assert any(MISTAKES[name].found in text for text in found), found

@@ -1,0 +1,248 @@
+"""Training on the CPU device for CUDA kernels, beside training in NumPy."""
+
+import numpy as np
+import pytest
+
+from minispiral import networks
+from minispiral.detection.metrics import RunningSums
+from minispiral.device import CPU, Device
+from minispiral.kernels.cpu import layout
+from minispiral.kernels.cuda import launch
+from minispiral.losses import LOSSES
+from minispiral.optim import Adam
+from minispiral.tensor import Tensor
+from minispiral.training import step
+from minispiral.training.step import LAUNCHED, training_step
+from tests.cuda_on_cpu import CpuDevice, DeviceArray, needs_compiler
+
+pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
+
+GPU = Device("cuda")
+SIDES = {"spiral": 15, "unet": 15, "hed": 31}
+OPTIONS = {
+    "spiral": {"depths": (1, 2), "width": 0.07},
+    "unet": {"depths": (2,), "width": 0.07},
+    "hed": {"width": 0.05},
+}
+STEPS = LAUNCHED + 2  # some launched, some replayed
+
+
+@pytest.fixture
+def gpu():
+    with launch.using(CpuDevice()) as device:
+        yield device
+
+
+def batches(rng, side, count=STEPS):
+    """Pixels, masks and flips; the second batch has no crack."""
+    made = []
+    for i in range(count):
+        pixels = rng.integers(256, size=(2, side, side, 3), dtype=np.uint8)
+        mask = (rng.random((2, side, side, 1)) < 0.1) & (i != 1)
+        made.append((pixels, mask, rng.random((2, 2)) < 0.5))
+    return made
+
+
+class Run:
+    """A network in training on a device."""
+
+    def __init__(self, device, name, seed, dtype=np.float64, loss="pseudo-f1", **options):
+        rng = np.random.default_rng(seed)
+        self.network = networks.build(name, **OPTIONS[name], **options, rng=rng).astype(dtype)
+        if name == "hed":  # whose side outputs start at zero
+            for side in self.network.sides:
+                side.w.data[...] = rng.normal(0, 0.1, side.w.shape)
+        self.network.to(device)
+        self.adam = Adam(self.network.named_parameters(), lr=1e-3)
+        self.step = training_step(device, self.network, self.adam, loss)
+
+    def state(self):
+        state = {**self.network.state(), **self.adam.state()}
+        return {
+            name: array.memory.copy() if isinstance(array, DeviceArray) else array.copy()
+            for name, array in state.items()
+        }
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    for name, array in a.items():
+        assert array.tobytes() == b[name].tobytes(), name
+
+
+def nudge(run, rng):
+    """Move every parameter by about its last digit."""
+    for p in run.network.parameters():
+        p.data *= 1 + np.finfo(p.data.dtype).eps * rng.choice([-1, 1], p.data.shape)
+    return run
+
+
+def gradients(run, pixels, mask):
+    """The loss of a batch and the gradients of all parameters, without an update."""
+    pixels, mask = run.network.place(pixels), run.network.place(mask)
+    loss, _ = run.step._forward(pixels, mask)
+    loss.backward()
+    found = {name: p.grad for name, p in run.network.named_parameters()}
+    return {
+        name: array.memory if isinstance(array, DeviceArray) else np.asarray(array)
+        for name, array in {"loss": loss.data, **found}.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("spiral", {"connection": "concat"}),
+        ("spiral", {"connection": "sum"}),
+        ("unet", {}),
+        ("hed", {}),
+        ("hed", {"pretrained": "vgg16"}),
+    ],
+)
+def test_gradients_are_those_of_numpy(gpu, rng, name, options):
+    """To 1e-12 of the largest in float64, and to what the last digits of the parameters make of it.
+
+    A channel that hardly varies in a batch as small as this is all rounding once it is normalised.
+    In float32 a ReLU whose input lies within rounding of zero may be off here and on there, and
+    the share of that one pixel is what gradients then differ by; the loss has no such jump.
+    """
+    seed = int(rng.integers(2**32))
+    ((*batch, _),) = batches(rng, SIDES[name], 1)
+    exact = gradients(Run(CPU, name, seed, **options), *batch)
+    ours = gradients(Run(GPU, name, seed, **options), *batch)
+    single = gradients(Run(GPU, name, seed, np.float32, **options), *batch)
+    largest = max(np.abs(expected).max() for expected in exact.values())
+    nudged = [gradients(nudge(Run(CPU, name, seed, **options), rng), *batch) for _ in range(4)]
+    moved = max(np.abs(other[key] - exact[key]).max() for other in nudged for key in exact)
+    near = 1e-12 * largest + 10 * moved
+    for key, expected in exact.items():
+        np.testing.assert_allclose(ours[key], expected, rtol=0, atol=near, err_msg=key)
+        assert single[key].dtype == np.float32
+        np.testing.assert_allclose(single[key], expected, rtol=0, atol=1e-2 * largest, err_msg=key)
+    np.testing.assert_allclose(single["loss"], exact["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_steps_are_those_of_numpy(gpu, rng, loss):
+    """Adam divides each gradient by its size, so a small one shows its rounding."""
+    seed = int(rng.integers(2**32))
+    ours, theirs = (Run(device, "spiral", seed, loss=loss) for device in (GPU, CPU))
+    for batch in batches(rng, SIDES["spiral"]):
+        ours.step(*batch)
+        theirs.step(*batch)
+    expected = theirs.state()
+    assert expected["step"] == STEPS
+    for name, array in ours.state().items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-7, atol=1e-9, err_msg=name)
+    found, sums = ours.step.sums(), theirs.step.sums()
+    assert found.loss == pytest.approx(sums.loss, rel=1e-9)
+    found.loss_sum = sums.loss_sum
+    assert found == sums
+
+
+def test_a_replayed_step_gives_the_bits_of_a_launched_one(rng, monkeypatch):
+    """Whichever threads come first, with other inputs, flips and learning rates every time."""
+    seed, made = int(rng.integers(2**32)), batches(rng, SIDES["spiral"], LAUNCHED + 4)
+
+    def train(device, launched):
+        monkeypatch.setattr(step, "LAUNCHED", launched)
+        with launch.using(device):
+            run = Run(GPU, "spiral", seed, np.float32)
+            for i, batch in enumerate(made):
+                run.adam.lr = 1e-3 / (1 + i)
+                run.step(*batch)
+            assert (run.step.graph is None) == (launched == len(made))
+            return run.state(), run.step.sums()
+
+    launched = train(CpuDevice(), len(made))
+    for device in (CpuDevice(), CpuDevice(reverse=True)):
+        state, sums = train(device, LAUNCHED)
+        assert_same_bits(state, launched[0])
+        assert sums == launched[1]
+
+
+def test_batches_to_be_flipped_give_the_bits_of_flipped_ones(rng):
+    """Launched and replayed, and where both kinds come in turn."""
+    seed, made = int(rng.integers(2**32)), batches(rng, SIDES["spiral"], LAUNCHED + 4)
+    states = []
+    for every in (0, 1, 2):  # which batches the host flips: all, none, every second
+        with launch.using(CpuDevice()):
+            run = Run(GPU, "spiral", seed, np.float32)
+            for i, (pixels, mask, flips) in enumerate(made):
+                if every and i % every == 0:
+                    run.step(pixels, mask, flips)
+                else:
+                    run.step(layout.flip(pixels, flips), layout.flip(mask, flips))
+            states.append(run.state())
+    assert_same_bits(states[1], states[0])
+    assert_same_bits(states[2], states[0])
+
+
+def test_batches_of_another_size_are_recorded_anew(gpu, rng):
+    seed = int(rng.integers(2**32))
+    ours, theirs = (Run(device, "spiral", seed) for device in (GPU, CPU))
+    for side in (15, 11, 15):
+        for batch in batches(rng, side):
+            ours.step(*batch)
+            theirs.step(*batch)
+    expected = theirs.state()
+    for name, array in ours.state().items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize("name", sorted(SIDES))
+def test_a_step_reads_nothing_back(gpu, rng, name, monkeypatch):
+    run = Run(GPU, name, 0, np.float32)
+    made = batches(rng, SIDES[name])
+    reads = DeviceArray.reads
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu, "to_host", None)
+        for batch in made:
+            run.step(*batch)
+    assert DeviceArray.reads == reads
+    assert run.step.sums().finite_losses == len(made) - 1
+
+
+def test_a_loss_that_is_no_number_shows_in_the_sums(gpu, rng):
+    run = Run(GPU, "spiral", 0, np.float32)
+    made = batches(rng, SIDES["spiral"])
+    run.step(*made[0])
+    gpu.write(run.network.mix.b.data, np.full(1, np.nan, np.float32))
+    for batch in made[1:]:
+        run.step(*batch)
+    sums = run.step.sums()
+    # The second batch has no crack, so its loss is infinite whatever the logits are.
+    assert (sums.nan_losses, sums.finite_losses) == (len(made) - 2, 1)
+    run.step.reset(RunningSums(loss_sum=2.5, finite_losses=2, crack=7))
+    assert run.step.sums() == RunningSums(loss_sum=2.5, finite_losses=2, crack=7)
+
+
+def test_tf32_is_for_float32_and_shows(gpu, rng):
+    """Its rounding is seen in the logits, and is a thousandth or so of them."""
+    single, double = (
+        networks.build("spiral", depths=(2,), rng=np.random.default_rng(0)).astype(dtype).to(GPU)
+        for dtype in (np.float32, np.float64)
+    )
+    x = rng.uniform(-1, 1, (2, 7, 7, 3))
+    logits = []
+    for device in (Device("cuda", "tf32"), GPU):
+        with device.in_use():
+            logits.append(single.eval()(Tensor(GPU.put(x.astype(np.float32)))).data.memory)
+    difference = np.abs(logits[0] - logits[1]).max() / np.abs(logits[1]).max()
+    assert 1e-6 < difference < 1e-1
+    with (
+        Device("cuda", "tf32").in_use(),
+        pytest.raises(ValueError, match="TF32 is a precision of float32 numbers"),
+    ):
+        double(Tensor(GPU.put(x)))
+
+
+def test_what_is_recorded_cannot_be_read_or_computed_by_others(gpu):
+    x, ones = gpu.array(np.ones(3)), np.ones(3)
+    for what in (x.item, lambda: x + x, x.copy, lambda: gpu.to_host(x), lambda: gpu.array(ones)):
+        with pytest.raises(RuntimeError, match="graph that is being recorded"):
+            gpu.record(what)
+    assert gpu.to_host(x + x).tolist() == [2, 2, 2]
+    for mixed in (lambda: x + ones, lambda: np.asarray(x), lambda: x.__setitem__(..., ones)):
+        with pytest.raises(TypeError):
+            mixed()

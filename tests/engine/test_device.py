@@ -1,0 +1,134 @@
+"""Which device is chosen, and what is said where there is none."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from minispiral import device
+from minispiral.errors import UserError
+from minispiral.kernels.cuda import launch
+from minispiral.training.config import TrainConfig
+from tests.cuda_on_cpu import CpuDevice
+from tests.small import command, refusal
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr(launch, "_device", None)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """CuPy is there and nothing works; ``available`` for a GPU that runs no kernels."""
+
+    def compile_nothing(**options):
+        raise RuntimeError("Failed to find CUDA headers.\nInstall them.")
+
+    cupy = SimpleNamespace(available=False, RawModule=compile_nothing, asarray=np.array)
+    cupy.cuda = SimpleNamespace(
+        is_available=lambda: cupy.available, Device=lambda: SimpleNamespace(id=0)
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(launch, "_device", None)
+    return cupy
+
+
+def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
+    assert device.choose() == device.choose("cpu") == device.CPU
+    assert device.announcement(device.CPU) == "computing on the CPU"
+    with pytest.raises(UserError) as refused:
+        device.choose("cuda")
+    assert str(refused.value) == (
+        "--device cuda was given, but CuPy is not installed; install the extra `gpu`: "
+        "pip install 'minispiral[gpu]'; or give --device cpu."
+    )
+    with pytest.raises(UserError, match="--precision tf32 was given, which only a GPU has, but Cu"):
+        device.choose("auto", "tf32")
+
+
+def test_a_gpu_that_is_not_there_or_does_not_work(broken):
+    for available, obstacle in (
+        (False, "no GPU with a driver for CUDA was found"),
+        (True, "the GPU runs no kernels (Failed to find CUDA headers.)"),
+    ):
+        broken.available = available
+        assert device.choose() == device.CPU
+        assert device.announcement(device.CPU) == (
+            f"computing on the CPU: {obstacle}; see `nvidia-smi`"
+        )
+        with pytest.raises(UserError) as refused:
+            device.choose("cuda")
+        assert obstacle in str(refused.value)
+        assert "--device cpu" in str(refused.value)
+
+
+def test_a_gpu_that_works_is_taken():
+    with launch.using(CpuDevice()) as gpu:
+        assert device.choose() == device.Device("cuda", "float32")
+        assert device.choose("cuda", "tf32") == device.Device("cuda", "tf32")
+        chosen = device.choose("auto", "tf32")
+        assert device.announcement(chosen) == "computing on CUDA on the CPU, in tf32"
+        assert device.choose("cpu") == device.CPU
+        gpu.has_tensor_cores = lambda: False
+        with pytest.raises(UserError, match=r"has no tensor cores .* --precision float32"):
+            device.choose("cuda", "tf32")
+
+
+def test_arrays_go_to_the_device_and_back(rng):
+    x = rng.standard_normal((3, 5))
+    assert device.CPU.put(x) is x
+    assert device.CPU.get(x) is x
+    with launch.using(CpuDevice()) as gpu:
+        there = device.choose("cuda").put(x)
+        assert gpu.owns(there)
+        np.testing.assert_array_equal(device.CPU.get(there), x)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu"}, "--device tpu was given, expected auto or cpu or cuda"),
+        ({"precision": "bf16"}, "--precision bf16 was given, expected float32 or tf32"),
+        ({"device": "cpu", "precision": "tf32"}, "only a GPU has it"),
+    ],
+)
+def test_what_no_machine_has_is_refused_at_once(options, message):
+    with pytest.raises(UserError, match=message):
+        device.choose(**options)
+    with pytest.raises(UserError, match=message):
+        TrainConfig(data="data", **options)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "DATA", "--out", "OUT"],
+        ["evaluate", "RUN", "DATA"],
+        ["detect", "RUN", "PHOTO", "--out", "OUT"],
+        ["inspect", "RUN", "PHOTO"],
+        ["demo", "--out", "OUT"],
+        ["gradcheck", "log"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_says_what_is_missing(words, trained, tmp_path, no_cupy):
+    places = {
+        "DATA": trained / "data",
+        "RUN": trained / "run",
+        "PHOTO": trained / "data" / "images" / "a.png",
+        "OUT": tmp_path / "out",
+    }
+    words = [places.get(word, word) for word in words]
+    assert "CuPy is not installed" in refusal(command(*words, "--device", "cuda"))
+    if words[0] != "gradcheck":
+        assert "--precision tf32" in refusal(command(*words, "--precision", "tf32"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_device_that_was_taken_is_named_unless_it_was_asked_for(trained, no_cupy):
+    words = ["evaluate", trained / "run", trained / "data", "--json"]
+    assert command(*words).stderr.startswith("computing on the CPU\n")
+    assert "computing" not in command(*words, "--device", "cpu").stderr
