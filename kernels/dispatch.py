@@ -12,11 +12,13 @@ from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import get as to_host
+from .arrays import like
+from .arrays import on_gpu as on_device
 from .cpu import arithmetic as numpy_arithmetic
 from .cpu import batchnorm as numpy_batchnorm
 from .cpu import conv2d as numpy_conv2d
@@ -48,10 +50,7 @@ __all__ = [
 
 Array = Any  # of the host or of the device
 
-_SMALL = 1 << 16  # bytes of a constant that is kept on the device
-
 _tf32: ContextVar[bool] = ContextVar("tf32", default=False)
-_constants: WeakKeyDictionary[Any, dict[Any, Array]] = WeakKeyDictionary()  # by device
 
 
 class Twins:
@@ -64,14 +63,14 @@ class Twins:
         return partial(self._call, name)
 
     def _call(self, name: str, *arguments: Any, **named: Any) -> Any:
-        if not any(map(launch.owns, arguments)):
+        if not any(map(launch.on_gpu, arguments)):
             return getattr(self.host, name)(*arguments, **named)
         return getattr(self.device, name)(*arguments, **named)
 
 
 class _Convolutions(Twins):
     def _call(self, name: str, *arguments: Any, **named: Any) -> Any:
-        if not _tf32.get() or not launch.owns(arguments[0]):
+        if not _tf32.get() or not launch.on_gpu(arguments[0]):
             return super()._call(name, *arguments, **named)
         if arguments[0].dtype != np.float32:
             raise ValueError(
@@ -103,36 +102,11 @@ def tf32(allowed: bool) -> Iterator[None]:
         _tf32.reset(token)
 
 
-on_device = launch.owns
-
-
-def like(values: Array, other: Array) -> Array:
-    """``values``, or a copy of them on the device if that is where ``other`` lies."""
-    if launch.owns(other) and not launch.owns(values):
-        return launch.device().array(np.asarray(values))
-    return values
-
-
 def constant(values: NDArray[Any], other: Array) -> Array:
-    """`like` for numbers that never change: of small arrays the device keeps one copy for all."""
-    if not launch.owns(other) or values.nbytes > _SMALL:
-        return like(values, other)
-    kept = _constants.setdefault(launch.device(), {})
-    key = values.tobytes(), values.shape, values.dtype
-    if key not in kept:
-        kept[key] = launch.device().array(values)
-    return kept[key]
-
-
-def to_host(array: Array) -> NDArray[Any]:
-    """The array itself if it is of the host, else a copy once the device has computed it."""
-    values: NDArray[Any] = launch.device().to_host(array) if launch.owns(array) else array
-    return values
+    """`like` for numbers that never change."""
+    return like(values, other, constant=True)
 
 
 def write(array: Array, values: NDArray[Any]) -> None:
     """Replace the numbers of an array, wherever it lies."""
-    if launch.owns(array):
-        launch.device().write(array, values)
-    else:
-        np.copyto(array, values)
+    array[...] = like(values, array)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
-from minispiral.kernels import dispatch
+from minispiral.kernels import arrays, dispatch
 from minispiral.kernels.cuda import launch
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -39,20 +39,20 @@ class Device:
         return self.name == "cuda"
 
     def __str__(self) -> str:
-        return launch.device().describe() if self.is_gpu else "the CPU"
+        return launch.gpu().describe() if self.is_gpu else "the CPU"
 
     def put(self, values: NDArray[Any]) -> Array:
         """A copy of an array on this device; on the CPU the array itself."""
-        return launch.device().array(np.asarray(values)) if self.is_gpu else values
+        return launch.gpu().put(np.asarray(values)) if self.is_gpu else values
 
     def get(self, array: Array) -> NDArray[Any]:
         """A copy on the CPU of an array of this device; of one of the CPU the array itself."""
-        return dispatch.to_host(array)
+        return arrays.get(array)
 
     def synchronize(self) -> None:
         """Wait until all that was begun is done."""
         if self.is_gpu:
-            launch.device().synchronize()
+            launch.gpu().synchronize()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -61,7 +61,7 @@ class Device:
             if not self.is_gpu:
                 yield
                 return
-            with launch.device().in_use():
+            with launch.gpu().in_use():
                 yield
 
 
@@ -79,9 +79,9 @@ def choose(device: str = "auto", precision: str = "float32") -> Device:
         return CPU
     obstacle = _obstacle()
     if obstacle is None:
-        if precision == "tf32" and not launch.device().has_tensor_cores():
+        if precision == "tf32" and not launch.gpu().has_tensor_cores():
             raise UserError(
-                f"--precision tf32 was given, but {launch.device().describe()} has no tensor cores "
+                f"--precision tf32 was given, but {launch.gpu().describe()} has no tensor cores "
                 "for it, which came with compute capability 8.0; give --precision float32."
             )
         return Device("cuda", precision)
@@ -125,7 +125,7 @@ def announcement(chosen: Device) -> str:
 def _obstacle() -> str | None:
     """Why there is no GPU to compute on, and what to do; None where there is one."""
     try:
-        gpu = launch.device()
+        gpu = launch.gpu()
     except ImportError as error:
         if error.name == "cupy":
             return f"{NO_CUPY}; install the extra `gpu`: {EXTRA}"

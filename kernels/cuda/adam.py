@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .launch import Array, blocks, ctype, device, empty, launch
+from .launch import Array, blocks, ctype, empty, gpu, launch
+from .table import declare
+
+declare("adam.cu", "adam<float>", registers=48)
+declare("adam.cu", "adam<double>", registers=64)
+declare("adam.cu", "adam_scales", threads=1, registers=64)
+declare("adam.cu", "count_step", threads=1)
 
 _SHARE = 4096  # elements of a block
 
@@ -77,8 +83,8 @@ def blank_table(ps: Sequence[Array]) -> Table:
     """
     owner = [i for i, p in enumerate(ps) for _ in range(blocks(p.size, _SHARE))]
     return Table(
-        device().array(np.zeros((len(ps), 6), np.int64)),
-        device().array(np.array(owner, np.int32)),
+        gpu().put(np.zeros((len(ps), 6), np.int64)),
+        gpu().put(np.array(owner, np.int32)),
         ctype(ps[0].dtype),
     )
 
@@ -105,9 +111,9 @@ def fill(
                 f"expected parameter {i}, its gradient and moments of shape {p.shape} and of "
                 f"dtype {ps[0].dtype}, got {given}"
             )
-        if not all(device().owns(a) and a.flags.c_contiguous for a in arrays):
+        if not all(gpu().owns(a) and a.flags.c_contiguous for a in arrays):
             raise ValueError(f"the arrays of parameter {i} must be contiguous, on the GPU")
-        addresses = [device().address(a) for a in arrays]
+        addresses = [gpu().address(a) for a in arrays]
         rows.append([*addresses, p.size, first_block])
         first_block += blocks(p.size, _SHARE)
-    device().write(made.parameters, np.array(rows, np.int64))
+    made.parameters[...] = gpu().put(np.array(rows, np.int64))

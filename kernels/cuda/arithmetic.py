@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .launch import Array, blocks, ctype, empty, launch
-from .rows import THREADS, block_of, grid_of
+from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
+from .table import declare
+
+for t, registers in (("float", 40), ("double", 48)):
+    for name in ("add", "multiply", "blend"):
+        declare("arithmetic.cu", f"{name}<{t}>", registers=registers)
+    for other in ("float", "double"):
+        declare("arithmetic.cu", f"convert<{t}, {other}>")
+    for name in ("block_row_sums", "merge_row_sums"):
+        declare("arithmetic.cu", f"{name}<{t}>", shared=SHARED_DOUBLE, registers=registers)
 
 
 def add(a: Array, b: Array) -> Array:

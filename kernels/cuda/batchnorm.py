@@ -5,7 +5,19 @@ from numpy.typing import DTypeLike
 
 from ..shapes import check_vectors
 from .launch import Array, blocks, ctype, empty, launch
-from .rows import THREADS, block_of, grid_of
+from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
+from .table import declare
+
+for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
+    for name in ("block_moments", "merge_moments"):
+        declare("batchnorm.cu", f"{name}<{t}>", shared=3 * SHARED_DOUBLE, registers=many)
+    declare("batchnorm.cu", f"merge_grad_sums<{t}>", shared=2 * SHARED_DOUBLE, registers=few)
+    declare("batchnorm.cu", f"scale_shift<{t}>", registers=few)
+    for relu in ("false", "true"):
+        declare("batchnorm.cu", f"normalize<{t}, {relu}>", registers=few)
+        name = f"block_grad_sums<{t}, {relu}>"
+        declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
+        declare("batchnorm.cu", f"apply_grad<{t}, {relu}>", registers=few)
 
 _MERGED_TOGETHER = 4  # channels of a block where their parts are many
 

@@ -18,9 +18,24 @@ import numpy as np
 
 from ..shapes import check_dtypes, check_output, check_vectors, check_weights, output_hw
 from . import batchnorm
-from . import launch as gpu
-from .launch import FEW, MOST_TERMS, TERMS, TILINGS, Array, blocks, ctype, empty, launch
-from .rows import block_of, grid_of
+from .launch import Array, blocks, ctype, empty, gpu, launch
+from .rows import SHARED_DOUBLE, block_of, grid_of
+from .table import declare
+
+# How the kernels on tensor cores tile their results: rows and columns of a block's tile.
+TILINGS = {
+    "Large": (128, 128),
+    "Medium": (128, 64),
+    "Precise": (128, 64),
+    "NarrowMedium": (128, 64),
+    "NarrowPrecise": (128, 64),
+}
+TERMS = 16  # of the sums, that a step of a block takes
+_STAGES = 4  # steps whose tiles are in shared memory
+
+# Where the larger image of a convolution has few channels, other kernels are quicker.
+FEW = 7
+MOST_TERMS = 64  # places in the kernel times channels, that they can take
 
 _THREADS = 256
 _FULL = 256  # blocks that keep a large GPU busy
@@ -32,6 +47,36 @@ _MOST_GROUPED = 2048  # blocks of them: as many parts have the moments
 # The struct that the kernels take their sizes in.
 _SIZES = ("n", "h", "w", "big", "small", "kh", "kw", "oh", "ow", "stride", "pad")
 _CONVOLUTION = np.dtype([(name, np.int32) for name in _SIZES])
+
+for t, registers in (("float", 40), ("double", 48)):
+    for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "sum_parts"):
+        declare("conv2d.cu", f"{name}<{t}>", registers=registers)
+
+# Floats of all terms of 128 pixels and 64 channels; of 32 pixels with 64 terms and channels.
+declare("conv2d_few.cu", "conv2d_few", shared=4 * MOST_TERMS * (128 + 64), registers=64)
+declare(
+    "conv2d_few.cu", "conv2d_weight_grad_few", shared=4 * 32 * (MOST_TERMS + 64), registers=64
+)
+for big in range(1, FEW + 1):
+    declare(
+        "conv2d_few.cu",
+        f"conv2d_input_grad_few<{big}>",
+        shared=3 * SHARED_DOUBLE,
+        registers=64 if big <= 4 else 80,
+    )
+
+declare("conv2d_mma.cu", "finish_parts", shared=3 * SHARED_DOUBLE, registers=48)
+for tiling, (m, n) in TILINGS.items():
+    # Floats of a step's two tiles, with what rows are padded by: see matrix_product.cuh.
+    together, apart = TERMS + 4, 8
+    for name, floats in (
+        ("conv2d", m * together + TERMS * (n + apart)),
+        ("conv2d_input_grad", (m + n) * together),
+        ("conv2d_weight_grad", TERMS * (m + apart + n + apart)),
+    ):
+        declare(
+            "conv2d_mma.cu", f"{name}_mma<{tiling}>", shared=4 * _STAGES * floats, registers=128
+        )
 
 
 class _Epilogue:
@@ -248,7 +293,7 @@ def _kind(x: Array, weights: tuple[int, ...]) -> str:
         return "plain"
     if big <= FEW and kh * kw * big <= MOST_TERMS:
         return "few"
-    return "mma" if gpu.device().has_tensor_cores() else "plain"
+    return "mma" if gpu().has_tensor_cores() else "plain"
 
 
 def _is_narrow(weights: tuple[int, ...]) -> bool:
@@ -261,7 +306,7 @@ def _check_aligned(*arrays: Array) -> None:
     if any(array.shape[-1] % _TOGETHER != 0 for array in arrays):
         return
     for array in arrays:
-        if gpu.device().address(array) % 16 != 0:
+        if gpu().address(array) % 16 != 0:
             raise ValueError(
                 f"the array of shape {array.shape} begins amidst 16 bytes, as a part of a larger "
                 "array can: copy it, or begin parts at multiples of four numbers"

@@ -8,8 +8,15 @@ from numpy.typing import DTypeLike
 
 from .launch import Array, blocks, ctype, empty, launch
 from .rows import THREADS
+from .table import declare
 
 BYTES = {np.dtype(np.uint8): "unsigned char", np.dtype(np.bool_): "bool"}
+
+for t, registers in (("float", 40), ("double", 48)):
+    for name in ("scale_pixels", "copy_channels", "window", "edge_pad", "edge_pad_grad"):
+        declare("layout.cu", f"{name}<{t}>", registers=registers)
+for t in BYTES.values():
+    declare("layout.cu", f"flip<{t}>")
 
 
 def scale_pixels(pixels: Array, dtype: DTypeLike = np.float32) -> Array:

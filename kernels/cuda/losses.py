@@ -8,7 +8,20 @@ import numpy as np
 
 from ..shapes import check_mask
 from .launch import Array, blocks, ctype, empty, launch
-from .rows import THREADS, grid_of
+from .rows import SHARED_DOUBLE, THREADS, grid_of
+from .table import declare
+
+for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
+    declare("losses.cu", f"sigmoid_of<{t}>", registers=few)
+    for loss in ("CrossEntropy", "Focal", "Linear", "F1"):
+        name = f"block_sums<{t}, {loss}>"
+        declare("losses.cu", name, shared=3 * SHARED_DOUBLE, registers=many)
+    for loss in ("CrossEntropy", "Balanced", "Focal", "Linear", "F1", "PseudoF1"):
+        declare("losses.cu", f"weighted_grad<{t}, {loss}>", registers=many)
+declare("losses.cu", "merge_sums", shared=3 * SHARED_DOUBLE)
+declare("losses.cu", "f1_loss", threads=1)
+for loss in ("CrossEntropy", "Balanced", "Focal", "Linear"):
+    declare("losses.cu", f"weighted_sum<{loss}>", threads=1)
 
 _PIXELS_PER_THREAD = 4
 _UNUSED = 0.0

@@ -4,8 +4,13 @@ import numpy as np
 
 from ..shapes import check_pooled, pooled_hw
 from .launch import Array, blocks, ctype, empty, launch
+from .table import declare
 
 _THREADS = 256
+
+for t, registers in (("float", 40), ("double", 48)):
+    declare("pooling.cu", f"max_pool2d<{t}>", registers=registers)
+    declare("pooling.cu", f"max_pool2d_grad<{t}>", registers=registers)
 
 
 def max_pool2d(x: Array, size: int, stride: int) -> tuple[Array, Array]:

@@ -1,10 +1,11 @@
-"""How kernels over rows are launched: blocks of some channels by some rows, see ``rows.cuh``."""
+"""Grids of kernels over rows: blocks of some channels by some rows, see ``rows.cuh``."""
 
 from .launch import blocks
 
 THREADS = 256
+SHARED_DOUBLE = 8 * THREADS  # bytes of one double for each thread, which a reduction shares
 _ROWS_PER_THREAD = 16
-_MOST_BLOCKS = 512  # along the rows; as many parts has a sum in its second pass
+_MOST_BLOCKS = 512  # along the rows: the second pass of a sum has as many parts
 
 
 def block_of(c: int) -> tuple[int, int]:

@@ -4,7 +4,12 @@ import numpy as np
 
 from ..shapes import check_mask
 from .launch import Array, ctype, empty, launch
-from .rows import THREADS, grid_of
+from .rows import SHARED_DOUBLE, THREADS, grid_of
+from .table import declare
+
+for t, registers in (("float", 48), ("double", 64)):
+    for name in ("block_counts", "add_batch"):
+        declare("statistics.cu", f"{name}<{t}>", shared=3 * SHARED_DOUBLE, registers=registers)
 
 # What the totals are, in their order.
 TOTALS = (

@@ -91,8 +91,8 @@ class GpuTrainingStep(TrainingStep):
         loss_parameters: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(network, adam, loss, loss_parameters)
-        self.gpu = launch.device()
-        self.totals = self.gpu.array(np.zeros(len(statistics.TOTALS)))
+        self.gpu = launch.gpu()
+        self.totals = self.gpu.put(np.zeros(len(statistics.TOTALS)))
         self.shape: tuple[int, ...] | None = None  # of the batches the graph is for
         self.uploads: launch.Uploads
         self.launched = 0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import sources, table
 
 from .array import DeviceArray, check_not_recording, recording
 from .build import build
@@ -28,12 +28,13 @@ class KernelError(Exception):
 class DirectUploads:
     """Uploads without a stream to take them; see `minispiral.kernels.cuda.launch.Uploads`."""
 
-    def __init__(self, device: "CpuDevice", targets: list[DeviceArray]) -> None:
-        self.device, self.targets = device, targets
+    def __init__(self, targets: list[DeviceArray]) -> None:
+        self.targets = targets
 
     def send(self, *values: NDArray[Any]) -> None:
+        check_not_recording("an upload")
         for target, array in zip(self.targets, values, strict=True):
-            self.device.write(target, array)
+            np.copyto(target.memory, array)
 
 
 class CpuDevice:
@@ -50,9 +51,9 @@ class CpuDevice:
     def __init__(
         self,
         reverse: bool = False,
-        kernels: Path = launch.FOLDER,
+        kernels: Path = sources.FOLDER,
         flags: Sequence[str] = (),
-        only: Collection[str] = launch.KERNELS,
+        only: Collection[str] = table.KERNELS,
         guarded: bool = True,
     ) -> None:
         self.reverse, self.kernels, self.flags = reverse, kernels, flags
@@ -83,18 +84,15 @@ class CpuDevice:
         memory[:] = 0xFF
         return DeviceArray(memory.view(dtype).reshape(shape))
 
-    def array(self, values: NDArray[Any]) -> DeviceArray:
+    def put(self, values: NDArray[Any]) -> DeviceArray:
+        check_not_recording("a copy from the host")
         copy = self.empty(values.shape, values.dtype)
-        self.write(copy, values)
+        copy.memory[...] = values
         return copy
 
-    def to_host(self, array: DeviceArray) -> NDArray[Any]:
+    def get(self, array: DeviceArray) -> NDArray[Any]:
         check_not_recording("a copy to the host")
         return array.memory.copy()
-
-    def write(self, array: DeviceArray, values: NDArray[Any]) -> None:
-        check_not_recording("a copy from the host")
-        np.copyto(array.memory, values)
 
     def address(self, array: Any) -> int:
         return int(array.memory.ctypes.data)
@@ -120,11 +118,11 @@ class CpuDevice:
     def uploads(
         self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]
     ) -> DirectUploads:
-        return DirectUploads(self, [self.empty(*kind) for kind in zip(shapes, dtypes, strict=True)])
+        return DirectUploads([self.empty(*kind) for kind in zip(shapes, dtypes, strict=True)])
 
     def launch(
         self,
-        kernel: launch.Kernel,
+        kernel: table.Kernel,
         grid: tuple[int, ...],
         block: tuple[int, ...],
         arguments: list[Any],
@@ -140,7 +138,7 @@ class CpuDevice:
     def library(self, file: str) -> tuple[list[str], ctypes.CDLL]:
         """The kernels of a file of the table: their names, and the library that has them."""
         if file not in self.libraries:
-            names = [name for name in launch.expressions(file) if name in self.only]
+            names = [name for name in table.expressions(file) if name in self.only]
             self.libraries[file] = names, build(self.kernels / file, names, self.flags)
         return self.libraries[file]
 

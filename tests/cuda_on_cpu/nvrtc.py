@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import sources
 
 WHERE = "no NVRTC is installed: pip install nvidia-cuda-nvrtc-cu12"
 
@@ -49,8 +49,8 @@ def compile_for(arch: str, source: str, expressions: Sequence[str]) -> dict[str,
     for expression in expressions:
         nvrtc.nvrtcAddNameExpression(program, expression.encode())
     # As CuPy does it, and with a report.
-    options = [f"-arch={arch}", *launch.OPTIONS, "-ftz=true", "--device-as-default-execution-space"]
-    options.append("--ptxas-options=-v")
+    options = [f"-arch={arch}", *sources.OPTIONS, "-ftz=true", "--ptxas-options=-v"]
+    options.append("--device-as-default-execution-space")
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     status = nvrtc.nvrtcCompileProgram(program, len(options), given)
     log = _text(nvrtc, "ProgramLog", program)

@@ -19,11 +19,11 @@ from minispiral.kernels.cuda import (
     arithmetic,
     batchnorm,
     conv2d,
-    launch,
     layout,
     losses,
     pooling,
     statistics,
+    table,
 )
 from tests.cuda_on_cpu.device import CpuDevice, build_at_once
 from tests.cuda_on_cpu.twins import call
@@ -31,7 +31,7 @@ from tests.cuda_on_cpu.twins import call
 FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-ONLY = {name for name in launch.KERNELS if "double" not in name}
+ONLY = {name for name in table.KERNELS if "double" not in name}
 
 
 def convolutions(x, w, gy):
@@ -85,7 +85,7 @@ def calls(file):
         yield from convolutions(x, w, gy)
     if file == "conv2d_few.cu":
         conv2d._kind = lambda *_: "few"
-        for big in range(1, launch.FEW + 1):
+        for big in range(1, conv2d.FEW + 1):
             small = 68 - big % 2
             x, w, gy = (
                 rng.random(shape).astype(dtype)
@@ -94,9 +94,9 @@ def calls(file):
             yield from convolutions(x, w, gy)
     if file == "conv2d_mma.cu":
         conv2d._kind = lambda *_: "mma"
-        for tiling in launch.TILINGS:
+        for tiling in conv2d.TILINGS:
             conv2d._tiling = lambda *_, tiling=tiling: tiling
-            columns, narrow = launch.TILINGS[tiling][1], "Narrow" in tiling
+            columns, narrow = conv2d.TILINGS[tiling][1], "Narrow" in tiling
             big, small = 12 - narrow, columns + 4 - narrow
             x, w, gy = (
                 rng.random(shape).astype(dtype)

@@ -45,15 +45,15 @@ def test_all_parameters_are_updated_in_one_launch(rng, dtype, reverse):
     start = [state(rng, (size,), dtype) for size in (1, 4096, 4097, 3, 9001)]
     expected = [tuple(a.copy() for a in arrays) for arrays in start]
     with launch.using(CpuDevice(reverse)) as device:
-        arrays = [tuple(map(device.array, parameter)) for parameter in start]
+        arrays = [tuple(map(device.put, parameter)) for parameter in start]
         table = cuda.table(*zip(*arrays, strict=True))
-        step, lr = device.array(np.array(7)), device.array(np.array(1e-2))
+        step, lr = device.put(np.array(7)), device.put(np.array(1e-2))
         for _ in range(2):
             cuda.adam_all(table, step, lr, *DEFAULTS[1:])
             for p, g, m, v in expected:
                 numpy_adam(p, g, m, v, int(step), float(lr), *DEFAULTS[1:])
             cuda.count_step(step)
-            device.write(lr, 0.5 * device.to_host(lr))
+            lr[...] = device.put(0.5 * device.get(lr))
     update = ["adam_scales", f"adam<{launch.ctype(dtype)}>", "count_step"]
     assert device.launched == update * 2
     for found, wanted in zip(arrays, expected, strict=True):
@@ -70,4 +70,4 @@ def test_arrays_that_do_not_fit_are_refused(rng):
     with pytest.raises(ValueError, match=r"dtype float32, got .* float64"):
         in_both_orders(updated, p, g, m, v.astype(np.float64), *scalars, *DEFAULTS[1:])
     with launch.using(CpuDevice()) as device, pytest.raises(ValueError, match="on the GPU"):
-        cuda.table([p], [device.array(g)], [device.array(m)], [device.array(v)])
+        cuda.table([p], [device.put(g)], [device.put(m)], [device.put(v)])

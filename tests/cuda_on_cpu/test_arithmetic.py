@@ -167,7 +167,7 @@ def test_sums_over_batches_are_those_of_the_host(rng, dtype, reverse):
     """A batch without crack, one of many blocks, infinite losses and none that are a number."""
     host = RunningSums()
     with launch.using(CpuDevice(reverse)) as device:
-        totals = device.array(np.zeros(7))
+        totals = device.put(np.zeros(7))
         for shape, share, loss in (
             ((2, 5, 7, 1), 0.3, 1.5),
             ((1, 3, 3, 1), 0.0, np.inf),
@@ -177,9 +177,9 @@ def test_sums_over_batches_are_those_of_the_host(rng, dtype, reverse):
             logits = rng.standard_normal(shape).astype(dtype)
             logits.flat[0] = 0  # taken for crack
             mask = rng.random(shape) < share
-            statistics.add_batch(totals, *map(device.array, (dtype(loss), logits, mask)))
+            statistics.add_batch(totals, *map(device.put, (dtype(loss), logits, mask)))
             host.add(loss, logits, mask)
-        found = dict(zip(statistics.TOTALS, device.to_host(totals).tolist(), strict=True))
+        found = dict(zip(statistics.TOTALS, device.get(totals).tolist(), strict=True))
     assert found == {name: float(getattr(host, name)) for name in statistics.TOTALS}
 
 

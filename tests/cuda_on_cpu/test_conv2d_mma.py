@@ -118,7 +118,7 @@ def test_shapes_and_dtype_decide_which_kernels_run():
 def test_arrays_that_begin_amidst_16_bytes_are_refused(rng, big):
     case = Case(1, (6, 6), big, 8, (3, 3), 1, 0)
     with launch.using(CpuDevice()) as device:
-        x, w, gy = map(device.array, case.arrays(rng, np.float32))
+        x, w, gy = map(device.put, case.arrays(rng, np.float32))
         shifted = device.empty((gy.size + 4,), np.float32)[1:-3].reshape(gy.shape)
         shifted[...] = gy
         with pytest.raises(ValueError, match=r"\(1, 4, 4, 8\) begins amidst 16 bytes"):

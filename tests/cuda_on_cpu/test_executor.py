@@ -45,8 +45,8 @@ class Runner:
         arguments = [DeviceArray(a) if isinstance(a, np.ndarray) else a for a in arguments]
         self.device.run(EXAMPLES, EXPRESSIONS, index, grid, block, shared, arguments)
 
-    def array(self, values):
-        return self.device.array(values).memory
+    def put(self, values):
+        return self.device.put(values).memory
 
     def empty(self, shape, dtype):
         return self.device.empty(shape, dtype).memory
@@ -63,7 +63,7 @@ def run(request):
 
 
 def floats(run, rng, *shape):
-    return run.array(rng.standard_normal(shape).astype(np.float32))
+    return run.put(rng.standard_normal(shape).astype(np.float32))
 
 
 def test_every_thread_of_every_block_runs_once(run):
@@ -95,10 +95,10 @@ def test_a_barrier_that_some_pass_by_is_an_error(run):
 
 
 def test_lanes_see_what_others_show(run, rng):
-    x, y = run.array(rng.standard_normal(32)), run.empty((32,), np.float64)
+    x, y = run.put(rng.standard_normal(32)), run.empty((32,), np.float64)
     run("turn_by_shuffles", (32,), x, y)
     assert np.array_equal(y, x[::-1])
-    x = run.array(rng.integers(0, 1000, 64, np.int32))
+    x = run.put(rng.integers(0, 1000, 64, np.int32))
     down, from3 = (run.empty((64,), np.int32) for _ in range(2))
     run("shuffles", (64,), x, down, from3)
     lanes = np.arange(32)
@@ -157,7 +157,7 @@ def test_tf32_keeps_ten_bits_and_rounds_ties_away_from_zero(run):
         np.inf: np.inf,
         np.nan: np.nan,
     }
-    x = run.array(np.array(list(pairs), np.float32))
+    x = run.put(np.array(list(pairs), np.float32))
     y = run.empty(x.shape, np.float32)
     run("round_to_tf32", x.shape, x, y)
     np.testing.assert_allclose(y, list(pairs.values()), rtol=1e-7, atol=1e-41)
@@ -165,7 +165,7 @@ def test_tf32_keeps_ten_bits_and_rounds_ties_away_from_zero(run):
 
 def test_a_warp_multiplies_matrices(run, rng):
     a, b, d = floats(run, rng, 16, 8), floats(run, rng, 8, 8), floats(run, rng, 16, 8)
-    result = run.array(d)
+    result = run.put(d)
     run("matrix_product", (32,), a, b, result)
 
     def cut(x):
@@ -191,7 +191,7 @@ def test_touching_what_lies_beyond_an_array_is_an_error(run):
 
 
 def test_other_faults_end_the_launch_and_not_the_process(run):
-    x = run.array(np.array([7], np.int32))
+    x = run.put(np.array([7], np.int32))
     assert "division by zero" in run.fails("divide", (1,), x, np.int32(0))
     run("divide", (1,), x, np.int32(2))
     assert x[0] == 3

@@ -13,7 +13,7 @@ from minispiral.kernels.cuda import adam as cuda_adam
 from minispiral.kernels.cuda import arithmetic as cuda_arithmetic
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import launch, sources, table
 from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
@@ -24,7 +24,7 @@ def declared():
     """Every kernel in the sources: (file, name without template arguments) to threads."""
     pattern = r"__global__ void __launch_bounds__\((\d+)(?:, 2)?\)\s+(\w+)\("
     found = {}
-    for path in launch.FOLDER.glob("*.cu*"):
+    for path in sources.FOLDER.glob("*.cu*"):
         text = path.read_text(encoding="utf-8")
         kernels = re.findall(pattern, text)
         assert len(kernels) == text.count("__global__"), f"{path.name}: not as expected here"
@@ -33,19 +33,19 @@ def declared():
 
 
 def test_the_table_holds_every_kernel_of_the_sources_with_its_threads():
-    table = {
+    threads = {
         (kernel.file, kernel.expression.split("<")[0]): kernel.threads
-        for kernel in launch.KERNELS.values()
+        for kernel in table.KERNELS.values()
     }
-    assert table == declared()
+    assert threads == declared()
 
 
 def test_sources_are_complete_in_themselves():
-    for file in {kernel.file for kernel in launch.KERNELS.values()}:
-        text = launch.source(file)
+    for file in {kernel.file for kernel in table.KERNELS.values()}:
+        text = sources.expand(file)
         assert "#include" not in text
         assert text.count("T *dynamic_shared()") <= 1
-        own = (launch.FOLDER / file).read_text(encoding="utf-8")
+        own = (sources.FOLDER / file).read_text(encoding="utf-8")
         assert own.splitlines()[-1] == text.splitlines()[-1]
 
 
@@ -94,9 +94,9 @@ SIGMOID = "sigmoid_of<float>"
 
 @needs_compiler
 def test_what_kernels_cannot_take_is_refused(device, monkeypatch):
-    x = device.array(np.zeros((4, 6), np.float32))
+    x = device.put(np.zeros((4, 6), np.float32))
     n = np.int32(24)
-    with pytest.raises(ValueError, match="arrays of the device, got ndarray"):
+    with pytest.raises(ValueError, match="arrays of the GPU, got ndarray"):
         launch.launch(SIGMOID, (1,), np.zeros(24, np.float32), n, x)
     with pytest.raises(ValueError, match=r"contiguous arrays, got strides \(4, 24\)"):
         launch.launch(SIGMOID, (1,), x.T, n, x)
@@ -122,8 +122,8 @@ def test_a_grid_without_blocks_runs_nothing(device):
 def test_using_a_device_ends_with_its_context(device):
     other = CpuDevice()
     with launch.using(other):
-        assert launch.device() is other
-    assert launch.device() is device
+        assert launch.gpu() is other
+    assert launch.gpu() is device
 
 
 class FakeCupy(SimpleNamespace):
@@ -144,7 +144,7 @@ class FakeCupy(SimpleNamespace):
 
     def RawModule(self, *, code, options, name_expressions):
         self.calls.append(("compile", self.number, options, tuple(name_expressions)))
-        assert code == launch.source(launch.KERNELS[name_expressions[0]].file)
+        assert code == sources.expand(table.KERNELS[name_expressions[0]].file)
         return SimpleNamespace(get_function=self.get_function)
 
     def get_function(self, name):
@@ -159,17 +159,17 @@ def test_what_is_asked_of_cupy(monkeypatch):
     """No GPU has run this: the calls are those of CuPy's documentation."""
     cupy = FakeCupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(launch, "_device", None)
+    monkeypatch.setattr(launch, "_gpu", None)
     x = cupy.asarray(np.zeros((2, 5, 5, 40), np.float32))
     cuda_batchnorm.moments(x)
     (compiled, first, second) = cupy.calls
-    assert compiled == ("compile", 0, ("-std=c++17",), tuple(launch.expressions("batchnorm.cu")))
+    assert compiled == ("compile", 0, ("-std=c++17",), tuple(table.expressions("batchnorm.cu")))
     assert first[:4] == ("launch", "block_moments<float>", (2, 1), (32, 8))
     array, *sizes, parts = first[4]
     assert array is x
     assert sizes == [50, 40]
     assert parts.shape == (1, 40, 3)
-    assert first[5] == launch.KERNELS["block_moments<float>"].shared
+    assert first[5] == table.KERNELS["block_moments<float>"].shared
     assert second[:4] == ("launch", "merge_moments<float>", (10,), (4, 64))
     # Compiled once for each GPU.
     cuda_batchnorm.moments(x)
@@ -185,9 +185,9 @@ def test_what_is_asked_of_cupy(monkeypatch):
 def test_more_shared_memory_than_usual_is_asked_for(monkeypatch):
     cupy = FakeCupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(launch, "_device", None)
-    large = launch.KERNELS[SIGMOID]._replace(shared=100_000)
-    monkeypatch.setitem(launch.KERNELS, SIGMOID, large)
+    monkeypatch.setattr(launch, "_gpu", None)
+    large = table.KERNELS[SIGMOID]._replace(shared=100_000)
+    monkeypatch.setitem(table.KERNELS, SIGMOID, large)
     cuda_losses.sigmoid(cupy.asarray(np.zeros(3, np.float32)))
     asked = {
         name: vars(function).get("max_dynamic_shared_size_bytes")
@@ -215,22 +215,19 @@ def test_what_moves_memory_goes_by_the_stream_in_use(monkeypatch):
     cupy.cuda.Stream = lambda non_blocking: stream
     cupy.cuda.get_current_stream = lambda: stream
     cupy.asnumpy = np.array
-    monkeypatch.setattr(
-        FakeCupy.ndarray, "set", lambda self, a, stream: np.copyto(self, a), raising=False
-    )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(launch, "_device", None)
-    gpu = launch.device()
+    monkeypatch.setattr(launch, "_gpu", None)
+    gpu = launch.gpu()
     with gpu.in_use():
-        number = gpu.array(np.array(1.0))
-        gpu.write(number, np.array(2))
-        assert gpu.to_host(number) == 2
+        number = gpu.put(np.array(1.0))
+        number[...] = gpu.put(np.array(2.0))
+        assert gpu.get(number) == 2
         calls.append("work")
     assert calls == ["synchronize", "enter", "work", "synchronize", "exit"]
 
 
 def test_without_cupy_the_error_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    monkeypatch.setattr(launch, "_device", None)
+    monkeypatch.setattr(launch, "_gpu", None)
     with pytest.raises(ImportError, match="cupy"):
-        launch.device()
+        launch.gpu()

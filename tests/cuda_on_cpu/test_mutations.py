@@ -13,10 +13,10 @@ import pytest
 from minispiral.kernels.cpu import batchnorm, conv2d, layout, losses, pooling
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
+from minispiral.kernels.cuda import sources, table
 from tests.cuda_on_cpu import (
     CpuDevice,
     KernelError,
@@ -296,9 +296,9 @@ def mutants(launched, tmp_path_factory):
     options, jobs = {}, []
     for name, (file, old, new, function, _) in MISTAKES.items():
         folder = tmp_path_factory.mktemp("mutant") / "kernels"
-        kernels, only = mutant(launch.FOLDER, file, old, new, folder), launched[function]
+        kernels, only = mutant(sources.FOLDER, file, old, new, folder), launched[function]
         options[name] = {"kernels": kernels, "flags": ["-O0"], "only": only}
-        files = {launch.KERNELS[kernel].file for kernel in only}
+        files = {table.KERNELS[kernel].file for kernel in only}
         jobs += [(CpuDevice(**options[name]), file) for file in files]
     build_at_once(jobs)
     return options

@@ -2,22 +2,22 @@
 
 import pytest
 
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import sources, table
 from tests.cuda_on_cpu import nvrtc
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason=nvrtc.WHERE)
 
-FILES = sorted({kernel.file for kernel in launch.KERNELS.values()})
+FILES = sorted({kernel.file for kernel in table.KERNELS.values()})
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_compile_without_spills_and_within_their_registers(file, arch):
-    usage = nvrtc.compile_for(arch, launch.source(file), launch.expressions(file))
+    usage = nvrtc.compile_for(arch, sources.expand(file), table.expressions(file))
     for expression, used in usage.items():
         assert used.spills == 0, expression
         assert used.stack == 0, expression
-        assert used.registers <= launch.KERNELS[expression].registers, (expression, used)
+        assert used.registers <= table.KERNELS[expression].registers, (expression, used)
 
 
 def test_the_report_shows_registers_and_spills():
@@ -39,8 +39,8 @@ def test_the_report_shows_registers_and_spills():
 
 def test_a_mistake_is_reported_in_the_line_of_its_file():
     right, wrong = "const T e = exp(-fabs(x));", "const T e = exq(x);"
-    lines = (launch.FOLDER / "losses.cu").read_text(encoding="utf-8").splitlines()
+    lines = (sources.FOLDER / "losses.cu").read_text(encoding="utf-8").splitlines()
     (number,) = (i for i, line in enumerate(lines, 1) if right in line)
-    source = launch.source("losses.cu").replace(right, wrong)
+    source = sources.expand("losses.cu").replace(right, wrong)
     with pytest.raises(nvrtc.NvrtcError, match=rf"losses\.cu\({number}\): error: .*exq"):
         nvrtc.compile_for("sm_90", source, ["sigmoid_of<float>"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import sources, table
 from tests import cuda_on_cpu
 from tests.cuda_on_cpu import compiler, mutant, needs_compiler
 
@@ -50,10 +50,10 @@ def run(kernels, *files):
 
 
 def test_every_kernel_touches_only_what_it_may():
-    done = run(launch.FOLDER, *sorted({kernel.file for kernel in launch.KERNELS.values()}))
+    done = run(sources.FOLDER, *sorted({kernel.file for kernel in table.KERNELS.values()}))
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.splitlines()) == {
-        name for name in launch.KERNELS if "double" not in name
+        name for name in table.KERNELS if "double" not in name
     }
 
 
@@ -66,7 +66,7 @@ def test_every_kernel_touches_only_what_it_may():
     ],
 )
 def test_a_read_beyond_the_end_is_found_with_its_line(tmp_path, file, old, new):
-    kernels = mutant(launch.FOLDER, file, old, new, tmp_path / "kernels")
+    kernels = mutant(sources.FOLDER, file, old, new, tmp_path / "kernels")
     done = run(kernels, "adam.cu" if file == "adam.cu" else "batchnorm.cu")
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr

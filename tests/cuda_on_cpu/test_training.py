@@ -207,7 +207,7 @@ def test_a_loss_that_is_no_number_shows_in_the_sums(gpu, rng):
     run = Run(GPU, "spiral", 0, np.float32)
     made = batches(rng, SIDES["spiral"])
     run.step(*made[0])
-    gpu.write(run.network.mix.b.data, np.full(1, np.nan, np.float32))
+    run.network.mix.b.data[...] = gpu.put(np.full(1, np.nan, np.float32))
     for batch in made[1:]:
         run.step(*batch)
     sums = run.step.sums()
@@ -238,11 +238,11 @@ def test_tf32_is_for_float32_and_shows(gpu, rng):
 
 
 def test_what_is_recorded_cannot_be_read_or_computed_by_others(gpu):
-    x, ones = gpu.array(np.ones(3)), np.ones(3)
-    for what in (x.item, lambda: x + x, x.copy, lambda: gpu.to_host(x), lambda: gpu.array(ones)):
+    x, ones = gpu.put(np.ones(3)), np.ones(3)
+    for what in (x.item, lambda: x + x, x.copy, lambda: gpu.get(x), lambda: gpu.put(ones)):
         with pytest.raises(RuntimeError, match="graph that is being recorded"):
             gpu.record(what)
-    assert gpu.to_host(x + x).tolist() == [2, 2, 2]
+    assert gpu.get(x + x).tolist() == [2, 2, 2]
     for mixed in (lambda: x + ones, lambda: np.asarray(x), lambda: x.__setitem__(..., ones)):
         with pytest.raises(TypeError):
             mixed()

@@ -11,13 +11,13 @@ from .array import DeviceArray
 from .device import CpuDevice
 
 
-def call(device: launch.Device, function: Callable[..., Any], *arguments: Any) -> Any:
+def call(device: launch.Gpu, function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function on copies of the arrays among its arguments."""
 
     def to_device(argument: Any) -> Any:
         if isinstance(argument, tuple):
             return tuple(map(to_device, argument))
-        return device.array(argument) if isinstance(argument, np.ndarray) else argument
+        return device.put(argument) if isinstance(argument, np.ndarray) else argument
 
     with launch.using(device):
         return _to_host(function(*map(to_device, arguments)))

@@ -1,0 +1,107 @@
+"""The current GPU of CuPy, kept thin: nothing in here can be tested without a GPU."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import sources, streams
+from .table import KERNELS, Kernel, expressions
+
+Array = Any  # CuPy's
+
+_STATIC_SHARED = 48 * 1024  # bytes of shared memory beyond which a kernel has to ask
+
+
+class CupyGpu:
+    """A `minispiral.kernels.cuda.launch.Gpu`; ImportError where CuPy is not installed."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.cupy = cupy
+        self.functions: dict[tuple[int, str], Any] = {}  # by number of the GPU and expression
+        self._stream: Any = None
+
+    def obstacle(self) -> str | None:
+        if not self.cupy.cuda.is_available():
+            return "no GPU with a driver for CUDA was found"
+        try:  # everything from the compiler to the answer, on the smallest kernel
+            step = self.put(np.zeros((), np.int64))
+            self.launch(KERNELS["count_step"], (1,), (1,), [step])
+            self.get(step)
+        except Exception as error:  # of many kinds: the driver's, NVRTC's, CuPy's own
+            return f"the GPU runs no kernels ({str(error).partition(chr(10))[0]})"
+        return None
+
+    def describe(self) -> str:
+        number = self.cupy.cuda.Device().id
+        name = self.cupy.cuda.runtime.getDeviceProperties(number)["name"]
+        return f"GPU {number} ({name.decode()})"
+
+    @property
+    def stream(self) -> Any:
+        if self._stream is None:
+            self._stream = self.cupy.cuda.Stream(non_blocking=True)
+        return self._stream
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        self.synchronize()  # with what was begun on another stream
+        with self.stream:
+            try:
+                yield
+            finally:
+                self.synchronize()
+
+    def has_tensor_cores(self) -> bool:
+        return int(self.cupy.cuda.Device().compute_capability) >= 80
+
+    def owns(self, array: Array) -> bool:
+        return isinstance(array, self.cupy.ndarray)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        return self.cupy.empty(shape, dtype)
+
+    def put(self, values: NDArray[Any]) -> Array:
+        return self.cupy.asarray(values)
+
+    def get(self, array: Array) -> NDArray[Any]:
+        values: NDArray[Any] = self.cupy.asnumpy(array)
+        return values
+
+    def address(self, array: Array) -> int:
+        return int(array.data.ptr)
+
+    def synchronize(self) -> None:
+        self.cupy.cuda.get_current_stream().synchronize()
+
+    def launch(
+        self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]
+    ) -> None:
+        key = (self.cupy.cuda.Device().id, kernel.expression)
+        if key not in self.functions:
+            self._compile(kernel.file, key[0])
+        self.functions[key](grid, block, tuple(arguments), shared_mem=kernel.shared)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        return streams.Recording(self.cupy, self.stream, work).launch
+
+    def uploads(
+        self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]
+    ) -> streams.PinnedUploads:
+        return streams.PinnedUploads(self.cupy, shapes, dtypes)
+
+    def _compile(self, file: str, gpu: int) -> None:
+        """All kernels of a file, for the architecture of the current GPU, which CuPy adds."""
+        names = expressions(file)
+        module = self.cupy.RawModule(
+            code=sources.expand(file), options=sources.OPTIONS, name_expressions=names
+        )
+        for name in names:
+            function = module.get_function(name)
+            if KERNELS[name].shared > _STATIC_SHARED:
+                function.max_dynamic_shared_size_bytes = KERNELS[name].shared
+            self.functions[gpu, name] = function
