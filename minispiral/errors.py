@@ -1,9 +1,15 @@
-"""The one exception whose text is meant for the person at the keyboard."""
+"""The exception whose message is written for the user."""
 
 
 class UserError(Exception):
-    """A mistake the user can mend: what was given, what was expected, what to do next.
+    """A mistake that the user can correct.
 
-    The message is one sentence. The command line prints it without a traceback and exits
-    with a non-zero code; a notebook shows it like any other exception.
+    The message is one sentence: what was given, what was expected and, where it helps, what to do
+    next. ``parameter`` names the argument to change, as the library spells it ("lr", "out"). The
+    command line prints the message without a traceback, names the option that goes with
+    ``parameter``, and exits with a non-zero code.
     """
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter

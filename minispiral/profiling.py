@@ -19,14 +19,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from typing import Any, Protocol
 
 REST = "everything else"
-SHOWN_KINDS = 5  # columns of the table of layers
-LEAST_SHARE = 0.0005  # of the time; rarer kinds are not shown but added to the rest
 
 
 class HasModules(Protocol):
@@ -187,50 +182,3 @@ def whole(kind: str) -> Iterator[None]:
             yield
         finally:
             _profile.reset(token)
-
-
-def kinds_table(p: Profile) -> Table:
-    """A row for each kind of work that took a noticeable part of the time."""
-    from rich.table import Table
-
-    shown = Table(title=f"{p.seconds:.2f} s by kind of work", title_justify="left")
-    shown.add_column("kind")
-    for column in ("calls", "seconds", "share"):
-        shown.add_column(column, justify="right")
-    rest = Spent()
-    total = p.seconds
-    for kind, spent in p.kinds().items():
-        if kind == REST or spent.seconds < LEAST_SHARE * total:
-            rest.seconds += spent.seconds
-        else:
-            shown.add_row(
-                kind, str(spent.calls), f"{spent.seconds:.3f}", f"{spent.seconds / total:.1%}"
-            )
-    shown.add_row(REST, "", f"{rest.seconds:.3f}", f"{rest.seconds / total:.1%}")
-    return shown
-
-
-def layers_table(p: Profile) -> Table:
-    """A row for each layer, with milliseconds for the kinds of work that take most time in it."""
-    from rich.table import Table
-
-    inside: dict[str, float] = {}
-    for (name, kind), spent in p.spent.items():
-        if name:
-            inside[kind] = inside.get(kind, 0.0) + spent.seconds
-    columns = sorted(inside, key=lambda kind: -inside[kind])[:SHOWN_KINDS]
-    shown = Table(title="Milliseconds by layer", title_justify="left")
-    shown.add_column("layer", no_wrap=True)
-    for column in (*columns, "others", "all", "share"):
-        shown.add_column(column, justify="right")
-    for name, total in p.by_layer().items():
-        if not name:
-            continue
-        times = [p.spent.get((name, kind), Spent()).seconds for kind in columns]
-        cells = [*times, total.seconds - sum(times), total.seconds]
-        shown.add_row(
-            name,
-            *(f"{1e3 * seconds:.1f}" for seconds in cells),
-            f"{total.seconds / p.seconds:.1%}",
-        )
-    return shown

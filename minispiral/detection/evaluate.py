@@ -1,19 +1,13 @@
 """Score the network of a run on labelled photographs: Section 4.1 of the paper."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minispiral.data.pairs import find_pairs, read_pair
-from minispiral.detection.metrics import PhotoScores, Summary, score_photo, summarize
+from minispiral.detection.metrics import Summary, score_photo, summarize
 from minispiral.detection.tiling import predict
 from minispiral.device import choose
 from minispiral.runs.checkpoint import load_network
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def evaluate(
@@ -53,75 +47,3 @@ def evaluate(
             probability = predict(network, photo, progress=tile_done)
         scores.append(score_photo(pair.name, probability, mask, threshold, tolerance))
     return summarize(scores)
-
-
-def scores_table(summary: Summary) -> Table:
-    """The scores as a table: photographs with cracks, averages, then those without any crack."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    caption = f"detected: probability >= {summary.threshold:g}; {_tolerance(summary.tolerance)}"
-    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
-    table.add_column("photograph", overflow="fold")
-    for heading in ("crack pixels", "AP", "precision", "recall", "F1", "false alarms"):
-        table.add_column(heading, justify="right")
-
-    with_crack = [photo for photo in summary.photos if photo.crack_pixels > 0]
-    without_crack = [photo for photo in summary.photos if photo.crack_pixels == 0]
-    for photo in with_crack:
-        table.add_row(*_row(photo))
-    table.add_section()
-    table.add_row(
-        f"average of {summary.photos_with_crack}",
-        "",
-        _score(summary.average_precision),
-        _score(summary.precision),
-        _score(summary.recall),
-        _score(summary.f1),
-        "",
-    )
-    table.add_row(
-        "pooled, pixels of all photographs",
-        "",
-        "",
-        _score(summary.pooled_precision),
-        _score(summary.pooled_recall),
-        _score(summary.pooled_f1),
-        "",
-    )
-    if without_crack:
-        table.add_section()
-        for photo in without_crack:
-            table.add_row(*_row(photo))
-        table.add_section()
-        table.add_row(
-            f"average of {summary.photos_without_crack} without crack",
-            *[""] * 5,
-            _rate(summary.false_alarm_rate_without_crack),
-        )
-    return table
-
-
-def _row(photo: PhotoScores) -> list[str]:
-    scores = (photo.average_precision, photo.precision, photo.recall, photo.f1)
-    return [
-        photo.name,
-        str(photo.crack_pixels),
-        *map(_score, scores),
-        _rate(photo.false_alarm_rate),
-    ]
-
-
-def _tolerance(pixels: int) -> str:
-    """How precision, recall and F1 were counted."""
-    if pixels == 0:
-        return "zero tolerance"
-    return f"precision, recall and F1 with a tolerance of {pixels} pixels, AP with none"
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _rate(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4%}"

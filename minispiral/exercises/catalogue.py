@@ -2,13 +2,10 @@
 
 import pkgutil
 import traceback
-from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from minispiral import exercises
 from minispiral.errors import UserError
@@ -47,14 +44,6 @@ def check_answer(number: str, path: Path) -> None:
         raise
     except Exception as error:
         raise Wrong(_failure(error, path, exercise.function)) from error
-
-
-def exercises_table(asked: Iterable[Exercise]) -> Table:
-    """Exercises with the functions they ask for."""
-    table = Table("exercise", "what", "your function")
-    for exercise in asked:
-        table.add_row(exercise.number, exercise.title, exercise.function)
-    return table
 
 
 def _key(number: str) -> list[int]:

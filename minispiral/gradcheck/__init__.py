@@ -7,7 +7,7 @@ network of minispiral, and `check_pseudo_f1` the one gradient that is no derivat
 from minispiral.gradcheck.library import check_library
 from minispiral.gradcheck.protocol import gradcheck
 from minispiral.gradcheck.pseudo import check_pseudo_f1
-from minispiral.gradcheck.report import Element, Problem, Report, reports_table
+from minispiral.gradcheck.report import Element, Problem, Report
 
 __all__ = [
     "Element",
@@ -16,5 +16,4 @@ __all__ = [
     "check_library",
     "check_pseudo_f1",
     "gradcheck",
-    "reports_table",
 ]

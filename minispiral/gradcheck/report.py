@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 SHOWN_ELEMENTS = 8
 SINGLE = 1e-9, 1e-6  # between these lie the errors that float32 makes
-BEHAVIOUR = ("linear in gy", "values")  # rules that every function has
 
 
 @dataclass(frozen=True)
@@ -123,41 +119,6 @@ def pattern(elements: Sequence[Element], shape: tuple[int, ...], tolerance: floa
 def likely_cause(error: float) -> str:
     """What to add to the message of a relative error that float32 inside float64 would make."""
     return ": looks like float32 precision inside" if SINGLE[0] < error < SINGLE[1] else ""
-
-
-def reports_table(reports: Sequence[Report]) -> Table:
-    """All checks, a row each, with the totals beneath."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    failed = sum(not report.passed for report in reports)
-    seconds = sum(report.seconds for report in reports)
-    notes = [f"{len(reports) - failed} of {len(reports)} checks passed in {seconds:.0f} s"]
-    notes += [
-        f"{report.name}: {rule}: {size:.2g}"
-        for report in reports
-        for rule, size in report.rules.items()
-        if rule not in BEHAVIOUR
-    ]
-    table = Table(box=SIMPLE_HEAD, caption="\n".join(notes), caption_justify="left")
-    table.add_column("function", overflow="fold")
-    for heading in ("gradient", "method"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("error", "tolerance", "kinks", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for report in reports:
-        table.add_row(
-            report.name,
-            "exact" if report.exact else "pseudo",
-            report.method,
-            f"{report.error:.1e}",
-            f"{report.tolerance:.0e}",
-            str(report.kinks) if report.kinks else "",
-            f"{report.seconds:.2f}",
-            "ok" if report.passed else "FAILED",
-        )
-    return table
 
 
 def _plain(value: Any) -> Any:

@@ -6,15 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minispiral import networks
 from minispiral.networks import LayerInfo
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SIDES_OF = {
     "spiral": "sides in the deepest module",
@@ -120,34 +117,3 @@ def describe(
 def _module_name(layer: LayerInfo) -> str:
     """``stages.3`` of the layer ``stages.3.encoder.0``; empty for those of U-Net and HED."""
     return re.split(r"\.?(?:encoder|decoder|sides)\.|fuse", layer.name)[0]
-
-
-def layers_table(description: Description) -> Table:
-    """The layers as a table, a section per module, with the totals beneath."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    side = description.side
-    total = (
-        f"{description.parameters:,} parameters ({description.parameters / 2**20:.2f} x 2^20), "
-        f"{description.macs / 1e9:.2f} GMAC per {side} x {side} picture\n"
-        f"{SIDES_OF[description.network]}: {' '.join(map(str, description.sizes))}"
-    )
-    table = Table(box=SIMPLE_HEAD, caption=total, caption_justify="left")
-    table.add_column("layer", no_wrap=True)
-    table.add_column("kind")
-    for heading in ("input", "output", "parameters", "/ 2^20", "MMAC"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for module in description.modules:
-        for layer in module.layers:
-            table.add_row(
-                layer.name,
-                layer.kind,
-                "x".join(map(str, layer.input)),
-                "x".join(map(str, layer.output)),
-                f"{layer.parameters:,}",
-                f"{layer.parameters / 2**20:.3f}",
-                f"{layer.macs / 1e6:.1f}",
-            )
-        table.add_section()
-    return table

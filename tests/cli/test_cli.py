@@ -1,6 +1,7 @@
 """The command line: help, JSON, exit codes, Ctrl-C and going on."""
 
 import dataclasses
+import importlib.util
 import inspect
 import json
 import shlex
@@ -15,15 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import minispiral
-from minispiral import cli
-from minispiral.data import patches as data
+import minispiral.cli
+from minispiral.cli.group import COMMANDS, load_command, short_help
+from minispiral.data.pairs import find_pairs
+from minispiral.data.store import PhotoStore
 from minispiral.detection import evaluate
+from minispiral.device import DEVICES, PRECISIONS
+from minispiral.errors import UserError
 from minispiral.losses import LOSSES
 from minispiral.networks import NETWORKS, describe, parse_depths
 from minispiral.networks.spiral import CONNECTIONS
 from minispiral.runs.checkpoint import load
-from minispiral.training import demo
+from minispiral.training import demo, loop
 from minispiral.training.config import TrainConfig
 from tests.small import (
     NETWORK,
@@ -37,17 +41,6 @@ from tests.small import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = [
-    "demo",
-    "synth",
-    "train",
-    "evaluate",
-    "detect",
-    "inspect",
-    "describe",
-    "gradcheck",
-    "exercise",
-]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(name: str) -> dict[str, click.Parameter]:
     """The arguments and options of a command, by parameter name."""
-    return {param.name or "": param for param in cli.main.commands[name].params}
+    return {param.name or "": param for param in load_command(name).params}
 
 
 def choices(name: str, option: str) -> tuple[str, ...]:
@@ -68,9 +61,22 @@ def choices(name: str, option: str) -> tuple[str, ...]:
 
 
 def test_help_lists_the_commands_in_the_order_of_their_use() -> None:
-    listed = command("--help").stdout.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.strip()] == COMMANDS
+    listed = " ".join(command("--help").stdout.partition("Commands:")[2].split())
+    for name in COMMANDS:
+        help_text = f"{name} {short_help(name)}"
+        assert help_text in listed
+        listed = listed.partition(help_text)[2]
+    assert not listed
+
+
+def test_the_version_is_that_of_the_package() -> None:
     assert command("--version").stdout.split()[-1] == minispiral.__version__
+
+
+def test_every_module_with_a_command_is_in_the_group() -> None:
+    folder = Path(minispiral.cli.__file__).parent
+    found = {path.stem for path in folder.glob("*.py") if "@click.command" in path.read_text()}
+    assert found == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -86,41 +92,99 @@ def test_help_of_each_command_explains_every_option_and_has_an_example(name: str
 def test_the_examples_of_the_help_are_valid_commands(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = inspect.cleandoc(cli.main.commands[name].help or "").splitlines()
+    lines = inspect.cleandoc(load_command(name).help or "").splitlines()
     examples = [line[line.index("minispiral ") :] for line in lines if f"minispiral {name}" in line]
     assert examples
     for example in examples:
         words = shlex.split(example)[2:]
-        cli.main.commands[name].make_context(name, words)  # raises where an option is unknown
+        load_command(name).make_context(name, words)  # raises where an option is unknown
+
+
+def loaded_by(program: str) -> set[str]:
+    """The modules that a fresh process has loaded once it has run ``program``."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {program}; print(*sys.modules, file=sys.stderr)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split())
 
 
 def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
-    program = (
-        "import sys; from minispiral.cli import main; main(['--help'], standalone_mode=False); "
-        "print(*sys.modules, file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    loaded = loaded_by("from minispiral.cli import main; main(['--help'], standalone_mode=False)")
     assert "click" in loaded
     assert not loaded & {"numpy", "rich", "PIL", "safetensors", "matplotlib", "threadpoolctl"}
+    assert not loaded & {f"minispiral.cli.{name}" for name in COMMANDS}
 
 
-def test_choices_and_defaults_are_those_of_the_library() -> None:
-    assert set(choices("train", "loss")) == set(LOSSES)
-    for name in ("train", "describe"):
-        assert choices(name, "network") == NETWORKS
-        assert choices(name, "connection") == CONNECTIONS
-    context = cli.main.commands["train"].make_context("train", ["DATA", "--out", "RUN"])
+JOBS = {
+    "demo": "minispiral.training.demo",
+    "synth": "minispiral.data.synth",
+    "train": "minispiral.training.loop",
+    "evaluate": "minispiral.detection.evaluate",
+    "detect": "minispiral.detection.detect",
+    "inspect": "minispiral.detection.maps",
+    "describe": "minispiral.networks.describe",
+    "gradcheck": "minispiral.gradcheck",
+    "exercise": "minispiral.exercises",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_loads_neither_its_job_nor_another_command(name: str) -> None:
+    loaded = loaded_by(
+        f"from minispiral.cli import main; main(['{name}', '--help'], standalone_mode=False)"
+    )
+    assert importlib.util.find_spec(JOBS[name])
+    assert not loaded & {*JOBS.values(), "rich", "PIL", "safetensors", "matplotlib"}
+    assert loaded & {f"minispiral.cli.{other}" for other in COMMANDS} == {f"minispiral.cli.{name}"}
+
+
+def test_choices_are_the_registries_of_the_library() -> None:
+    for option, registry in {
+        "network": NETWORKS,
+        "connection": CONNECTIONS,
+        "loss": LOSSES,
+        "device": DEVICES,
+        "precision": PRECISIONS,
+    }.items():
+        assert choices("train", option) == tuple(registry)
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    context = load_command("train").make_context("train", ["DATA", "--out", "RUN"])
     defaults = TrainConfig(data=Path("DATA"))
     for name in context.params.keys() & {field.name for field in dataclasses.fields(TrainConfig)}:
         value = context.params[name]
         assert (parse_depths(value) if name == "depths" else value) == getattr(defaults, name), name
     signature = inspect.signature(describe.describe).parameters
-    context = cli.main.commands["describe"].make_context("describe", [])
+    context = load_command("describe").make_context("describe", [])
+    assert parse_depths(context.params["depths"]) == signature["depths"].default
     assert context.params["patch"] == signature["side"].default
-    assert context.params["width"] == signature["width"].default
+    for name in ("network", "connection", "width"):
+        assert context.params[name] == signature[name].default
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (UserError("lr 0 was given, expected 1", "lr"), "lr 0 was given, expected 1 (--lr)."),
+        (UserError("The folder is in use.", "out"), "The folder is in use (--out)."),
+        (UserError("There is no folder x.", "data"), "There is no folder x (DATA)."),
+        (UserError("The disk is full."), "The disk is full."),
+        (UserError("The colour is wrong.", "colour"), "The colour is wrong."),
+    ],
+)
+def test_an_error_of_the_library_names_the_option_it_is_about(
+    error: UserError, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **named: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "train", refused)
+    assert refusal(command("train", "data", "--out", "run")) == expected
 
 
 def test_describe_prints_the_numbers_of_table_5() -> None:
@@ -163,7 +227,7 @@ def test_synth_makes_the_same_dataset_for_the_same_seed(tmp_path: Path) -> None:
     assert make("again", 5) == first
     assert make("other", 6) != first
     assert Image.open(next((tmp_path / "first" / "images").iterdir())).size == (96, 80)
-    assert len(data.find_pairs(tmp_path / "first")) == 2
+    assert len(find_pairs(tmp_path / "first")) == 2
     assert "already" in refusal(command("synth", tmp_path / "first"))
     assert files_of(tmp_path / "first") == first
 
@@ -310,10 +374,10 @@ def test_a_run_goes_on_when_nobody_reads_its_progress_any_more(
 def test_ctrl_c_before_the_first_step_tells_how_to_go_on(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pressed(self: data.PhotoStore, *arguments: object, **named: object) -> None:
+    def pressed(self: PhotoStore, *arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data.PhotoStore, "__init__", pressed)
+    monkeypatch.setattr(PhotoStore, "__init__", pressed)
     out = tmp_path / "run"
     result = command("train", trained / "data", "--out", out, *NETWORK, "--patch", 31, "--steps", 2)
     words = shlex.split(refusal(result, 130).partition("go on with: ")[2])

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from minispiral import ops
+from minispiral.cli import tables
 from minispiral.cli.progress import TerminalReporter
 from minispiral.losses import LOSSES
 from minispiral.networks import HED, UNet
 from minispiral.nn import Conv2d, ConvNormReLU, Module
 from minispiral.optim import Adam
-from minispiral.profiling import REST, Profile, kinds_table, layers_table, profile, span, whole
+from minispiral.profiling import REST, Profile, profile, span, whole
 from minispiral.tensor import Function, Tensor, no_grad
 from tests.small import TRAINING, command, make_dataset, refusal
 
@@ -196,8 +197,8 @@ def test_layers_of_hed_bear_their_names_in_training(rng: np.random.Generator) ->
 def printed(p: Profile) -> str:
     console = Console(width=160)
     with console.capture() as captured:
-        console.print(kinds_table(p))
-        console.print(layers_table(p))
+        console.print(tables.profile_by_kind(p))
+        console.print(tables.profile_by_layer(p))
     return captured.get()
 
 

@@ -1,0 +1,93 @@
+"""The group of commands: finds them, loads the one that was asked for, reports its errors."""
+
+import ast
+import errno
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+import click
+
+from minispiral.errors import UserError
+
+COMMANDS = (  # in the order in which they are used; each is a function in a module of its name
+    "demo",
+    "synth",
+    "train",
+    "evaluate",
+    "detect",
+    "inspect",
+    "describe",
+    "gradcheck",
+    "exercise",
+)
+
+
+class Failure(Exception):
+    """Ends a command with one line on standard error and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Commands(click.Group):
+    """A group that imports only the command that runs, and reports errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return load_command(name) if name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(name)) for name in COMMANDS])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Failure as error:
+            failure = error
+        except UserError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            failure = Failure(explain(error, command))
+        except MemoryError:
+            failure = Failure("The memory is full; choose a smaller --batch or --width.")
+        except KeyboardInterrupt:
+            failure = Failure("Stopped; run the command again to start over.", 130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads the output any more; click handles that
+                raise
+            path = f"{error.filename}: " if error.filename else ""
+            failure = Failure(f"{path}{error.strerror or error}.")
+        click.echo(f"minispiral: {failure}".replace("\n", " "), err=True)
+        ctx.exit(failure.exit_code)
+
+
+def load_command(name: str) -> click.Command:
+    """Import a command."""
+    command: click.Command = getattr(import_module(f"{__package__}.{name}"), name)
+    return command
+
+
+def short_help(name: str) -> str:
+    """The first line of a command's docstring, read from its source.
+
+    Importing the module would import NumPy, which takes longer than all the rest of
+    ``minispiral --help``.
+    """
+    source = (files(__package__) / f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    raise LookupError(f"{name}.py has no function {name}")
+
+
+def explain(error: UserError, command: click.Command | None) -> str:
+    """The message of ``error``, with the option or argument of ``command`` that it is about."""
+    for param in [] if command is None else command.params:
+        if param.name == error.parameter:
+            name = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+            return f"{str(error).rstrip('.')} ({name})."
+    return str(error)

@@ -1,0 +1,218 @@
+"""The tables that commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from minispiral.detection.metrics import PhotoScores, Summary
+    from minispiral.exercises import Exercise
+    from minispiral.gradcheck import Report
+    from minispiral.networks.describe import Description
+    from minispiral.profiling import Profile
+
+BEHAVIOUR = ("linear in gy", "values")  # rules that every function has
+SHOWN_KINDS = 5  # columns of a profile by layer
+LEAST_SHARE = 0.0005  # of the time; rarer kinds of work are added to the rest
+
+
+def scores(summary: Summary) -> Table:
+    """`evaluate`: photographs with cracks, their averages, photographs without any crack."""
+    caption = f"detected: probability >= {summary.threshold:g}; {_tolerance(summary.tolerance)}"
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("photograph", overflow="fold")
+    for heading in ("crack pixels", "AP", "precision", "recall", "F1", "false alarms"):
+        table.add_column(heading, justify="right")
+
+    with_crack = [photo for photo in summary.photos if photo.crack_pixels > 0]
+    without_crack = [photo for photo in summary.photos if photo.crack_pixels == 0]
+    for photo in with_crack:
+        table.add_row(*_photo_cells(photo))
+    table.add_section()
+    table.add_row(
+        f"average of {summary.photos_with_crack}",
+        "",
+        _score(summary.average_precision),
+        _score(summary.precision),
+        _score(summary.recall),
+        _score(summary.f1),
+        "",
+    )
+    table.add_row(
+        "pooled, pixels of all photographs",
+        "",
+        "",
+        _score(summary.pooled_precision),
+        _score(summary.pooled_recall),
+        _score(summary.pooled_f1),
+        "",
+    )
+    if without_crack:
+        table.add_section()
+        for photo in without_crack:
+            table.add_row(*_photo_cells(photo))
+        table.add_section()
+        table.add_row(
+            f"average of {summary.photos_without_crack} without crack",
+            *[""] * 5,
+            _rate(summary.false_alarm_rate_without_crack),
+        )
+    return table
+
+
+def comparison(summaries: dict[str, Summary]) -> Table:
+    """`demo`: the average scores on the unseen photographs, a row for each loss."""
+    from minispiral.training.demo import TITLES
+
+    table = Table(box=SIMPLE_HEAD, title="unseen photographs", title_justify="left")
+    table.add_column("trained with")
+    for heading in ("precision", "recall", "F1", "AP"):
+        table.add_column(heading, justify="right")
+    for loss, title in TITLES.items():
+        s = summaries[loss]
+        table.add_row(title, *map(_score, (s.precision, s.recall, s.f1, s.average_precision)))
+    return table
+
+
+def layers(description: Description) -> Table:
+    """`describe`: the layers, a section for each module, with the totals below."""
+    from minispiral.networks.describe import SIDES_OF
+
+    side = description.side
+    totals = (
+        f"{description.parameters:,} parameters ({description.parameters / 2**20:.2f} x 2^20), "
+        f"{description.macs / 1e9:.2f} GMAC per {side} x {side} picture\n"
+        f"{SIDES_OF[description.network]}: {' '.join(map(str, description.sizes))}"
+    )
+    table = Table(box=SIMPLE_HEAD, caption=totals, caption_justify="left")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("kind")
+    for heading in ("input", "output", "parameters", "/ 2^20", "MMAC"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for module in description.modules:
+        for layer in module.layers:
+            table.add_row(
+                layer.name,
+                layer.kind,
+                "x".join(map(str, layer.input)),
+                "x".join(map(str, layer.output)),
+                f"{layer.parameters:,}",
+                f"{layer.parameters / 2**20:.3f}",
+                f"{layer.macs / 1e6:.1f}",
+            )
+        table.add_section()
+    return table
+
+
+def checks(reports: Sequence[Report]) -> Table:
+    """`gradcheck`: a row for each check, with the totals below."""
+    failed = sum(not report.passed for report in reports)
+    seconds = sum(report.seconds for report in reports)
+    notes = [f"{len(reports) - failed} of {len(reports)} checks passed in {seconds:.0f} s"]
+    notes += [
+        f"{report.name}: {rule}: {size:.2g}"
+        for report in reports
+        for rule, size in report.rules.items()
+        if rule not in BEHAVIOUR
+    ]
+    table = Table(box=SIMPLE_HEAD, caption="\n".join(notes), caption_justify="left")
+    table.add_column("function", overflow="fold")
+    for heading in ("gradient", "method"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("error", "tolerance", "kinks", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for report in reports:
+        table.add_row(
+            report.name,
+            "exact" if report.exact else "pseudo",
+            report.method,
+            f"{report.error:.1e}",
+            f"{report.tolerance:.0e}",
+            str(report.kinks) if report.kinks else "",
+            f"{report.seconds:.2f}",
+            "ok" if report.passed else "FAILED",
+        )
+    return table
+
+
+def exercises(listed: Iterable[Exercise]) -> Table:
+    """`exercise`: the exercises with the functions they ask for."""
+    table = Table("exercise", "what", "your function")
+    for exercise in listed:
+        table.add_row(exercise.number, exercise.title, exercise.function)
+    return table
+
+
+def profile_by_kind(p: Profile) -> Table:
+    """`train --profile`: a row for each kind of work that took a noticeable share of the time."""
+    from minispiral.profiling import REST
+
+    table = Table(title=f"{p.seconds:.2f} s by kind of work", title_justify="left")
+    table.add_column("kind")
+    for heading in ("calls", "seconds", "share"):
+        table.add_column(heading, justify="right")
+    rest = 0.0
+    for kind, spent in p.kinds().items():
+        if kind == REST or spent.seconds < LEAST_SHARE * p.seconds:
+            rest += spent.seconds
+        else:
+            share = f"{spent.seconds / p.seconds:.1%}"
+            table.add_row(kind, str(spent.calls), f"{spent.seconds:.3f}", share)
+    table.add_row(REST, "", f"{rest:.3f}", f"{rest / p.seconds:.1%}")
+    return table
+
+
+def profile_by_layer(p: Profile) -> Table:
+    """`train --profile`: milliseconds of each layer, in all and by the main kinds of work."""
+    inside: dict[str, float] = {}
+    for (layer, kind), spent in p.spent.items():
+        if layer:
+            inside[kind] = inside.get(kind, 0.0) + spent.seconds
+    columns = sorted(inside, key=lambda kind: -inside[kind])[:SHOWN_KINDS]
+    table = Table(title="Milliseconds by layer", title_justify="left")
+    table.add_column("layer", no_wrap=True)
+    for heading in (*columns, "others", "all", "share"):
+        table.add_column(heading, justify="right")
+    for layer, total in p.by_layer().items():
+        if not layer:
+            continue
+        times = [
+            p.spent[layer, kind].seconds if (layer, kind) in p.spent else 0.0 for kind in columns
+        ]
+        cells = [*times, total.seconds - sum(times), total.seconds]
+        table.add_row(
+            layer,
+            *(f"{1e3 * seconds:.1f}" for seconds in cells),
+            f"{total.seconds / p.seconds:.1%}",
+        )
+    return table
+
+
+def _photo_cells(photo: PhotoScores) -> list[str]:
+    scores = (photo.average_precision, photo.precision, photo.recall, photo.f1)
+    return [
+        photo.name,
+        str(photo.crack_pixels),
+        *map(_score, scores),
+        _rate(photo.false_alarm_rate),
+    ]
+
+
+def _tolerance(pixels: int) -> str:
+    """How precision, recall and F1 were counted."""
+    if pixels == 0:
+        return "zero tolerance"
+    return f"precision, recall and F1 with a tolerance of {pixels} pixels, AP with none"
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4%}"
