@@ -87,17 +87,18 @@ def make_trained(folder: Path, photos: int = 3, without_crack: int = 0) -> Path:
     return folder
 
 
-def measurement(*words: object) -> dict[str, Any]:
-    """The JSON object that ``python -m bench words... --json`` prints."""
+def printed(module: str, *words: object) -> dict[str, Any]:
+    """The JSON object that ``python -m module words...`` prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *map(str, words), "--json"],
+        [sys.executable, "-m", module, *map(str, words)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def refusal(result: Result, exit_code: int = 1) -> str:

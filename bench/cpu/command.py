@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import options
+from bench.common import options
 from bench.cpu import layers, scaling, step, targets
-from bench.cpu.detection import Search
+from bench.common.search import Search
 from bench.cpu.targets import TARGETS, Plan
-from bench.cpu.task import Task
-from bench.machine import conditions, installed
-from bench.worker import ROOT, WorkerError
+from bench.common.task import Task
+from bench.common.machine import conditions, installed
+from bench.common.worker import ROOT, WorkerError
 from minispiral.files import write_text
 
 PARTS = ("layers", "step", "targets", "scaling")

@@ -4,8 +4,8 @@ import argparse
 
 import numpy as np
 
-from bench.cpu.detection import Search
-from bench.worker import serve
+from bench.common.search import Search
+from bench.common.worker import serve
 from minispiral.detection.tiling import predict
 from minispiral.kernels.cpu import parallel
 from minispiral.networks import build

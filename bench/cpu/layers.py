@@ -10,13 +10,13 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
+from bench.common.layer import OPERATIONS, Layer, distinct_layers
 from bench.cpu.network import network_of
 from bench.cpu.race import LAYOUTS, OURS, REST, Start, open_workers
-from bench.cpu.task import Task
-from bench.cpu.text import busy, milliseconds, ratio
-from bench.machine import sgemm_gflops
-from bench.worker import Worker
+from bench.common.task import Task
+from bench.common.text import busy, milliseconds, ratio
+from bench.common.machine import sgemm_gflops
+from bench.common.worker import Worker
 
 
 def measure(task: Task, repeats: int, torch: bool) -> dict[str, Any]:

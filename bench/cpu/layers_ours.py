@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.cpu.layer import Layer, time_operations
-from bench.worker import serve
+from bench.common.layer import Layer, time_operations
+from bench.common.worker import serve
 from minispiral.kernels.cpu import conv2d as convolution
 from minispiral.kernels.cpu import parallel
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.cpu.task import Task
+from bench.common.task import Task
 from minispiral.networks import Network, build
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bench.cpu.network import network_of
-from bench.cpu.task import CRACK, Task
-from bench.worker import serve
+from bench.common.task import CRACK, Task
+from bench.common.worker import serve
 from minispiral.detection.inference import infer
 from minispiral.kernels.cpu import parallel
 from minispiral.losses import LOSSES

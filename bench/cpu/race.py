@@ -7,9 +7,9 @@ from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
-from bench.cpu.task import Task
-from bench.machine import sgemm_gflops
-from bench.worker import Worker, WorkerError
+from bench.common.task import Task
+from bench.common.machine import sgemm_gflops
+from bench.common.worker import Worker, WorkerError
 
 WARM_UP = 2  # steps taken before any is timed: buffers are made, PyTorch compiles
 REST = 0.3  # seconds in which the idle threads of the engine before fall asleep

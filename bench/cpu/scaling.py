@@ -9,8 +9,8 @@ import numpy as np
 from rich.table import Table
 
 from bench.cpu.race import OURS, entrants, open_workers, result, take_turns, warm_up
-from bench.cpu.task import Task
-from bench.cpu.text import busy
+from bench.common.task import Task
+from bench.common.text import busy
 
 BATCHES = (1, 2, 4, 8, 16)
 SIDES = (127, 255, 383, 511)

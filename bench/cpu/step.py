@@ -7,10 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from bench.cpu.race import OURS, REST, entrants, open_workers, warm_up
-from bench.cpu.task import Task
-from bench.cpu.text import busy, milliseconds, share
-from bench.machine import sgemm_gflops
-from minispiral.profiling import LEAST_SHARE
+from bench.common.task import Task
+from bench.common.text import busy, milliseconds, share
+from bench.common.machine import sgemm_gflops
+from minispiral.cli.tables import LEAST_SHARE
 from minispiral.profiling import REST as REST_OF_STEP
 
 COUNTED = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.cpu.detection import Search
+from bench.common.search import Search
 from bench.cpu.race import (
     COMPILED,
     EAGER,
@@ -24,9 +24,9 @@ from bench.cpu.race import (
     take_turns,
     warm_up,
 )
-from bench.cpu.task import Task
-from bench.cpu.text import busy
-from bench.worker import ROOT, Worker, WorkerError
+from bench.common.task import Task
+from bench.common.text import busy
+from bench.common.worker import ROOT, Worker, WorkerError
 
 MORE = 1.02  # times as much is no more, within what allocators waste
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
+from bench.common.layer import OPERATIONS, Layer, distinct_layers
 from bench.cpu.network import network_of
-from bench.cpu.task import CRACK, Task
+from bench.common.task import CRACK, Task
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
 from minispiral.device import Device
@@ -30,7 +30,7 @@ def relative(result: NDArray[Any], exact: NDArray[Any]) -> float:
 
 def layer_errors(layer: Layer) -> dict[str, dict[str, float]]:
     """Of the three operations in each precision, on standard normal numbers."""
-    device, rng = launch.device(), np.random.default_rng()
+    device, rng = launch.gpu(), np.random.default_rng()
     big, small = (layer.co, layer.ci) if layer.transpose else (layer.ci, layer.co)
     large, little = (layer.oh, layer.h) if layer.transpose else (layer.h, layer.oh)
     kernel_hw = layer.size, layer.size
@@ -57,11 +57,11 @@ def layer_errors(layer: Layer) -> dict[str, dict[str, float]]:
             *(a.astype(float) if of else a for a, of in zip(arrays, is_array, strict=True)),
             stride=layer.stride,
         )
-        given = [device.array(a) if of else a for a, of in zip(arrays, is_array, strict=True)]
+        given = [device.put(a) if of else a for a, of in zip(arrays, is_array, strict=True)]
         found[operation] = {}
         for precision in PRECISIONS:
             result = getattr(conv2d, name)(*given, stride=layer.stride, tf32=precision == "tf32")
-            found[operation][precision] = relative(device.to_host(result), exact)
+            found[operation][precision] = relative(device.get(result), exact)
     return found
 
 

@@ -18,7 +18,6 @@ from minispiral.kernels.cuda import adam as cuda_adam
 from minispiral.kernels.cuda import arithmetic as cuda_arithmetic
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
@@ -130,7 +129,7 @@ def endings(operation: str) -> tuple[str, ...]:
 
 def few_channels() -> Iterator[Case]:
     """The kernels for larger images of few channels, which round nothing."""
-    for big in range(1, launch.FEW + 1):
+    for big in range(1, cuda_conv2d.FEW + 1):
         for operation in OPERATIONS:
             for ending in endings(operation):
                 name = f"{operation}, {big} channels {ending}".rstrip()
@@ -149,7 +148,7 @@ def few_channels() -> Iterator[Case]:
 def tensor_cores() -> Iterator[Case]:
     """All tilings, on results smaller and larger than a tile, in one part and in several."""
     in_fours = ((8, 132, 1), (36, 20, 3), (132, 72, 1), (12, 8, 5))
-    for tiling in launch.TILINGS:
+    for tiling in cuda_conv2d.TILINGS:
         precision = "float32" if tiling.endswith("Precise") else "tf32"
         narrow = ((9, 131, 1), (35, 18, 3), (130, 73, 1)) if tiling.startswith("Narrow") else ()
         for big, small, parts in narrow or in_fours:

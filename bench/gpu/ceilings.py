@@ -11,8 +11,8 @@ from rich.table import Table
 
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels.cuda import launch
-from minispiral.kernels.cuda.launch import Kernel
+from minispiral.kernels.cuda import launch, table
+from minispiral.kernels.cuda.table import Kernel
 
 HERE = Path(__file__).resolve().parent
 
@@ -32,12 +32,12 @@ REPEATS = 15
 @contextmanager
 def added() -> Iterator[None]:
     """Inside this context the kernels of this folder are among those that can be launched."""
-    launch.KERNELS.update((kernel.expression, kernel) for kernel in KERNELS)
+    table.KERNELS.update((kernel.expression, kernel) for kernel in KERNELS)
     try:
         yield
     finally:
         for kernel in KERNELS:
-            del launch.KERNELS[kernel.expression]
+            del table.KERNELS[kernel.expression]
 
 
 def copy(x: Any, y: Any) -> None:
@@ -61,22 +61,22 @@ def worker(clock: Clock) -> Any:
     """Answers with the seconds and the amount of one of `WHAT`."""
 
     def work(request: dict[str, Any]) -> dict[str, Any]:
-        device, rng = launch.device(), np.random.default_rng(0)
+        device, rng = launch.gpu(), np.random.default_rng(0)
         size, rounds, repeats = request["size"], request["rounds"], request["repeats"]
         what = request["what"]
         with added():
             if what in ("copy", "driver's copy"):
-                x = device.array(rng.standard_normal((size, 4), np.float32))
+                x = device.put(rng.standard_normal((size, 4), np.float32))
                 y = device.empty((size, 4), np.float32)
                 run = clock.copy if what == "driver's copy" else lambda to, x: copy(x, to)
                 seconds = clock.seconds(lambda: run(y, x), repeats)
                 return {"seconds": seconds, "amount": 2 * x.nbytes}
             if what == "fma":
-                x = device.array(np.array([0.999, 0.37], np.float32))
+                x = device.put(np.array([0.999, 0.37], np.float32))
                 y = device.empty((size, 256), np.float32)
                 seconds = clock.seconds(lambda: multiply_add(x, rounds, y), repeats)
                 return {"seconds": seconds, "amount": FMA * rounds * y.size}
-            x = device.array(rng.standard_normal((size, 8, WARP, 6), np.float32))
+            x = device.put(rng.standard_normal((size, 8, WARP, 6), np.float32))
             y = device.empty((size, 8, WARP, 4), np.float32)
             seconds = clock.seconds(lambda: multiply_matrices(x, rounds, y), repeats)
             return {"seconds": seconds, "amount": MMA * rounds * size * 8}

@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.gpu.cases import TOLERANCES, Call, cases
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import launch, table
 
 ROUNDS = 3  # of fresh random numbers and shapes
 MOST_ERRORS = 25  # after which the rest is left out: each may cost the start of a process
@@ -19,7 +19,7 @@ MOST_ERRORS = 25  # after which the rest is left out: each may cost the start of
 class Watched:
     """A device that notes which kernels run, and whose arrays hold NaN until they are written."""
 
-    def __init__(self, device: launch.Device) -> None:
+    def __init__(self, device: launch.Gpu) -> None:
         self.device = device
         self.launched: set[str] = set()
 
@@ -29,11 +29,11 @@ class Watched:
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> launch.Array:
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return self.device.array(np.full(count, 0xFF, np.uint8).view(dtype).reshape(shape))
+        return self.device.put(np.full(count, 0xFF, np.uint8).view(dtype).reshape(shape))
 
     def launch(
         self,
-        kernel: launch.Kernel,
+        kernel: table.Kernel,
         grid: tuple[int, ...],
         block: tuple[int, ...],
         arguments: list[Any],
@@ -49,7 +49,7 @@ def worker(clock: Clock) -> Any:
     def work(request: dict[str, Any]) -> dict[str, Any]:
         case = found[request["case"]]
         rng = np.random.default_rng([request["seed"], request["round"], request["case"]])
-        watched: Any = Watched(launch.device())
+        watched: Any = Watched(launch.gpu())
         with launch.using(watched):
             error = error_of(case.make(rng), watched)
         return {"share": error / TOLERANCES[case.precision], "kernels": sorted(watched.launched)}
@@ -57,9 +57,9 @@ def worker(clock: Clock) -> Any:
     return work
 
 
-def error_of(call: Call, device: launch.Device) -> float:
+def error_of(call: Call, device: launch.Gpu) -> float:
     """The largest error over the largest number of a result; infinite for NaN or a wrong shape."""
-    given = [device.array(a) if _is_array(a) else a for a in call.arguments]
+    given = [device.put(a) if _is_array(a) else a for a in call.arguments]
     results = call.cuda(*given)
     # The twins compute in float64; what is rounded to float32 there is not the kernel's to know.
     exact = [_exact(a) if _is_array(a) else a for a in call.arguments]
@@ -70,7 +70,7 @@ def error_of(call: Call, device: launch.Device) -> float:
         pairs = list(zip(results, expected, strict=True))
     else:  # several numbers of the twin are one array here
         pairs = [(results, np.array(expected))]
-    return max(_largest(device.to_host(result), np.asarray(twin)) for result, twin in pairs)
+    return max(_largest(device.get(result), np.asarray(twin)) for result, twin in pairs)
 
 
 def _is_array(value: Any) -> bool:
@@ -122,7 +122,7 @@ def measure(
         "seed": seed,
         "rounds": rounds,
         "passed": all(map(passed, rows)),
-        "kernels_not_run": sorted(set(launch.KERNELS) - kernels),
+        "kernels_not_run": sorted(set(table.KERNELS) - kernels),
         "tolerances": TOLERANCES,
         "cases": rows,
     }

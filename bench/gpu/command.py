@@ -16,13 +16,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench import options
+from bench.common import options
 from bench.cpu.race import LAYOUTS
-from bench.cpu.task import Task
+from bench.common.task import Task
 from bench.gpu import accuracy, ceilings, checks, detection, determinism, layers, steps, targets
 from bench.gpu.session import Asked, part
-from bench.machine import conditions
-from bench.worker import ROOT
+from bench.common.machine import conditions
+from bench.common.worker import ROOT
 from minispiral.files import write_text
 
 FILE = "gpu.json"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from bench.cpu.task import DEPTHS
+from bench.common.task import DEPTHS
 from bench.gpu.clock import Clock
 from bench.gpu.session import Asked, Failed
 from minispiral.data.photos import read_photo, write_picture

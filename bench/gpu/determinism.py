@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.cpu.task import Task
+from bench.common.task import Task
 from bench.gpu.session import Asked, Failed
 from bench.gpu.steps import close
 

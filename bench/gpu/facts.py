@@ -10,7 +10,7 @@ def worker(clock: Clock) -> Any:
     """Answers with the description."""
 
     def work(request: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": launch.device().describe(), "free_bytes": clock.free()}
+        found: dict[str, Any] = {"name": launch.gpu().describe(), "free_bytes": clock.free()}
         return found | clock.facts()
 
     return work

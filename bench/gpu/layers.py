@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from bench.cpu.layer import OPERATIONS, Layer, distinct_layers
+from bench.common.layer import OPERATIONS, Layer, distinct_layers
 from bench.cpu.network import network_of
-from bench.cpu.task import CRACK, Task
-from bench.cpu.text import ratio
+from bench.common.task import CRACK, Task
+from bench.common.text import ratio
 from bench.gpu.ceilings import rate
 from bench.gpu.choices import chosen
 from bench.gpu.clock import Clock
@@ -21,7 +21,7 @@ from minispiral.kernels.cuda import adam, batchnorm, conv2d, launch, losses
 PRECISIONS = ("tf32", "float32")
 # What may be chosen where channels come in fours, as they do in all layers of Table 1.
 TILINGS = {
-    "tf32": [t for t in launch.TILINGS if not t.startswith("Narrow") and t != "Precise"],
+    "tf32": [t for t in conv2d.TILINGS if not t.startswith("Narrow") and t != "Precise"],
     "float32": ["Precise"],
 }
 PARTS = (1, 2, 4, 8, 16, 32, 64)  # of long sums, tried where the kernels on tensor cores run
@@ -31,10 +31,10 @@ NUMBER = 4  # bytes
 
 def operations(layer: Layer, tf32: bool) -> dict[str, Callable[[], object]]:
     """The three operations of a layer on random numbers of the device."""
-    device, rng = launch.device(), np.random.default_rng(0)
+    device, rng = launch.gpu(), np.random.default_rng(0)
     big, small = (layer.co, layer.ci) if layer.transpose else (layer.ci, layer.co)
     x, gy, w = (
-        device.array(rng.standard_normal(shape, np.float32))
+        device.put(rng.standard_normal(shape, np.float32))
         for shape in (
             (layer.n, layer.h, layer.h, layer.ci),
             (layer.n, layer.oh, layer.oh, layer.co),
@@ -58,9 +58,9 @@ def operations(layer: Layer, tf32: bool) -> dict[str, Callable[[], object]]:
 
 def passes(n: int, side: int, c: int) -> dict[str, tuple[Callable[[], object], int]]:
     """What batch norm does to an image, and the bytes it moves at least."""
-    device, rng = launch.device(), np.random.default_rng(0)
-    x, gy = (device.array(rng.standard_normal((n, side, side, c), np.float32)) for _ in range(2))
-    mean, var, gamma, beta = (device.array(rng.random(c, np.float32) + 0.5) for _ in range(4))
+    device, rng = launch.gpu(), np.random.default_rng(0)
+    x, gy = (device.put(rng.standard_normal((n, side, side, c), np.float32)) for _ in range(2))
+    mean, var, gamma, beta = (device.put(rng.random(c, np.float32) + 0.5) for _ in range(4))
     size = NUMBER * x.size
     return {
         "moments": (lambda: batchnorm.moments(x), size),
@@ -78,12 +78,12 @@ def passes(n: int, side: int, c: int) -> dict[str, tuple[Callable[[], object], i
 
 def endings(n: int, side: int, parameters: int) -> dict[str, tuple[Callable[[], object], int]]:
     """The loss on logits ``(n, side, side, 1)`` and Adam, and the bytes they move at least."""
-    device, rng = launch.device(), np.random.default_rng(0)
-    logits = device.array(rng.standard_normal((n, side, side, 1), np.float32))
-    mask = device.array(rng.random(logits.shape) < CRACK)
+    device, rng = launch.gpu(), np.random.default_rng(0)
+    logits = device.put(rng.standard_normal((n, side, side, 1), np.float32))
+    mask = device.put(rng.random(logits.shape) < CRACK)
     sums = losses.f1_sums(logits, mask)
-    p, g, m, v = (device.array(rng.random(parameters, np.float32)) for _ in range(4))
-    step, lr = device.array(np.array(3, np.int64)), device.array(np.array(1e-4))
+    p, g, m, v = (device.put(rng.random(parameters, np.float32)) for _ in range(4))
+    step, lr = device.put(np.array(3, np.int64)), device.put(np.array(1e-4))
     table = adam.table([p], [g], [m], [v])
     kept = [p, g, m, v]  # which a table does not keep
 

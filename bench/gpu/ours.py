@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.cpu.network import network_of
-from bench.cpu.task import CRACK, Task
+from bench.common.task import CRACK, Task
 from bench.gpu.clock import Clock
 from minispiral.device import Device
 from minispiral.kernels.cuda import launch
@@ -52,7 +52,7 @@ class Steps:
 
     def _inference(self, pixels: Any, graph: bool) -> Callable[[], object]:
         self.network.eval()
-        self.pixels = launch.device().array(pixels)
+        self.pixels = launch.gpu().put(pixels)
 
         def infer() -> None:
             with no_grad():
@@ -62,7 +62,7 @@ class Steps:
             return infer
         with tf32(self.precision == "tf32"):
             infer()  # compiles
-            return launch.device().record(infer)
+            return launch.gpu().record(infer)
 
     def __call__(self) -> None:
         with tf32(self.precision == "tf32"):
@@ -89,7 +89,7 @@ def worker(clock: Clock) -> Any:
             kept.update(key=key, steps=Steps(*key))
             for _ in range(WARM_UP):
                 kept["steps"]()
-            launch.device().synchronize()
+            launch.gpu().synchronize()
             kept["bytes"] = before - clock.free()
         steps = kept["steps"]
         if request["what"] == "digest":

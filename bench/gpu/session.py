@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Timer
 from typing import Any, Protocol
 
-from bench.worker import Worker, WorkerError
+from bench.common.worker import Worker, WorkerError
 
 SECONDS = 120.0  # that an answer may take: a kernel may never end
 

@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 
 from bench.cpu.race import LAYOUTS, OURS
-from bench.cpu.task import Task
+from bench.common.task import Task
 from bench.gpu.session import Asked, Failed, Session
-from bench.worker import Worker
+from bench.common.worker import Worker
 
 MODES, PRECISIONS = ("train", "infer"), ("tf32", "float32")
 CALLS = 5  # steps in a row, of which the average counts as one measurement

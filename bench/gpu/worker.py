@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.gpu.clock import GpuClock
-from bench.worker import serve
+from bench.common.worker import serve
 from minispiral.kernels.cuda import launch
 
 Request = dict[str, Any]
@@ -45,9 +45,9 @@ def guarded(work: Work, synchronize: Callable[[], object]) -> Callable[[str], An
 def main() -> None:
     part, options = sys.argv[1], json.loads(sys.argv[2])
     module = importlib.import_module(f"bench.gpu.{part}")
-    with launch.device().in_use():
+    with launch.gpu().in_use():
         work = module.worker(GpuClock(), **options)
-        serve({}, guarded(work, launch.device().synchronize))
+        serve({}, guarded(work, launch.gpu().synchronize))
 
 
 if __name__ == "__main__":

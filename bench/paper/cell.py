@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.joints import JointAlarms, count, find_joints
+from bench.paper.joints import JointAlarms, count, find_joints
 from minispiral import __version__
 from minispiral.data.pairs import find_pairs, read_pair
 from minispiral.data.photos import read_mask

@@ -13,14 +13,14 @@ from typing import Any
 
 import click
 
-from bench.machine import machine
+from bench.common.machine import machine
 from bench.paper import report
 from bench.paper.budgets import BUDGETS, find_dataset, make_dataset
 from bench.paper.figures import FIGURES
 from bench.paper.plot import save_plot
 from bench.paper.runner import Cell, Stopped, run_cells
 from bench.paper.tables import TABLES, Row, Table
-from bench.worker import ROOT
+from bench.common.worker import ROOT
 from minispiral.cli.progress import TerminalReporter
 from minispiral.data.pairs import find_pairs, read_pair
 from minispiral.data.photos import write_picture

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.paper.cell import SCORES
-from bench.worker import ROOT
+from bench.common.worker import ROOT
 from minispiral.cli.progress import TerminalReporter
 from minispiral.errors import UserError
 from minispiral.networks.describe import describe

@@ -1,11 +1,11 @@
-"""Every planted bug is caught: by the gradient checks named with it or by a test of properties."""
+"""Every planted bug is caught, by the gradient checks named with it or by a property test."""
 
 import contextlib
 
 import pytest
 
-from bench.bugs import BUGS, report
-from bench.bugs.bug import Bug, Edit
+from tests.bugs import BUGS, report
+from tests.bugs.bug import Bug, Edit
 from minispiral import ops
 from minispiral.errors import UserError
 from minispiral.gradcheck import check_library
@@ -15,7 +15,7 @@ from tests.small import command
 from tests.training import test_properties as test_properties_training
 
 SHOWN = [bug for bug in BUGS.values() if bug.checks]
-HIDDEN = [bug for bug in BUGS.values() if bug.test]  # from any gradient
+HIDDEN = [bug for bug in BUGS.values() if bug.test]  # no gradient shows them
 
 
 def test_nothing_fails_without_a_bug() -> None:
@@ -80,5 +80,5 @@ def test_a_planted_bug_is_gone_afterwards() -> None:
 @pytest.mark.parametrize("old", ["gy * self.x", "self"])
 def test_a_bug_that_the_code_has_moved_away_from_is_refused(old: str) -> None:
     stale = Bug("stale", "Its line is not there.", (Edit(ops.Log.backward, old, ""),))
-    with pytest.raises(ValueError, match=r"Log\.backward holds"), stale.planted():
+    with pytest.raises(ValueError, match=r"Log\.backward contains"), stale.planted():
         pass

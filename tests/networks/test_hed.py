@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import vgg
 from minispiral import ops
 from minispiral.errors import UserError
 from minispiral.networks import HED, NETWORKS, build
@@ -21,6 +20,7 @@ from minispiral.tensor import Tensor, no_grad
 from minispiral.training.config import TrainConfig
 from minispiral.training.loop import train
 from tests.small import command, make_dataset
+from tests.twin import vgg
 
 WIDTH = 0.03
 TRAINING = ["--network", "hed", "--width", WIDTH, "--patch", 31, "--batch", 4]

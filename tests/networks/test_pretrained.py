@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from bench import vgg
 from minispiral.networks import HED, pretrained
 from minispiral.runs.checkpoint import load, load_network
 from minispiral.tensor import Tensor, no_grad
@@ -20,8 +19,8 @@ from minispiral.training.loop import Training
 from minispiral.training.reporter import Reporter
 from tests.networks.test_hed import TRAINING, WIDTH
 from tests.small import command, files_of, make_dataset, refusal
+from tests.twin import golden_files, vgg
 
-GOLDEN = Path(__file__).parents[1] / "twin" / "golden" / "torch_vgg.json"
 BOTH = pytest.mark.parametrize("name", vgg.PLACES)
 
 
@@ -60,7 +59,7 @@ def features_of(network: HED) -> Iterator[np.ndarray]:
 
 @BOTH
 def test_features_are_those_torch_once_computed(name: str) -> None:
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
+    golden = json.loads(golden_files.VGG.read_text(encoding="utf-8"))[name]
     found = vgg.samples(features_of(full(name)))
     assert found.keys() == golden.keys()
     for stage, theirs in golden.items():
@@ -75,7 +74,7 @@ def test_features_are_those_torch_once_computed(name: str) -> None:
 @BOTH
 def test_features_are_those_of_torch_in_every_element(name: str) -> None:
     pytest.importorskip("torch")
-    from bench import torch_vgg
+    from tests.twin import torch_vgg
 
     for ours, theirs in zip(features_of(full(name)), torch_vgg.features(name), strict=True):
         assert ours.shape == theirs.shape

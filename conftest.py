@@ -1,0 +1,55 @@
+"""Fixtures shared by all tests, those in tests/ and those of bench/."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from minispiral.kernels.cuda import launch, table
+from tests.cuda_on_cpu import CpuDevice, build_at_once, can_run, nvrtc
+from tests.small import make_trained
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Fresh random numbers; pytest prints the seed of a failing test.
+
+    Set ``MINISPIRAL_TEST_SEED`` to repeat a run.
+    """
+    seed = int(os.environ.get("MINISPIRAL_TEST_SEED", np.random.SeedSequence().entropy % 2**32))
+    print(f"MINISPIRAL_TEST_SEED={seed}")
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def cuda_libraries() -> None:
+    """All CUDA kernels compiled for the CPU, at once, before the first test that runs one."""
+    device = CpuDevice()
+    build_at_once((device, file) for file in sorted({k.file for k in table.KERNELS.values()}))
+
+
+@pytest.fixture
+def executor(request: pytest.FixtureRequest) -> Iterator[CpuDevice]:
+    """Runs the CUDA kernels on the CPU, in the place of the GPU."""
+    if not can_run():
+        pytest.skip("no C++ compiler (or no POSIX) here to run CUDA kernels on the CPU with")
+    request.getfixturevalue("cuda_libraries")
+    with launch.using(CpuDevice()) as device:
+        yield device
+
+
+@pytest.fixture
+def cuda_compiler() -> ModuleType:
+    """The functions that compile CUDA kernels for GPUs that are not here."""
+    if nvrtc.library() is None:
+        pytest.skip(nvrtc.WHERE)
+    return nvrtc
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset, ``data``, and a run trained on it, ``run``: not to be changed."""
+    return make_trained(tmp_path_factory.mktemp("trained"))
