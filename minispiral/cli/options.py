@@ -7,18 +7,17 @@ from typing import Any
 import click
 
 from minispiral.device import DEVICES, PRECISIONS
-from minispiral.networks import NETWORKS
-from minispiral.networks.spiral import CONNECTIONS
+from minispiral.networks import CONNECTIONS, NETWORKS
 from minispiral.training.config import TrainConfig
 
 PATH = click.Path(path_type=Path)
-NETWORK = click.Choice(NETWORKS)
+NETWORK = click.Choice(tuple(NETWORKS))
 
 device_option = click.option(
     "--device",
     type=click.Choice(DEVICES),
     default=TrainConfig.device,
-    help="auto uses a GPU if one works, and says so.",
+    help="auto uses a GPU if one works; the choice is printed.",
 )
 precision_option = click.option(
     "--precision",

@@ -80,13 +80,11 @@ def comparison(summaries: dict[str, Summary]) -> Table:
 
 def layers(description: Description) -> Table:
     """`describe`: the layers, a section for each module, with the totals below."""
-    from minispiral.networks.describe import SIDES_OF
-
     side = description.side
     totals = (
         f"{description.parameters:,} parameters ({description.parameters / 2**20:.2f} x 2^20), "
         f"{description.macs / 1e9:.2f} GMAC per {side} x {side} picture\n"
-        f"{SIDES_OF[description.network]}: {' '.join(map(str, description.sizes))}"
+        f"{description.sizes_caption}: {' '.join(map(str, description.sizes))}"
     )
     table = Table(box=SIMPLE_HEAD, caption=totals, caption_justify="left")
     table.add_column("layer", no_wrap=True)

@@ -1,7 +1,7 @@
 """``minispiral train``."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,20 @@ from minispiral.cli.options import (
 )
 from minispiral.cli.terminal import announce, show
 from minispiral.losses import LOSSES
-from minispiral.training.config import TrainConfig
+from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
+
+
+def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for each parameter of each loss, such as ``--focal-alpha``."""
+    for option, (_, name) in reversed(LOSS_OPTIONS.items()):
+        parameter = loss_parameter(option)
+        command = click.option(
+            f"--{option.replace('_', '-')}",
+            default=parameter.default,
+            metavar=name[0].upper(),
+            help=parameter.meaning,
+        )(command)
+    return command
 
 
 @click.command()
@@ -57,18 +70,7 @@ from minispiral.training.config import TrainConfig
     default=TrainConfig.loss,
     help="Eq. 11, Eq. 8 or Eq. 10 of the paper; by inverse class frequency; focal; or Eq. 9.",
 )
-@click.option(
-    "--focal-alpha",
-    default=TrainConfig.focal_alpha,
-    metavar="A",
-    help="Weight of crack in the focal loss.",
-)
-@click.option(
-    "--focal-gamma",
-    default=TrainConfig.focal_gamma,
-    metavar="G",
-    help="Focus of the focal loss on what is wrong.",
-)
+@loss_options
 @click.option(
     "--patch",
     default=TrainConfig.patch,
@@ -122,7 +124,7 @@ def train(
     from minispiral.training import loop
     from minispiral.training.interrupt import Interrupted
 
-    config = TrainConfig(data=data, depths=parse_depths(depths), **options)
+    config = TrainConfig.from_dict({"data": data, "depths": parse_depths(depths), **options})
     if profile and choose(config.device, config.precision).is_gpu:
         raise Failure("--profile times the CPU alone; give --device cpu or leave it out.")
     announce(config.device, config.precision)

@@ -1,32 +1,47 @@
 """The options of a training run."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from minispiral import device as devices
-from minispiral import networks
 from minispiral.errors import UserError
-from minispiral.losses import LOSSES
+from minispiral.kernels.losses import LOSSES, Parameter
+from minispiral.networks import NETWORKS
 
-# A resumed run may be told to go further, elsewhere, or to write more often; `data` and `val` may
-# have moved, but must hold the same photographs.
+# The options that a resumed run may change; ``data`` and ``val`` must hold the same photographs.
 MAY_CHANGE = frozenset(
     {"data", "val", "epochs", "steps", "device", "precision", "checkpoint_every", "log_every"}
 )
+
+# The parameters of all losses, as options such as ``focal_alpha``: the loss, its parameter's name.
+LOSS_OPTIONS: dict[str, tuple[str, str]] = {
+    f"{loss}_{name}".replace("-", "_"): (loss, name)
+    for loss, entry in LOSSES.items()
+    for name in entry.parameters()
+}
+
+
+def loss_parameter(option: str) -> Parameter:
+    """The entry of the table of losses for one of `LOSS_OPTIONS`."""
+    loss, name = LOSS_OPTIONS[option]
+    return LOSSES[loss].parameters()[name]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The options of a run; the defaults are the recipe of Section 4.2.
 
-    ``init`` is a file of VGG-16's weights that HED starts from. Training sets ``pretrained`` to the
-    kind they are of: `minispiral.networks.build` needs it once the file is gone.
-    ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches per photograph.
-    ``validate_every`` counts steps (default: an epoch), as does ``checkpoint_every`` (default:
-    every two minutes and at each validation); neither changes the weights a run ends with.
-    Raises `UserError` for a value that cannot be.
+    ``loss_parameters`` holds parameters of ``loss`` by name; the others have their defaults.
+    ``init`` is a file with the weights of VGG-16, from which HED starts. Training sets
+    ``pretrained`` to their kind, which `minispiral.networks.build` needs even when the file is
+    gone. ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches from each
+    photograph. ``validate_every`` (default: an epoch) and ``checkpoint_every`` (default: every two
+    minutes and at each validation) are in steps and do not change the resulting weights.
+
+    Raises `UserError` for a value that is not valid.
     """
 
     data: Path | str
@@ -38,8 +53,7 @@ class TrainConfig:
     init: Path | str | None = None
     pretrained: str | None = None
     loss: str = "pseudo-f1"
-    focal_alpha: float = 0.25
-    focal_gamma: float = 2.0
+    loss_parameters: Mapping[str, float] = field(default_factory=dict)
     patch: int = 255
     batch: int = 32
     patches_per_image: int = 256
@@ -55,16 +69,16 @@ class TrainConfig:
     log_every: int = 20
 
     def __post_init__(self) -> None:
-        choices = {
-            "network": networks.NETWORKS,
-            "loss": tuple(LOSSES),
-        }
-        for name, known in choices.items():
+        for name, known in (("network", NETWORKS), ("loss", LOSSES)):
             _check(name, getattr(self, name), getattr(self, name) in known, " or ".join(known))
-        if self.init is not None and self.network != "hed":
+        unknown = self.loss_parameters.keys() - LOSSES[self.loss].parameters()
+        if unknown:
+            raise UserError(f"loss {self.loss} has no parameter {', '.join(sorted(unknown))}")
+        if self.init is not None and "pretrained" in NETWORKS[self.network].inapplicable:
             raise UserError(
-                f"--init {self.init} was given with --network {self.network}, which has no "
-                "pretrained weights; give --network hed or leave --init out."
+                f"init {self.init} was given with network {self.network}, which has no pretrained "
+                "weights; choose network hed or leave init out",
+                "init",
             )
         counts = ("patch", "batch", "patches_per_image", "epochs", "log_every")
         for name in (*counts, "steps", "checkpoint_every", "validate_every"):
@@ -73,28 +87,46 @@ class TrainConfig:
         _check("seed", self.seed, self.seed >= 0, "at least 0")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a positive number")
         _check("beta1", self.beta1, 0 <= self.beta1 < 1, "at least 0 and below 1")
-        alpha, gamma = self.focal_alpha, self.focal_gamma
-        _check("focal_alpha", alpha, 0 < alpha < 1, "a number between 0 and 1")
-        _check("focal_gamma", gamma, 0 <= gamma < math.inf, "a number of at least 0")
+        for option, value in self._loss_options().items():
+            allowed = loss_parameter(option).range
+            _check(option, value, allowed.contains(value), allowed.description)
         devices.check(self.device, self.precision)
 
-    @property
-    def loss_parameters(self) -> dict[str, float]:
-        """What the loss takes beside logits and mask."""
-        if self.loss != "focal":
-            return {}
-        return {"alpha": self.focal_alpha, "gamma": self.focal_gamma}
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`. Options that are missing have their defaults."""
+        values = dict(options)
+        given = {option: values.pop(option) for option in LOSS_OPTIONS if option in values}
+        parameters = {
+            name: given[option]
+            for option, (loss, name) in LOSS_OPTIONS.items()
+            if option in given and loss == values.get("loss", cls.loss)
+        }
+        depths = tuple(values.pop("depths", cls.depths))
+        return cls(**values, depths=depths, loss_parameters=parameters)
 
     def as_dict(self) -> dict[str, Any]:
-        """The options as JSON values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """The options as JSON values; the parameters of each loss are options of their own."""
+        values: dict[str, Any] = {}
+        for option in fields(self):
+            if option.name == "loss_parameters":
+                values |= self._loss_options()
+            else:
+                values[option.name] = getattr(self, option.name)
         values["depths"] = list(self.depths)
         for name in ("data", "val", "init"):
             values[name] = None if values[name] is None else str(values[name])
         return values
 
+    def _loss_options(self) -> dict[str, float]:
+        return {
+            option: self.loss_parameters.get(name, loss_parameter(option).default)
+            if loss == self.loss
+            else loss_parameter(option).default
+            for option, (loss, name) in LOSS_OPTIONS.items()
+        }
+
 
 def _check(name: str, value: object, good: bool, expected: str) -> None:
     if not good:
-        option = name.replace("_", "-")
-        raise UserError(f"--{option} {value} was given, expected {expected}; change --{option}.")
+        raise UserError(f"{name} {value} was given, expected {expected}", name)

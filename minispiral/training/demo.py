@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,6 @@ from minispiral.runs.folder import lock_run
 from minispiral.training.config import TrainConfig
 from minispiral.training.loop import train
 from minispiral.training.reporter import Reporter
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 # Tells the folder of a demonstration from any other; holds the scores in the end.
 MARK = "demo.json"
@@ -167,19 +164,3 @@ def _compare(out: Path, scores: dict[str, Summary], rows: int, device: Device) -
 
 def _caption(photo: PhotoScores) -> str:
     return f"precision {photo.precision:.2f}  recall {photo.recall:.2f}  F1 {photo.f1:.2f}"
-
-
-def comparison_table(scores: dict[str, Summary]) -> Table:
-    """The average scores on the unseen photographs, a row per loss."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, title="unseen photographs", title_justify="left")
-    table.add_column("trained with")
-    for heading in ("precision", "recall", "F1", "AP"):
-        table.add_column(heading, justify="right")
-    for loss, title in TITLES.items():
-        s = scores[loss]
-        values = (s.precision, s.recall, s.f1, s.average_precision)
-        table.add_row(title, *("-" if value is None else f"{value:.3f}" for value in values))
-    return table

@@ -24,8 +24,7 @@ from minispiral.detection import evaluate
 from minispiral.device import DEVICES, PRECISIONS
 from minispiral.errors import UserError
 from minispiral.losses import LOSSES
-from minispiral.networks import NETWORKS, describe, parse_depths
-from minispiral.networks.spiral import CONNECTIONS
+from minispiral.networks import CONNECTIONS, NETWORKS, describe, parse_depths
 from minispiral.runs.checkpoint import load
 from minispiral.training import demo, loop
 from minispiral.training.config import TrainConfig
