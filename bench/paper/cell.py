@@ -96,7 +96,7 @@ def main() -> int:
     job = json.load(sys.stdin)
     run, test = Path(job["run"]), Path(job["test"])
     try:
-        config = TrainConfig(**job["config"])
+        config = TrainConfig.from_dict(job["config"])
         train(config, run, resume=resumable(run) is not None, report=Lines())
         write_text(run / SCORES, json.dumps(score(run, test), indent=2) + "\n")
     except UserError as error:

@@ -248,7 +248,7 @@ def train_rows(
             cells.append(
                 Cell(name, report.run_folder(order.work, row, seed), data / "test", config)
             )
-    an_example = TrainConfig(**cells[0].config)
+    an_example = TrainConfig.from_dict(cells[0].config)
     photos = len(find_pairs(data / "train"))
     an_epoch = -(-an_example.patches_per_image * photos // an_example.batch)
     steps = an_example.steps or an_example.epochs * an_epoch

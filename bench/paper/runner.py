@@ -39,7 +39,7 @@ class Cell:
         if not (self.run / SCORES).exists():
             return False
         found = json.loads((self.run / SCORES).read_text(encoding="utf-8"))["config"]
-        wanted = TrainConfig(**self.config).as_dict()
+        wanted = TrainConfig.from_dict(self.config).as_dict()
         differing = [name for name, value in found.items() if wanted[name] != value]
         if differing:
             raise UserError(

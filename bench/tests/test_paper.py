@@ -70,7 +70,7 @@ def test_every_row_says_how_it_is_trained(table: Table) -> None:
     for row in table.rows:
         assert len(row.labels) == len(table.headings)
         assert len(row.paper) == len(table.scores)
-        TrainConfig(data="", **row.options)
+        TrainConfig.from_dict({"data": "", **row.options})
 
 
 def test_a_row_of_several_tables_is_trained_once() -> None:
@@ -141,7 +141,7 @@ def test_a_finished_cell_from_pretrained_weights_is_known_to_be_finished(
     config = {**options, "data": str(data), "patch": 31, "batch": 2, "steps": 1}
     cell = Cell("HED", tmp_path / "run", data, config)
     assert not cell.is_finished()
-    train(TrainConfig(**config), cell.run)
+    train(TrainConfig.from_dict(config), cell.run)
     (cell.run / "scores.json").write_text(json.dumps(score(cell.run, data)))
     assert cell.is_finished()
     with pytest.raises(UserError, match="another loss"):

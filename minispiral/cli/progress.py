@@ -1,8 +1,4 @@
-"""What a training run tells the person who waits for it.
-
-`Reporter` is what the training loop calls; the plain one keeps silent. The command line
-passes a `TerminalReporter`: a progress bar in a terminal, a line now and then elsewhere.
-"""
+"""Progress of long jobs on standard error: a bar in a terminal, a line now and then elsewhere."""
 
 import time
 from types import TracebackType
@@ -15,11 +11,11 @@ if TYPE_CHECKING:
 
     from minispiral.detection.metrics import Summary
 
-LINE_SECONDS = 15.0  # between two lines where there is no terminal to redraw
+LINE_SECONDS = 15.0  # between two lines, where there is no bar
 
 
 class TerminalReporter(Reporter):
-    """Progress on standard error, as a context manager around the run.
+    """A context manager that shows on standard error what training reports.
 
     >>> with TerminalReporter() as report:                                  # doctest: +SKIP
     ...     train(config, Path("run"), report=report)
@@ -35,7 +31,7 @@ class TerminalReporter(Reporter):
         )
 
         class QuietConsole(Console):
-            """Falls silent where rich would exit: when nobody reads standard error any more."""
+            """Falls silent when nobody reads standard error any more, where rich would exit."""
 
             def on_broken_pipe(self) -> None:
                 self.quiet = True
@@ -71,7 +67,7 @@ class TerminalReporter(Reporter):
     def message(self, text: str) -> None:
         try:
             self.console.print(text, markup=False, soft_wrap=True)
-        except OSError:  # progress that cannot be shown must not end the run
+        except OSError:  # a run must not end because its progress cannot be shown
             self.console.quiet = True
 
     def prepared(self, done: int, total: int) -> None:
@@ -107,7 +103,7 @@ class TerminalReporter(Reporter):
         self.show("drawing pictures", done, total)
 
     def show(self, description: str, done: int, total: int, note: str = "") -> None:
-        """Redraw the bar, or print a line where it cannot be redrawn."""
+        """Redraw the bar, or print a line where there is none."""
         new = description != self.description
         self.description = description
         if not self.bar.disable:
@@ -130,14 +126,14 @@ def _number(value: float | None, spec: str) -> str:
 
 
 def _rate(steps_per_second: float) -> str:
-    """Steps per second, or seconds per step where that is the larger number."""
+    """Steps per second, or seconds per step where that number is larger."""
     if steps_per_second >= 1 or not steps_per_second:
         return f"{steps_per_second:.1f} steps/s"
     return f"{1 / steps_per_second:.1f} s/step"
 
 
 def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
+    """``h:mm:ss``."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
