@@ -6,32 +6,29 @@ functions call the CUDA kernel where they are given arrays of the device of
 from one place to the other.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from . import conv2d as front
 from .arrays import get as to_host
 from .arrays import like
 from .arrays import on_gpu as on_device
 from .cpu import arithmetic as numpy_arithmetic
 from .cpu import batchnorm as numpy_batchnorm
-from .cpu import conv2d as numpy_conv2d
 from .cpu import layout as numpy_layout
 from .cpu import losses as numpy_losses
 from .cpu import pooling as numpy_pooling
 from .cuda import arithmetic as cuda_arithmetic
 from .cuda import batchnorm as cuda_batchnorm
-from .cuda import conv2d as cuda_conv2d
 from .cuda import launch
 from .cuda import layout as cuda_layout
 from .cuda import losses as cuda_losses
 from .cuda import pooling as cuda_pooling
+from .cuda.tf32 import tf32
+from .epilogues import Moments, ScaleShiftReLU
 
 __all__ = [
     "arithmetic",
@@ -50,8 +47,6 @@ __all__ = [
 
 Array = Any  # of the host or of the device
 
-_tf32: ContextVar[bool] = ContextVar("tf32", default=False)
-
 
 class Twins:
     """A file of NumPy kernels and its twin in CUDA."""
@@ -68,38 +63,47 @@ class Twins:
         return getattr(self.device, name)(*arguments, **named)
 
 
-class _Convolutions(Twins):
-    def _call(self, name: str, *arguments: Any, **named: Any) -> Any:
-        if not _tf32.get() or not launch.on_gpu(arguments[0]):
-            return super()._call(name, *arguments, **named)
-        if arguments[0].dtype != np.float32:
-            raise ValueError(
-                f"TF32 is a precision of float32 numbers, but these are {arguments[0].dtype}: "
-                "leave TF32 out"
-            )
-        return super()._call(name, *arguments, tf32=True, **named)
+class convolution:
+    """The front with the arguments of before."""
+
+    @staticmethod
+    def _with(call: Any, moments: bool, scale_shift: Any) -> Any:
+        epilogue = ScaleShiftReLU(*scale_shift) if scale_shift else Moments() if moments else None
+        y = call(epilogue)
+        return (y, epilogue.mean, epilogue.var) if isinstance(epilogue, Moments) else y
+
+    @classmethod
+    def conv2d(
+        cls, x: Any, w: Any, stride: int = 1, pad: int = 0, moments: Any = 0, scale_shift: Any = 0
+    ) -> Any:
+        return cls._with(lambda e: front.conv2d(x, w, stride, pad, e), moments, scale_shift)
+
+    @classmethod
+    def conv2d_input_grad(
+        cls,
+        gy: Any,
+        w: Any,
+        hw: Any,
+        stride: int = 1,
+        pad: int = 0,
+        moments: Any = 0,
+        scale_shift: Any = 0,
+    ) -> Any:
+        return cls._with(
+            lambda e: front.conv2d_input_grad(gy, w, hw, stride, pad, e), moments, scale_shift
+        )
+
+    conv2d_weight_grad = staticmethod(front.conv2d_weight_grad)
 
 
 if TYPE_CHECKING:  # the NumPy files say what there is, and the types
     from .cpu import arithmetic, batchnorm, layout, losses, pooling
-    from .cpu import conv2d as convolution
 else:
     arithmetic = Twins(numpy_arithmetic, cuda_arithmetic)
     batchnorm = Twins(numpy_batchnorm, cuda_batchnorm)
-    convolution = _Convolutions(numpy_conv2d, cuda_conv2d)
     layout = Twins(numpy_layout, cuda_layout)
     losses = Twins(numpy_losses, cuda_losses)
     pooling = Twins(numpy_pooling, cuda_pooling)
-
-
-@contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Whether convolutions in this context may round to TF32, on a device with tensor cores."""
-    token = _tf32.set(allowed)
-    try:
-        yield
-    finally:
-        _tf32.reset(token)
 
 
 def constant(values: NDArray[Any], other: Array) -> Array:

@@ -1,6 +1,6 @@
 """Which shapes fit each other, on any device; ValueError names what does not."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 Array = Any  # NumPy's or CuPy's
 
@@ -31,12 +31,50 @@ def pooled_hw(in_hw: tuple[int, int], size: int, stride: int) -> tuple[int, int]
     return (h - size) // stride + 1, (w - size) // stride + 1
 
 
-def check_weights(w: Array) -> tuple[int, int, int, int]:
-    """``kh, kw, big, small`` of the weights."""
-    if w.ndim != 4:
-        raise ValueError(f"expected weights (kh, kw, big, small), got shape {w.shape}")
-    kh, kw, big, small = w.shape
-    return kh, kw, big, small
+class Convolution(NamedTuple):
+    """The sizes of a convolution, with the stride and padding that connect them.
+
+    The larger image is ``(n, h, w, big)``, the weights are ``(kh, kw, big, small)``, the smaller
+    image is ``(n, oh, ow, small)``.
+    """
+
+    n: int
+    h: int
+    w: int
+    big: int
+    small: int
+    kh: int
+    kw: int
+    oh: int
+    ow: int
+    stride: int
+    pad: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.h, self.w, self.big
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        return self.kh, self.kw, self.big, self.small
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.oh, self.ow, self.small
+
+
+def convolution(
+    image_shape: tuple[int, ...], weight_shape: tuple[int, ...], stride: int, pad: int
+) -> Convolution:
+    """The sizes of the convolution of an image ``(n, h, w, big)``."""
+    if len(weight_shape) != 4:
+        raise ValueError(f"expected weights (kh, kw, big, small), got shape {weight_shape}")
+    kh, kw, big, small = weight_shape
+    if len(image_shape) != 4 or image_shape[3] != big:
+        raise ValueError(f"expected an image (n, h, w, {big}), got shape {image_shape}")
+    n, h, w, _ = image_shape
+    oh, ow = output_hw((h, w), (kh, kw), stride, pad)
+    return Convolution(n, h, w, big, small, kh, kw, oh, ow, stride, pad)
 
 
 def check_dtypes(*arrays: Array) -> None:
@@ -48,13 +86,13 @@ def check_dtypes(*arrays: Array) -> None:
         )
 
 
-def check_output(gy: Array, expected: tuple[int, ...]) -> None:
-    """``gy`` has the ``(n, oh, ow)`` of the smaller images."""
-    if gy.ndim != 4 or gy.shape[:3] != expected:
-        n, oh, ow = expected
+def check_output(gy: Array, conv: Convolution) -> None:
+    """``gy`` has the shape ``(n, oh, ow, small)`` of the convolution's output."""
+    if gy.shape != conv.output_shape:
+        n, oh, ow, small = conv.output_shape
         raise ValueError(
             f"gy of shape {gy.shape} does not belong to this convolution, whose output "
-            f"is (n={n}, oh={oh}, ow={ow}, small)"
+            f"is (n={n}, oh={oh}, ow={ow}, small={small})"
         )
 
 

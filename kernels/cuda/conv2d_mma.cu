@@ -238,20 +238,6 @@ __global__ void __launch_bounds__(256, 2)
   });
 }
 
-// y (m, c) from the sums of `parts` of it, in their order, under the same epilogue.
-__global__ void __launch_bounds__(256)
-    finish_parts(const float *sums, int parts, int m, int c, float *y, bool scaled,
-                 const float *scale, const float *shift, bool with_moments, Moments *partial) {
-  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
-  const int channel = own_channel();
-  const Moments all = moments_of_rows<float>(m, c, [&](int row) {
-    double sum = 0;
-    for (int i = 0; i < parts; i++) sum += sums[(i * m + row) * c + channel];
-    return y[row * c + channel] = scaled_relu(sum, channel);
-  });
-  if (with_moments && threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
-}
-
 // One place in the kernel under all windows: rows are the channels from `first` on, terms the
 // windows, which follow each other from step to step.
 template <class T>

@@ -1,10 +1,18 @@
 """Random convolutions, for tests of the kernels and of what holds for any of them."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import DTypeLike, NDArray
 
-from minispiral.kernels.cpu.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minispiral.kernels import shapes
+from minispiral.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minispiral.kernels.epilogues import Moments, ScaleShiftReLU
+
+Array = NDArray[Any]
+Kernel = Callable[..., Any]
 
 
 class Case(NamedTuple):
@@ -19,20 +27,26 @@ class Case(NamedTuple):
     pad: int
 
     @property
-    def out_hw(self):
-        pairs = zip(self.hw, self.kernel_hw, strict=True)
-        return tuple((s + 2 * self.pad - k) // self.stride + 1 for s, k in pairs)
+    def sizes(self) -> shapes.Convolution:
+        image, weights = (self.n, *self.hw, self.big), (*self.kernel_hw, self.big, self.small)
+        return shapes.convolution(image, weights, self.stride, self.pad)
 
-    def arrays(self, rng, dtype):
+    @property
+    def out_hw(self) -> tuple[int, int]:
+        return self.sizes.oh, self.sizes.ow
+
+    def arrays(self, rng: np.random.Generator, dtype: DTypeLike) -> tuple[Array, Array, Array]:
         """Random x, w and gy of both signs."""
-        shapes = (
-            (self.n, *self.hw, self.big),
-            (*self.kernel_hw, self.big, self.small),
-            (self.n, *self.out_hw, self.small),
+        sizes = self.sizes
+        x, w, gy = (
+            rng.uniform(-1, 2, shape).astype(dtype)
+            for shape in (sizes.image_shape, sizes.weight_shape, sizes.output_shape)
         )
-        return tuple(rng.uniform(-1, 2, shape).astype(dtype) for shape in shapes)
+        return x, w, gy
 
-    def calls(self, rng, dtype):
+    def calls(
+        self, rng: np.random.Generator, dtype: DTypeLike
+    ) -> tuple[tuple[Kernel, tuple[Any, ...]], ...]:
         """The three kernels as calls on random arrays: (function, arguments)."""
         x, w, gy = self.arrays(rng, dtype)
         return (
@@ -42,15 +56,31 @@ class Case(NamedTuple):
         )
 
 
+def with_moments(kernel: Kernel) -> Kernel:
+    """The kernel with the epilogue `Moments`: returns the output, its mean and its variance."""
+
+    def call(*args: Any) -> tuple[Any, Any, Any]:
+        moments = Moments()
+        y = kernel(*args, epilogue=moments)
+        return y, moments.mean, moments.var
+
+    return call
+
+
+def with_scale_shift_relu(kernel: Kernel) -> Kernel:
+    """The kernel with the epilogue `ScaleShiftReLU`, whose vectors come first."""
+    return lambda scale, shift, *args: kernel(*args, epilogue=ScaleShiftReLU(scale, shift))
+
+
 @st.composite
-def small_cases(draw):
+def small_cases(draw: st.DrawFn) -> Case:
     """Every parity, remainder and overlap of window, stride and rim, at sizes loops can take."""
     kernel_hw = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     pad = draw(st.integers(0, 2))
-    hw = tuple(draw(st.integers(max(1, k - 2 * pad), 10)) for k in kernel_hw)
+    h, w = (draw(st.integers(max(1, k - 2 * pad), 10)) for k in kernel_hw)
     return Case(
         n=draw(st.integers(1, 3)),
-        hw=hw,
+        hw=(h, w),
         big=draw(st.sampled_from((1, 2, 3, 5, 64))),
         small=draw(st.sampled_from((1, 2, 3, 7, 64))),
         kernel_hw=kernel_hw,

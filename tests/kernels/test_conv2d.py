@@ -1,4 +1,4 @@
-"""The three convolution kernels against their definition and SciPy."""
+"""The three convolution kernels on the CPU against their definition and SciPy."""
 
 import functools
 import re
@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minispiral.kernels import reference
-from minispiral.kernels.cpu import parallel
-from minispiral.kernels.cpu.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
-from tests.kernels.convolutions import Case, small_cases
+from minispiral.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minispiral.kernels.cpu import conv2d as cpu
+from minispiral.kernels.cpu import conv2d_channels, conv2d_pixels, im2col, parallel
+from minispiral.kernels.epilogues import ScaleShiftReLU
+from tests.kernels.convolutions import Case, small_cases, with_moments, with_scale_shift_relu
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
 
@@ -56,6 +58,60 @@ def test_small_shapes_match_the_loops(case, seed, dtype):
     for kernel, args in case.calls(np.random.default_rng(seed), dtype):
         expected = getattr(reference, kernel.__name__)(*args)
         assert_matches(kernel(*args), expected, dtype)
+
+
+SPLITS = {"pixels": conv2d_pixels, "channels": conv2d_channels}
+
+
+@pytest.fixture(params=SPLITS)
+def split(request, monkeypatch):
+    """Only this split runs, in tiles and groups of images that are cut even where arrays are small.
+
+    The input gradient runs by it too wherever it can: at any stride, where nothing is padded.
+    """
+    split = SPLITS[request.param]
+    monkeypatch.setattr(im2col, "_TILE", 500)
+    monkeypatch.setattr(conv2d_channels, "_SHARED_WINDOWS", 1000)
+    monkeypatch.setattr(cpu, "SPLITS", (split,))
+    monkeypatch.setattr(cpu, "INPUT_GRADS", (cpu.Padded(), split))
+    return split
+
+
+@given(case=small_cases(), seed=st.integers(0, 2**32), dtype=st.sampled_from(list(TOLERANCE)))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_either_split_matches_the_loops(split, case, seed, dtype):
+    for kernel, args in case.calls(np.random.default_rng(seed), dtype):
+        expected = getattr(reference, kernel.__name__)(*args)
+        assert_matches(kernel(*args), expected, dtype)
+        if kernel is not conv2d_weight_grad:
+            y, mean, var = with_moments(kernel)(*args)
+            assert_matches(y, expected, dtype)
+            assert_moments_of(y, mean, var)
+
+
+@pytest.mark.parametrize(
+    ("case", "split", "input_grad"),
+    [
+        (Case(1, (9, 9), 3, 64, (3, 3), 2, 0), conv2d_pixels, conv2d_pixels),
+        (Case(1, (9, 9), 256, 256, (3, 3), 2, 0), conv2d_pixels, conv2d_pixels),  # 589,824 weights
+        (Case(1, (9, 9), 256, 264, (3, 3), 2, 0), conv2d_channels, conv2d_channels),
+        (Case(1, (9, 9), 3, 64, (3, 3), 1, 0), conv2d_pixels, cpu.StrideOne),
+        (Case(1, (9, 9), 256, 264, (3, 3), 1, 2), conv2d_channels, cpu.StrideOne),
+        (Case(1, (9, 9), 3, 64, (3, 2), 1, 0), conv2d_pixels, conv2d_pixels),  # no square kernel
+        (Case(1, (9, 9), 3, 64, (3, 3), 1, 3), conv2d_pixels, cpu.Padded),  # windows of zeros
+        (Case(1, (9, 9), 3, 64, (1, 1), 1, 0), conv2d_pixels, conv2d_pixels),
+        (Case(1, (9, 9), 256, 264, (3, 3), 2, 1), conv2d_channels, cpu.Padded),
+    ],
+)
+def test_sizes_decide_which_way_is_taken(case, split, input_grad):
+    ways = {cpu.SPLITS: split, cpu.INPUT_GRADS: input_grad}
+    for candidates, expected in ways.items():
+        chosen = cpu.first(candidates, case.sizes)
+        assert chosen is expected or type(chosen) is expected
 
 
 @both_dtypes
@@ -171,7 +227,7 @@ def assert_moments_of(y, mean, var):
 @settings(max_examples=40, deadline=None)
 def test_moments_are_those_of_the_result_small(case, seed, dtype):
     for kernel, args in case.calls(np.random.default_rng(seed), dtype)[:2]:
-        y, mean, var = kernel(*args, moments=True)
+        y, mean, var = with_moments(kernel)(*args)
         assert np.array_equal(y, kernel(*args))
         assert_moments_of(y, mean, var)
 
@@ -182,22 +238,24 @@ def test_outputs_are_scaled_shifted_and_cut_off_at_zero_on_the_way(rng, case, dt
     for kernel, args in case.calls(rng, dtype)[:2]:
         y = kernel(*args)
         scale, shift = rng.standard_normal((2, y.shape[-1])).astype(dtype)
-        cut = kernel(*args, scale_shift=(scale, shift))
+        cut = with_scale_shift_relu(kernel)(scale, shift, *args)
         assert np.array_equal(cut, np.maximum(y * scale + shift, 0))
 
 
-def test_moments_of_the_reference(rng):
-    for kernel, args in Case(2, (5, 6), 3, 4, (3, 2), 2, 1).calls(rng, np.float64)[:2]:
-        y, mean, var = getattr(reference, kernel.__name__)(*args, moments=True)
-        np.testing.assert_allclose(mean, y.mean((0, 1, 2)), atol=1e-14)
-        np.testing.assert_allclose(var, y.var((0, 1, 2)), rtol=1e-13)
+def test_vectors_that_do_not_fit_are_refused(rng):
+    x, w, gy = Case(2, (9, 8), 5, 7, (3, 3), 2, 0).arrays(rng, np.float32)
+    vectors = np.ones((2, 5), np.float32)
+    with pytest.raises(ValueError, match=r"7 channels, got shape \(5,\)"):
+        conv2d(x, w, 2, epilogue=ScaleShiftReLU(*vectors))
+    with pytest.raises(ValueError, match="one floating dtype"):
+        conv2d_input_grad(gy, w, (9, 8), 2, epilogue=ScaleShiftReLU(*np.float64(vectors)))
 
 
 @both_dtypes
 @large
 def test_moments_are_those_of_the_result_large(rng, case, dtype):
     for kernel, args in case.calls(rng, dtype)[:2]:
-        y, mean, var = kernel(*args, moments=True)
+        y, mean, var = with_moments(kernel)(*args)
         assert np.array_equal(y, kernel(*args))
         assert_moments_of(y, mean, var)
 
@@ -206,7 +264,8 @@ def test_moments_keep_their_digits_far_from_zero(rng):
     """Mean 1000 and deviation 1 in float32: a difference of raw sums would lose the variance."""
     x = (1000 + rng.standard_normal((3, 131, 127, 5))).astype(np.float32)
     w = np.eye(5, dtype=np.float32)[None, None]
-    for result in (conv2d(x, w, moments=True), conv2d_input_grad(x, w, x.shape[1:3], moments=True)):
+    for kernel, args in ((conv2d, (x, w)), (conv2d_input_grad, (x, w, x.shape[1:3]))):
+        result = with_moments(kernel)(*args)
         assert_moments_of(*result)
     np.testing.assert_allclose(result[2], 1, rtol=0.05)
 
@@ -215,16 +274,16 @@ def test_moments_of_a_whole_batch_lose_nothing(rng):
     """32 pictures of 255 x 255, two million values in one channel."""
     gy = rng.standard_normal((32, 127, 127, 2)).astype(np.float32)
     w = (5 + rng.standard_normal((3, 3, 1, 2))).astype(np.float32)
-    assert_moments_of(*conv2d_input_grad(gy, w, (255, 255), 2, moments=True))
+    assert_moments_of(*with_moments(conv2d_input_grad)(gy, w, (255, 255), 2))
 
 
 @pytest.fixture
 def on_threads():
     """Runs a call on so many threads; the setting is undone afterwards."""
 
-    def call(count: int, function: Any, *args: Any, **options: Any) -> Any:
+    def call(count: int, function: Any, *args: Any) -> Any:
         parallel.set_threads(count)
-        return function(*args, **options)
+        return function(*args)
 
     yield call
     parallel.set_threads(None)
@@ -233,8 +292,8 @@ def on_threads():
 @large
 def test_same_bits_for_any_number_of_threads(rng, on_threads, case):
     for kernel, args in case.calls(rng, np.float32):
-        options = {} if kernel is conv2d_weight_grad else {"moments": True}
-        results = [on_threads(count, kernel, *args, **options) for count in (1, 2, 3, 2)]
+        function = kernel if kernel is conv2d_weight_grad else with_moments(kernel)
+        results = [on_threads(count, function, *args) for count in (1, 2, 3, 2)]
         for result in results[1:]:
             for first, other in zip(results[0], result, strict=True):
                 assert np.array_equal(first, other)

@@ -86,13 +86,3 @@ __global__ void __launch_bounds__(256)
   }
   partial[blockIdx.y * count + at] = sum;
 }
-
-// out (count,): the sum of partial (parts, count) over its rows, in their order.
-template <class T>
-__global__ void __launch_bounds__(256) sum_parts(const T *partial, int parts, int count, T *out) {
-  const int at = blockIdx.x * blockDim.x + threadIdx.x;
-  if (at >= count) return;
-  double sum = 0;
-  for (int i = 0; i < parts; i++) sum += partial[i * count + at];
-  out[at] = sum;
-}
