@@ -11,23 +11,21 @@ the larger image, ``small`` those of the smaller one.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cpu.losses import F1Sums
-
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Scalar = Callable[[float], float]
 
 _FLOOR = 1e-12  # of the denominators in Eq. 7: gradients stay finite where every sigma is 0
 
 
-def conv2d(
-    x: Array, w: Array, stride: int = 1, pad: int = 0, moments: bool = False
-) -> Float64 | tuple[Float64, Float64, Float64]:
+def conv2d(x: Array, w: Array, stride: int = 1, pad: int = 0) -> Float64:
     """Convolve: every output pixel gathers from the window of ``x`` under the kernel.
 
         y[b, i, j] = sum over p, q of  x[b, row, col] @ w[p, q]
@@ -35,7 +33,7 @@ def conv2d(
 
     x is (n, h, w, big), w is (kh, kw, big, small), y is (n, oh, ow, small) with
     oh = (h + 2*pad - kh) // stride + 1 and ow likewise. As usual in deep learning, the kernel is
-    not flipped. With ``moments``, the result is y and the mean and variance of its channels.
+    not flipped: it is a cross-correlation.
     """
     kernel_hw, in_hw = w.shape[:2], x.shape[1:3]
     oh, ow = ((s + 2 * pad - k) // stride + 1 for s, k in zip(in_hw, kernel_hw, strict=True))
@@ -44,17 +42,12 @@ def conv2d(
     for b in range(len(x)):
         for i, j, p, q, row, col in _taps((oh, ow), kernel_hw, in_hw, stride, pad):
             y[b, i, j] += x[b, row, col] @ w[p, q]
-    return (y, *_moments_of(y)) if moments else y
+    return y
 
 
 def conv2d_input_grad(
-    gy: Array,
-    w: Array,
-    out_hw: Sequence[int],
-    stride: int = 1,
-    pad: int = 0,
-    moments: bool = False,
-) -> Float64 | tuple[Float64, Float64, Float64]:
+    gy: Array, w: Array, out_hw: Sequence[int], stride: int = 1, pad: int = 0
+) -> Float64:
     """Convolve transposed: every pixel of ``gy`` scatters over the window under the kernel.
 
         gx[b, row, col] = sum over all i, j, p, q that lead there of  w[p, q] @ gy[b, i, j]
@@ -68,7 +61,7 @@ def conv2d_input_grad(
     for b in range(len(gy)):
         for i, j, p, q, row, col in _taps(gy.shape[1:3], w.shape[:2], out_hw, stride, pad):
             gx[b, row, col] += w[p, q] @ gy[b, i, j]
-    return (gx, *_moments_of(gx)) if moments else gx
+    return gx
 
 
 def conv2d_weight_grad(
@@ -92,7 +85,7 @@ def conv2d_weight_grad(
 def _taps(
     small_hw: Sequence[int], kernel_hw: Sequence[int], big_hw: Sequence[int], stride: int, pad: int
 ) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Every meeting of a small pixel (i, j), a kernel place (p, q) and a big pixel (row, col)."""
+    """Each small pixel (i, j) with each tap (p, q) and the big pixel (row, col) under it."""
     for i, j in np.ndindex(*small_hw):
         for p, q in np.ndindex(*kernel_hw):
             row, col = i * stride + p - pad, j * stride + q - pad
@@ -113,9 +106,6 @@ def moments(x: Array) -> tuple[Float64, Float64]:
     for pixel in pixels:
         var += (pixel - mean) ** 2 / len(pixels)
     return mean, var
-
-
-_moments_of = moments  # conv2d has an argument called moments
 
 
 def normalize(x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float) -> Float64:
@@ -229,11 +219,20 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def f1_sums(logits: Array, mask: NDArray[np.bool_]) -> F1Sums:
-    """The sums of Eq. 6, F1 = 2 * sum_pos / (n_pos + sum_all), with sigma the sigmoid of a logit.
+def _sigmoid_slope(x: float) -> float:
+    """The derivative of sigmoid: sigma * (1 - sigma)."""
+    return _sigmoid(x) * _sigmoid(-x)
 
-    n_pos counts the pixels where the mask is True, sum_pos sums sigma over them, sum_all sums
-    sigma over all pixels. logits and mask are of one shape.
+
+# Losses: each takes logits x and a mask of their shape, True on crack, and returns its value and
+# its gradient with respect to the logits. sigma is the sigmoid of a logit, N the number of pixels.
+
+
+def f1_sums(logits: Array, mask: Mask) -> tuple[float, float, float]:
+    """n_pos, sum_pos and sum_all of Eq. 6, in which F1 = 2 * sum_pos / (n_pos + sum_all).
+
+    n_pos counts the pixels where the mask is True, sum_pos sums sigma over them, and sum_all sums
+    sigma over all pixels.
     """
     n_pos = sum_pos = sum_all = 0.0
     for at in np.ndindex(*logits.shape):
@@ -242,156 +241,108 @@ def f1_sums(logits: Array, mask: NDArray[np.bool_]) -> F1Sums:
         if mask[at]:
             n_pos += 1
             sum_pos += sigma
-    return F1Sums(np.float64(n_pos), np.float64(sum_pos), np.float64(sum_all))
+    return n_pos, sum_pos, sum_all
 
 
-def f1_loss(sums: F1Sums) -> float:
-    """L = -log F1 of Eq. 6; infinite for a batch in which the mask is True nowhere."""
-    if sums.n_pos == 0:
-        return math.inf
-    return -math.log(2 * max(sums.sum_pos, _FLOOR) / (sums.n_pos + sums.sum_all))
-
-
-def f1_weights(sums: F1Sums) -> tuple[float, float]:
+def f1_weights(sums: tuple[float, float, float]) -> tuple[float, float]:
     """|dL/dsigma| of L = -log F1, Eq. 7: where the mask is True, and elsewhere.
 
     1 / sum_pos - 1 / (n_pos + sum_all),    1 / (n_pos + sum_all)
     """
-    by_all = 1 / max(sums.n_pos + sums.sum_all, _FLOOR)
-    return 1 / max(sums.sum_pos, _FLOOR) - by_all, by_all
+    n_pos, sum_pos, sum_all = sums
+    by_all = 1 / max(n_pos + sum_all, _FLOOR)
+    return 1 / max(sum_pos, _FLOOR) - by_all, by_all
 
 
-def f1_grad(logits: Array, mask: NDArray[np.bool_], sums: F1Sums) -> Float64:
-    """Gradient of L = -log F1 by the logits, Eq. 8.
+def f1(logits: Array, mask: Mask) -> tuple[float, Float64]:
+    """-log F1, Eq. 6, and its true gradient, Eq. 8: the weights of Eq. 7 times dsigma/dx.
 
         -(1 / sum_pos - 1 / (n_pos + sum_all)) * sigma * (1 - sigma)    where the mask is True
                         1 / (n_pos + sum_all)  * sigma * (1 - sigma)    elsewhere
 
-    logits, mask and the result are of one shape; ``sums`` are the `f1_sums` of the batch.
+    The value is infinite where the mask is True nowhere.
     """
-    positive, negative = f1_weights(sums)
-    g = np.zeros(logits.shape)
-    for at in np.ndindex(*g.shape):
-        x = float(logits[at])
-        slope = _sigmoid(x) * _sigmoid(-x)
-        g[at] = -positive * slope if mask[at] else negative * slope
-    return g
+    n_pos, sum_pos, sum_all = sums = f1_sums(logits, mask)
+    value = -math.log(2 * max(sum_pos, _FLOOR) / (n_pos + sum_all)) if n_pos else math.inf
+    return value, _gradient(logits, mask, f1_weights(sums), _sigmoid_slope)
 
 
-def pseudo_f1_grad(logits: Array, mask: NDArray[np.bool_], sums: F1Sums) -> Float64:
-    """The pseudo-gradient, Eq. 11: the gradient of cross-entropy (Eq. 10) weighted by |Eq. 7|.
+def pseudo_f1(logits: Array, mask: Mask) -> tuple[float, Float64]:
+    """-log F1 and the pseudo-gradient, Eq. 11: the weights of Eq. 7 times the gradient of Eq. 10.
 
         -(1 / sum_pos - 1 / (n_pos + sum_all)) * (1 - sigma)    where the mask is True
                         1 / (n_pos + sum_all)  * sigma          elsewhere
 
-    logits, mask and the result are of one shape; ``sums`` are the `f1_sums` of the batch.
+    No loss has it as its gradient (footnote 2).
     """
-    positive, negative = f1_weights(sums)
-    g = np.zeros(logits.shape)
-    for at in np.ndindex(*g.shape):
-        x = float(logits[at])
-        g[at] = -positive * _sigmoid(-x) if mask[at] else negative * _sigmoid(x)
-    return g
+    value, _ = f1(logits, mask)
+    return value, _gradient(logits, mask, f1_weights(f1_sums(logits, mask)), _sigmoid)
 
 
-def cross_entropy(logits: Array, mask: NDArray[np.bool_]) -> float:
-    """Mean over all pixels of -log sigma where the mask is True, -log(1 - sigma) elsewhere.
-
-    Eq. 10 divided by the number of pixels.
-    """
-    total = 0.0
-    for at in np.ndindex(*logits.shape):
-        total += _surprise(float(logits[at]), bool(mask[at]))
-    return total / logits.size
+def linear(logits: Array, mask: Mask) -> tuple[float, Float64]:
+    """Eq. 9 over N: minus the mean of sigma where the mask is True and of 1 - sigma elsewhere."""
+    weights = 1 / logits.size, 1 / logits.size
+    return _weighted_sum(logits, mask, weights, lambda t: -_sigmoid(-t), _sigmoid_slope)
 
 
-def _surprise(x: float, label: bool) -> float:
-    """-log of the probability of the label.
-
-    -log sigma(x) = log(1 + exp(-x)), and log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)) never
-    overflows.
-    """
-    z = -x if label else x
-    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+def cross_entropy(logits: Array, mask: Mask) -> tuple[float, Float64]:
+    """Eq. 10 over N: the mean of -log sigma where the mask is True, else of -log(1 - sigma)."""
+    weights = 1 / logits.size, 1 / logits.size
+    return _weighted_sum(logits, mask, weights, _softplus, _sigmoid)
 
 
-def cross_entropy_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
-    """Gradient of `cross_entropy` by the logits: -(1 - sigma) / N or sigma / N."""
-    g = np.zeros(logits.shape)
-    for at in np.ndindex(*g.shape):
-        x = float(logits[at])
-        g[at] = (-_sigmoid(-x) if mask[at] else _sigmoid(x)) / logits.size
-    return g
-
-
-def balanced(logits: Array, mask: NDArray[np.bool_]) -> float:
-    """The mean of -log sigma where the mask is True plus that of -log(1 - sigma) elsewhere.
-
-    A class without a pixel has no term.
-    """
-    sums, counts = [0.0, 0.0], [0, 0]
-    for at in np.ndindex(*logits.shape):
-        label = int(mask[at])
-        counts[label] += 1
-        sums[label] += _surprise(float(logits[at]), bool(mask[at]))
-    return sum(s / n for s, n in zip(sums, counts, strict=True) if n)
-
-
-def balanced_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
-    """Gradient of `balanced` by the logits: -(1 - sigma) / N_1 or sigma / N_-1."""
+def balanced(logits: Array, mask: Mask) -> tuple[float, Float64]:
+    """The mean of -log sigma where the mask is True plus that of -log(1 - sigma) elsewhere."""
     n_pos = sum(bool(label) for label in mask.flat)
-    g = np.zeros(logits.shape)
-    for at in np.ndindex(*g.shape):
-        x = float(logits[at])
-        g[at] = -_sigmoid(-x) / n_pos if mask[at] else _sigmoid(x) / (mask.size - n_pos)
-    return g
+    weights = 1 / max(n_pos, 1), 1 / max(mask.size - n_pos, 1)
+    return _weighted_sum(logits, mask, weights, _softplus, _sigmoid)
 
 
-def focal(logits: Array, mask: NDArray[np.bool_], alpha: float, gamma: float) -> float:
-    """Mean of -alpha (1 - p)**gamma log p where the mask is True, with p = sigma.
+def focal(
+    logits: Array, mask: Mask, alpha: float = 0.25, gamma: float = 2.0
+) -> tuple[float, Float64]:
+    """The mean of -a * (1 - p)**gamma * log p, with p the probability of the label.
 
-    Elsewhere it is -(1 - alpha) (1 - p)**gamma log p with p = 1 - sigma. Lin et al., Focal Loss
-    for Dense Object Detection, ICCV 2017.
+    p is sigma and a is alpha where the mask is True; elsewhere they are 1 - sigma and 1 - alpha.
+    Lin et al., Focal Loss for Dense Object Detection, ICCV 2017.
     """
-    total = 0.0
+
+    def term(t: float) -> float:
+        return _sigmoid(t) ** gamma * _softplus(t)
+
+    def slope(t: float) -> float:
+        wrong, right = _sigmoid(t), _sigmoid(-t)
+        return gamma * wrong**gamma * right * _softplus(t) + wrong ** (gamma + 1)
+
+    weights = alpha / logits.size, (1 - alpha) / logits.size
+    return _weighted_sum(logits, mask, weights, term, slope)
+
+
+def _softplus(t: float) -> float:
+    """log(1 + exp(t)), which is -log(sigmoid(-t)), written so that exp never overflows."""
+    return max(t, 0.0) + math.log1p(math.exp(-abs(t)))
+
+
+def _weighted_sum(
+    logits: Array, mask: Mask, weights: tuple[float, float], term: Scalar, slope: Scalar
+) -> tuple[float, Float64]:
+    """weights[0] * term(-x) where the mask is True and weights[1] * term(x) elsewhere, summed.
+
+    slope is the derivative of term.
+    """
+    value = 0.0
     for at in np.ndindex(*logits.shape):
         x = float(logits[at])
-        weight, wrong = (alpha, _sigmoid(-x)) if mask[at] else (1 - alpha, _sigmoid(x))
-        total += weight * wrong**gamma * _surprise(x, bool(mask[at]))
-    return total / logits.size
+        value += weights[0] * term(-x) if mask[at] else weights[1] * term(x)
+    return value, _gradient(logits, mask, weights, slope)
 
 
-def focal_grad(logits: Array, mask: NDArray[np.bool_], alpha: float, gamma: float) -> Float64:
-    """Gradient of `focal`, where dp/dx is p (1 - p) if the mask is True and else minus that.
-
-    d/dp [-(1 - p)**gamma log p] = gamma (1 - p)**(gamma - 1) log p - (1 - p)**gamma / p
-    """
+def _gradient(logits: Array, mask: Mask, weights: tuple[float, float], slope: Scalar) -> Float64:
+    """-weights[0] * slope(-x) where the mask is True, weights[1] * slope(x) elsewhere."""
     g = np.zeros(logits.shape)
-    for at in np.ndindex(*g.shape):
-        x = float(logits[at])
-        weight, z = (alpha, -x) if mask[at] else (alpha - 1, x)
-        p, wrong = _sigmoid(-z), _sigmoid(z)
-        slope = -gamma * wrong**gamma * p * _surprise(x, bool(mask[at])) - wrong ** (gamma + 1)
-        g[at] = weight * slope / logits.size
-    return g
-
-
-def linear(logits: Array, mask: NDArray[np.bool_]) -> float:
-    """Eq. 9 over the number of pixels: minus the mean of sigma or, elsewhere, of 1 - sigma."""
-    total = 0.0
     for at in np.ndindex(*logits.shape):
         x = float(logits[at])
-        total -= _sigmoid(x) if mask[at] else _sigmoid(-x)
-    return total / logits.size
-
-
-def linear_grad(logits: Array, mask: NDArray[np.bool_]) -> Float64:
-    """Gradient of `linear`: -sigma (1 - sigma) / N where the mask is True, plus that elsewhere."""
-    g = np.zeros(logits.shape)
-    for at in np.ndindex(*g.shape):
-        x = float(logits[at])
-        slope = _sigmoid(x) * _sigmoid(-x) / logits.size
-        g[at] = -slope if mask[at] else slope
+        g[at] = -weights[0] * slope(-x) if mask[at] else weights[1] * slope(x)
     return g
 
 

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minispiral import ops, profiling
+from minispiral import fused, ops
+from minispiral.device import Device
 from minispiral.errors import UserError
-from minispiral.kernels.dispatch import arithmetic, constant, like, write
-from minispiral.tensor import Tensor
+from minispiral.kernels import arithmetic
+from minispiral.kernels.arrays import like
+from minispiral.tensor import Tensor, around
 
 Array = NDArray[Any]
 
@@ -20,14 +22,6 @@ class Parameter(Tensor):
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
-
-
-class Place(Protocol):
-    """A `minispiral.device.Device`, of which this file, below it, knows only so much."""
-
-    def put(self, values: NDArray[Any]) -> Array: ...
-
-    def get(self, array: Array) -> NDArray[Any]: ...
 
 
 class Module:
@@ -46,7 +40,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, x: Tensor) -> Tensor:
-        with profiling.layer(self):
+        with around(self, "call"):
             return self.forward(x)
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
@@ -93,14 +87,9 @@ class Module:
         """Convert parameters and buffers, e.g. to float64 for gradient checks. In place."""
         return self._replace(lambda array: arithmetic.astype(array, dtype))
 
-    def to(self, device: Place) -> Self:
-        """Put parameters and buffers on a device of `minispiral.device`. In place."""
+    def to(self, device: Device) -> Self:
+        """Move parameters and buffers to a device. In place."""
         return self._replace(lambda array: device.put(device.get(array)))
-
-    def place(self, values: Array) -> Array:
-        """An array of the CPU where the parameters lie."""
-        array: Array = like(values, self.parameters()[0].data)
-        return array
 
     def _replace(self, new: Callable[[Array], Array]) -> Self:
         for _, p in self.named_parameters():
@@ -120,8 +109,8 @@ class Module:
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Copy in what `state` gave.
 
-        Raises `UserError`, with nothing changed, where a tensor is missing, unexpected or
-        misshapen.
+        Raises `UserError`, with nothing changed, where a tensor is missing, unexpected or of
+        another shape.
         """
         own = self.state()
         for name, array in own.items():
@@ -134,11 +123,11 @@ class Module:
                 )
         if surplus := sorted(set(state) - set(own)):
             raise UserError(
-                f"the weights hold {surplus[0]}, which this network has not: "
+                f"the weights hold {surplus[0]}, which this network does not have: "
                 f"they belong to another architecture"
             )
         for name, array in own.items():
-            write(array, state[name])
+            array[...] = like(state[name], array)
 
 
 def he_normal(
@@ -169,11 +158,15 @@ class Conv2d(Module):
     ) -> None:
         super().__init__()
         self.stride, self.pad, self.transpose = stride, pad, transpose
-        # Each output of a transposed convolution meets one tap in stride**2, on average.
+        # A transposed convolution's output takes in one tap in stride**2, on average.
         fan_in = ci * size * size / (stride * stride if transpose else 1)
         shape = (size, size, *((co, ci) if transpose else (ci, co)))
         self.w = Parameter(he_normal(shape, fan_in, rng))
         self.b = Parameter(np.zeros(co, np.float32)) if bias else None
+
+    def __str__(self) -> str:
+        size = self.w.shape[0]
+        return f"{'transposed conv' if self.transpose else 'conv'} {size}x{size}"
 
     def forward(self, x: Tensor) -> Tensor:
         conv = ops.conv_transpose2d if self.transpose else ops.conv2d
@@ -182,11 +175,7 @@ class Conv2d(Module):
 
 
 class ConvReLU(Module):
-    """Convolution with a bias and ReLU, ``(n, h, w, ci)`` to ``(n, oh, ow, co)``.
-
-    It runs as the block of convolution, batch norm and ReLU whose constant moments change
-    nothing: the bias is added where the other's shift would be, in the pass of the ReLU.
-    """
+    """Convolution with a bias and ReLU, ``(n, h, w, ci)`` to ``(n, oh, ow, co)``."""
 
     def __init__(
         self, ci: int, co: int, rng: np.random.Generator, size: int, stride: int = 1, pad: int = 0
@@ -194,14 +183,13 @@ class ConvReLU(Module):
         super().__init__()
         self.conv = Conv2d(ci, co, size, rng, stride, pad)
 
+    def __str__(self) -> str:
+        return f"{self.conv}, ReLU"
+
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
         assert conv.b is not None
-        zeros, ones = (
-            constant(np.full(conv.b.shape, value, conv.b.dtype), conv.b.data) for value in (0, 1)
-        )
-        function = ops.ConvNormReLU(0.0, conv.stride, conv.pad, moments=(zeros, ones))
-        return function(x, conv.w, Tensor(ones), conv.b)
+        return fused.conv_relu(x, conv.w, conv.b, conv.stride, conv.pad)
 
 
 class BatchNorm(Module):
@@ -236,7 +224,7 @@ class BatchNorm(Module):
         """The running moments in evaluation; None in training, where the batch's own are used."""
         return None if self.training else (self.running_mean, self.running_var)
 
-    def update(self, function: ops.BatchNorm | ops.ConvNormReLU, count: int) -> None:
+    def update(self, function: ops.BatchNorm | fused.ConvNormReLU, count: int) -> None:
         """In training, move the running moments towards those the function used."""
         if not self.training:
             return
@@ -274,11 +262,14 @@ class ConvNormReLU(Module):
         self.conv = Conv2d(ci, co, size, rng, stride, pad, transpose, bias=False)
         self.norm = BatchNorm(co)
 
+    def __str__(self) -> str:
+        return f"{self.conv}, batch norm, ReLU"
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.fused:
             return ops.relu(self.norm(self.conv(x)))
         conv, norm = self.conv, self.norm
-        function = ops.ConvNormReLU(
+        function = fused.ConvNormReLU(
             norm.eps, conv.stride, conv.pad, conv.transpose, norm.constant_moments()
         )
         y = function(x, conv.w, norm.gamma, norm.beta)

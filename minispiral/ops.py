@@ -1,36 +1,23 @@
-"""The differentiable operations: each a forward and a backward, wiring only.
+"""The differentiable operations: each a forward and a backward.
 
-What takes one line of NumPy is written out here, the rest is a kernel: in NumPy for arrays of the
-CPU, in CUDA for those of a GPU, as `minispiral.kernels.dispatch` decides. CuPy's arrays follow
-NumPy's functions, so the one line serves both. The arithmetic of tensors (``+ - * /``) is in
-`minispiral.tensor`.
+What is one line of NumPy is written out, and works on CuPy's arrays too; anything longer is a
+kernel of `minispiral.kernels`. The arithmetic of tensors (``+ - * /``) is in `minispiral.tensor`.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from minispiral import profiling
-from minispiral.kernels.cpu import parallel
-from minispiral.kernels.dispatch import (
-    batchnorm,
-    convolution,
-    layout,
-    like,
-    losses,
-    on_device,
-    pooling,
-)
+from minispiral.kernels import arithmetic, batchnorm, layout, pooling
+from minispiral.kernels import conv2d as kernels
 from minispiral.tensor import Function, Tensor
 
 Array = NDArray[Any]
 Axes = int | tuple[int, ...] | None
 Vectors = tuple[Array, Array]
-Gradients = tuple[Array | None, Array | Future[Array] | None]
+Gradients = tuple[Array | None, Array | None]
 
 
 # Sums and shapes
@@ -112,7 +99,7 @@ class ReLU(Function):
 
 class Sigmoid(Function):
     def forward(self, x: Array) -> Array:
-        self.y = losses.sigmoid(x)
+        self.y = arithmetic.sigmoid(x)
         return self.y
 
     def backward(self, gy: Array) -> Array:
@@ -133,72 +120,49 @@ class Log(Function):
 
 
 class Conv2d(Function):
-    """``y = conv2d(x, w)``; see `minispiral.kernels.conv2d` for the three kernels."""
-
-    profiled_as = "convolution"
+    """``y = conv2d(x, w)``; the three kernels are in `minispiral.kernels.conv2d`."""
 
     def __init__(self, stride: int = 1, pad: int = 0) -> None:
         self.stride, self.pad = stride, pad
 
-    def forward(
-        self, x: Array, w: Array, moments: bool = False, scale_shift: Vectors | None = None
-    ) -> Any:
-        self.x, self.w, self.in_hw = x, w, x.shape[1:3]
-        return convolution.conv2d(x, w, self.stride, self.pad, moments, scale_shift)
+    def forward(self, x: Array, w: Array) -> Array:
+        self.x, self.w = x, w
+        return kernels.conv2d(x, w, self.stride, self.pad)
 
     def backward(self, gy: Array) -> Gradients:
-        x = self.x
-        return self.gradients(lambda: x, gy)
-
-    def gradients(self, x: Callable[[], Array], gy: Array) -> Gradients:
-        """Of the input and the weights; ``x()`` is the input, asked for as late as may be."""
-        w, stride, pad = self.w, self.stride, self.pad
+        x, w, stride, pad = self.x, self.w, self.stride, self.pad
         gx = gw = None
         if self.needs_grad[0]:
-            with profiling.span("convolution", "input gradient"):
-                gx = convolution.conv2d_input_grad(gy, w, self.in_hw, stride, pad)
+            gx = kernels.conv2d_input_grad(gy, w, x.shape[1:3], stride, pad)
         if self.needs_grad[1]:
-            gw = _weight_gradient(
-                gy, lambda: convolution.conv2d_weight_grad(x(), gy, w.shape[:2], stride, pad)
-            )
+            gw = kernels.conv2d_weight_grad(x, gy, w.shape[:2], stride, pad)
         return gx, gw
 
 
 class ConvTranspose2d(Conv2d):
     """The adjoint of convolution, used forwards: ``(n, h, w, small)`` to ``(n, oh, ow, big)``."""
 
-    def forward(
-        self, x: Array, w: Array, moments: bool = False, scale_shift: Vectors | None = None
-    ) -> Any:
+    def forward(self, x: Array, w: Array) -> Array:
         self.x, self.w = x, w
-        (h, v), (kh, kw) = x.shape[1:3], w.shape[:2]
-        s, p = self.stride, self.pad
-        out_hw = s * (h - 1) + kh - 2 * p, s * (v - 1) + kw - 2 * p
-        return convolution.conv2d_input_grad(x, w, out_hw, s, p, moments, scale_shift)
+        out_hw = transposed_hw(x.shape[1:3], w.shape[:2], self.stride, self.pad)
+        return kernels.conv2d_input_grad(x, w, out_hw, self.stride, self.pad)
 
-    def gradients(self, x: Callable[[], Array], gy: Array) -> Gradients:
-        w, stride, pad = self.w, self.stride, self.pad
+    def backward(self, gy: Array) -> Gradients:
+        x, w, stride, pad = self.x, self.w, self.stride, self.pad
         gx = gw = None
         if self.needs_grad[0]:
-            with profiling.span("convolution", "input gradient"):
-                gx = convolution.conv2d(gy, w, stride, pad)
+            gx = kernels.conv2d(gy, w, stride, pad)
         if self.needs_grad[1]:
-            gw = _weight_gradient(
-                gy, lambda: convolution.conv2d_weight_grad(gy, x(), w.shape[:2], stride, pad)
-            )
+            gw = kernels.conv2d_weight_grad(gy, x, w.shape[:2], stride, pad)
         return gx, gw
 
 
-def _weight_gradient(gy: Array, work: Callable[[], Array]) -> Array | Future[Array]:
-    """What ``work`` computes, which nothing else on the tape waits for.
-
-    So on the CPU a helper does it beside the passes over memory of the functions that come next.
-    A profile, which counts each moment once, wants one thing at a time.
-    """
-    if on_device(gy) or profiling.is_running():
-        with profiling.span("convolution", "weight gradient"):
-            return work()
-    return parallel.beside(work)
+def transposed_hw(
+    hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
+) -> tuple[int, int]:
+    """The size of a transposed convolution's output: ``stride * (h - 1) + kh - 2 * pad``."""
+    (h, w), (kh, kw) = hw, kernel_hw
+    return stride * (h - 1) + kh - 2 * pad, stride * (w - 1) + kw - 2 * pad
 
 
 class BatchNorm(Function):
@@ -207,109 +171,18 @@ class BatchNorm(Function):
     ``mean`` and ``var`` hold the moments that were used.
     """
 
-    profiled_as = "batch norm"
-
     def __init__(self, eps: float, moments: Vectors | None = None) -> None:
-        self.eps, self.constant = eps, moments is not None
-        if moments is not None:
-            self.mean, self.var = moments
+        self.eps, self.constant = eps, moments
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x, self.gamma = x, gamma
-        if self.constant:
-            self.mean, self.var = like(self.mean, x), like(self.var, x)
-        else:
-            self.mean, self.var = batchnorm.moments(x)
+        self.mean, self.var = self.constant or batchnorm.moments(x)
         return batchnorm.normalize(x, self.mean, self.var, gamma, beta, self.eps)
 
     def backward(self, gy: Array) -> tuple[Array, Array, Array]:
         return batchnorm.normalize_grad(
-            self.x, gy, self.mean, self.var, self.gamma, self.eps, self.constant
+            self.x, gy, self.mean, self.var, self.gamma, self.eps, self.constant is not None
         )
-
-
-class ConvNormReLU(Function):
-    """Convolution (or its transpose), batch norm and ReLU as one node, the paper's building block.
-
-    Equal to the three operations one after the other. It keeps the convolution's output, two
-    vectors per channel and the input, unless that came out of such a block: then it is made again
-    from what that block keeps, so that of two images only one is kept. The moments are summed
-    while the convolution's output is still in cache, and normalisation and ReLU are one pass.
-    ``moments`` as for batch norm. Where they are constant and no gradient is wanted, that pass too
-    is made in cache.
-    """
-
-    profiled_as = "batch norm and ReLU"
-
-    def __init__(
-        self,
-        eps: float,
-        stride: int = 1,
-        pad: int = 0,
-        transpose: bool = False,
-        moments: Vectors | None = None,
-    ) -> None:
-        self.conv = (ConvTranspose2d if transpose else Conv2d)(stride, pad)
-        self.eps, self.constant = eps, moments is not None
-        self.remake: Callable[[], Array] | None = None  # makes an input that is not kept
-        if moments is not None:
-            self.mean, self.var = moments
-
-    def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
-        y = super().__call__(*inputs)
-        x = inputs[0]
-        if on_device(y.data):  # where time is dearer than memory
-            return y
-        if y.creator is self and isinstance(x, Tensor) and isinstance(x.creator, ConvNormReLU):
-            self.remake = x.creator.output
-            self.inputs = Remade(x.creator, self.remake, x.shape), *self.taped_inputs()[1:]
-            del self.conv.x
-        return y
-
-    def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
-        self.conv.needs_grad = self.needs_grad[:2]
-        self.gamma, self.beta = gamma, beta
-        if self.constant:
-            self.mean, self.var = like(self.mean, x), like(self.var, x)
-        with profiling.span("convolution", "forward"):  # with what is done in its tiles
-            if self.constant and not any(self.needs_grad):
-                vectors = batchnorm.scale_shift(x.dtype, self.mean, self.var, gamma, beta, self.eps)
-                result: Array = self.conv.forward(x, w, scale_shift=vectors)
-                return result
-            if self.constant:
-                self.y = self.conv.forward(x, w)
-            else:
-                self.y, self.mean, self.var = self.conv.forward(x, w, moments=True)
-        self.output = partial(
-            batchnorm.normalize_relu, self.y, self.mean, self.var, gamma, beta, self.eps
-        )
-        return self.output()
-
-    def backward(self, gy: Array) -> tuple[Any, ...]:
-        gconv, ggamma, gbeta = batchnorm.normalize_relu_grad(
-            self.y, gy, self.mean, self.var, self.gamma, self.beta, self.eps, self.constant
-        )
-        if self.remake is None:
-            return *self.conv.backward(gconv), ggamma, gbeta
-        return *self.conv.gradients(self.remake, gconv), ggamma, gbeta
-
-
-class Remade(Tensor):
-    """What a block gave, as the tape keeps it: the values are made again when asked for."""
-
-    def __init__(
-        self, block: ConvNormReLU, make: Callable[[], Array], shape: tuple[int, ...]
-    ) -> None:
-        self.requires_grad, self.grad, self.creator = True, None, block
-        self.make, self.made_shape = make, shape
-
-    @property
-    def data(self) -> Array:  # type: ignore[override]
-        return self.make()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.made_shape
 
 
 class MaxPool2d(Function):

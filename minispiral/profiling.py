@@ -5,41 +5,55 @@
 ...     adam.step()
 >>> p.kinds()["convolution, weight gradient"].seconds                       # doctest: +SKIP
 
-Every `Function` counts its forward and its backward, under the layer that called it; what counts
-as one kind of work is said by `span`. A clock runs for what was begun last, so each moment is
+The tape's hook counts the forward and the backward of every `Function`, under the layer that
+called it; `span` counts other work. The clock runs for whatever was begun last, so each moment is
 counted once, and with the rest, "everything else", all times add up to the time between entering
-the profile and leaving it. What otherwise runs beside something else waits for its turn. Where no
-profile runs a span costs well below a microsecond.
+and leaving the profile. What helper threads do at the same time comes on top, as ``overlapped``. A
+profile changes nothing of what is computed; where none runs a span costs well below a microsecond.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from minispiral.tensor import Function, hooked
+
+R = TypeVar("R")
 
 REST = "everything else"
 
-
-class HasModules(Protocol):
-    """A `minispiral.nn.Module`, of which this file, below it, knows only so much."""
-
-    def modules(self) -> Iterator[tuple[str, Any]]: ...
+KINDS = {
+    "BatchNorm": "batch norm",
+    "Conv2d": "convolution",
+    "ConvNormReLU": "batch norm and ReLU",  # what is left of it beside its convolution
+    "ConvTranspose2d": "convolution",
+    "LossFunction": "loss",
+}
+"""What a function's time counts as, by its class; other classes count under their own names."""
 
 
 @dataclass
 class Spent:
-    """How often something was done and the seconds it took, without what was begun within."""
+    """How often something was done and the seconds it took, without what was begun within.
+
+    ``overlapped`` are the seconds that helper threads spent on it at the same time.
+    """
 
     calls: int = 0
     seconds: float = 0.0
+    overlapped: float = 0.0
 
     def add(self, other: Spent) -> None:
         self.calls += other.calls
         self.seconds += other.seconds
+        self.overlapped += other.overlapped
 
 
 class Profile:
@@ -51,10 +65,12 @@ class Profile:
 
     def __init__(self) -> None:
         self.spent: dict[tuple[str, str], Spent] = {}
-        self._names: dict[HasModules, str] = {}
+        self._names: dict[Any, str] = {}  # of modules
+        self._origins: WeakKeyDictionary[Function, str] = WeakKeyDictionary()  # layers of functions
         self._layers = [""]  # from the outermost to the one that runs
         self._running = [self._entry("", REST)]
         self._since = time.perf_counter()
+        self._lock = threading.Lock()  # for what helper threads add
 
     @property
     def seconds(self) -> float:
@@ -82,31 +98,50 @@ class Profile:
             ],
         }
 
-    def _charge(self) -> None:
-        """Count the time since the last call of this for what has run meanwhile."""
-        now = time.perf_counter()
-        self._running[-1].seconds += now - self._since
-        self._since = now
+    def hook(self, subject: Any, phase: str) -> AbstractContextManager[None]:
+        """What the tape enters around its functions and modules; see `minispiral.tensor.around`."""
+        if phase == "call":
+            return self._within(subject)
+        if phase == "forward":
+            self._origins[subject] = self._layers[-1]
+        name = type(subject).__name__
+        return self.span(f"{KINDS.get(name, name)}, {phase}", self._origins.get(subject))
 
     @contextmanager
-    def span(self, kind: str, layer: str | None) -> Iterator[str]:
-        """See `span`."""
+    def span(self, kind: str, layer: str | None = None, calls: int = 1) -> Iterator[None]:
+        """Count the time inside as ``kind``, in ``layer`` (default: the one that runs)."""
         layer = self._layers[-1] if layer is None else layer
         entry = self._entry(layer, kind)
         self._charge()
         self._running.append(entry)
         self._layers.append(layer)
         try:
-            yield layer
+            yield
         finally:
             self._charge()
             self._layers.pop()
             self._running.pop()
-            entry.calls += 1
+            entry.calls += calls
+
+    def overlapped(self, kind: str, work: Callable[[], R]) -> Callable[[], R]:
+        """``work``, adding the seconds it takes where a helper thread calls it."""
+        entry = self._entry(self._layers[-1], kind)
+
+        def timed() -> R:
+            if _profile.get() is self:  # this thread, whose clock runs
+                return work()
+            start = time.perf_counter()
+            try:
+                return work()
+            finally:
+                with self._lock:
+                    entry.overlapped += time.perf_counter() - start
+
+        return timed
 
     @contextmanager
-    def layer(self, module: HasModules) -> Iterator[None]:
-        """See `layer`."""
+    def _within(self, module: Any) -> Iterator[None]:
+        """Count what is done inside under ``module``, by its name in the outermost module."""
         if module not in self._names:
             for prefix, inner in module.modules():
                 self._names[inner] = prefix[:-1] or type(module).__name__
@@ -115,6 +150,12 @@ class Profile:
             yield
         finally:
             self._layers.pop()
+
+    def _charge(self) -> None:
+        """Count the time since the last call of this for what has run meanwhile."""
+        now = time.perf_counter()
+        self._running[-1].seconds += now - self._since
+        self._since = now
 
     def _entry(self, layer: str, kind: str) -> Spent:
         return self.spent.setdefault((layer, kind), Spent())
@@ -133,52 +174,52 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 @contextmanager
-def profile() -> Iterator[Profile]:
-    """Inside this context, time what this thread does; the `Profile` is whole after it.
-
-    It is whole after an exception too. A profile inside another takes the time for itself.
-    """
-    running = Profile()
-    token = _profile.set(running)
+def _running(p: Profile | None) -> Iterator[None]:
+    """Inside this context ``p`` is the profile that runs, or none does."""
+    token = _profile.set(p)
     try:
-        yield running
+        with hooked(lambda subject, phase: _NOTHING if p is None else p.hook(subject, phase)):
+            yield
     finally:
-        running._charge()
         _profile.reset(token)
 
 
-def is_running() -> bool:
-    """Whether a profile runs in this thread."""
-    return _profile.get() is not None
+@contextmanager
+def profile() -> Iterator[Profile]:
+    """Inside this context, time what this thread does; the `Profile` is complete after it.
 
-
-def span(kind: str, part: str = "", layer: str | None = None) -> AbstractContextManager[str | None]:
-    """Count the time inside as ``kind`` or "kind, part", in ``layer`` (default: the one running).
-
-    What is begun within, by another span, counts for that alone. The context gives the layer, or
-    None where no profile runs.
+    It is complete after an exception too. A profile inside another takes the time for itself.
     """
-    running = _profile.get()
-    if running is None:
+    p = Profile()
+    try:
+        with _running(p):
+            yield p
+    finally:
+        p._charge()
+
+
+def span(
+    kind: str, part: str = "", opaque: bool = False, calls: int = 1
+) -> AbstractContextManager[None]:
+    """Count the time inside as ``kind`` or "kind, part", in the layer that runs.
+
+    What another span inside begins counts for that one alone or, with ``opaque``, for this one.
+    ``calls`` is 0 where work that was counted before goes on.
+    """
+    p = _profile.get()
+    if p is None:
         return _NOTHING
-    return running.span(f"{kind}, {part}" if part else kind, layer)
-
-
-def layer(module: HasModules) -> AbstractContextManager[None]:
-    """Count the time inside in the layer ``module``.
-
-    It bears its dotted name within the module that was first called around it.
-    """
-    running = _profile.get()
-    return _NOTHING if running is None else running.layer(module)
+    name = f"{kind}, {part}" if part else kind
+    return _opaque(p, name) if opaque else p.span(name, calls=calls)
 
 
 @contextmanager
-def whole(kind: str) -> Iterator[None]:
-    """Count all time inside as ``kind``, whatever is begun within."""
-    with span(kind, layer=""):
-        token = _profile.set(None)
-        try:
-            yield
-        finally:
-            _profile.reset(token)
+def _opaque(p: Profile, kind: str) -> Iterator[None]:
+    with p.span(kind, layer=""), _running(None):
+        yield
+
+
+def overlapped(kind: str, part: str, work: Callable[[], R]) -> Callable[[], R]:
+    """``work`` for a helper thread; a profile that runs counts it as "kind, part", overlapped."""
+    p = _profile.get()
+    return work if p is None else p.overlapped(f"{kind}, {part}", work)

@@ -1,9 +1,10 @@
 """Tensor, Function and the tape that back-propagation walks.
 
-Every operation is a `Function` with a ``forward`` and a ``backward`` on plain arrays.
-Calling one on tensors computes the result and, where a gradient is wanted, leaves the function
-attached to its output as ``output.creator``. These links are the tape. ``output.backward()``
-visits the functions in reverse order of creation and hands each one the gradient of its output.
+Every operation is a `Function` with a ``forward`` and a ``backward`` on plain arrays. Calling one
+on tensors computes the result and, where a gradient is wanted, attaches the function to its output
+as ``output.creator``. These links are the tape. ``output.backward()`` is reverse-mode
+differentiation: it visits the functions in reverse order of creation and hands each one the
+gradient of its output; the function returns a vector-Jacobian product for each of its inputs.
 
 Your own operation takes ten lines, and its backward need not be the true derivative::
 
@@ -23,21 +24,24 @@ still be linear in ``gy``.
 
 import heapq
 import itertools
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minispiral import profiling
-from minispiral.kernels.dispatch import arithmetic, constant, like, on_device
+from minispiral.kernels import arithmetic
+from minispiral.kernels.arrays import like, on_gpu
 
 Array = NDArray[Any]
+Gradient = Array | Callable[[], Array]  # computed, or to be computed when it is needed
+Hook = Callable[[Any, str], AbstractContextManager[Any]]
 
+_NOTHING = nullcontext()
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+_hook: ContextVar[Hook] = ContextVar("hook", default=lambda subject, phase: _NOTHING)
 _creation_order = itertools.count()
 
 
@@ -49,6 +53,24 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _recording.reset(token)
+
+
+@contextmanager
+def hooked(hook: Hook) -> Iterator[None]:
+    """Inside this context `around` enters ``hook(subject, phase)``."""
+    token = _hook.set(hook)
+    try:
+        yield
+    finally:
+        _hook.reset(token)
+
+
+def around(subject: Any, phase: str) -> AbstractContextManager[Any]:
+    """What is entered around the "forward" and "backward" of a function and the "call" of a module.
+
+    It does nothing unless `hooked` has set a hook.
+    """
+    return _hook.get()(subject, phase)
 
 
 class Tensor:
@@ -98,9 +120,9 @@ class Tensor:
         """Numbers and arrays take this tensor's dtype: nothing is promoted silently."""
         if isinstance(value, Tensor):
             return value
-        if on_device(value):
+        if on_gpu(value):
             return Tensor(arithmetic.astype(value, self.dtype))
-        return Tensor(constant(np.asarray(value, self.dtype), self.data))
+        return Tensor(like(np.asarray(value, self.dtype), self.data, constant=True))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,7 +147,7 @@ class Tensor:
                     f"backward() starts from a single value or a given gy, "
                     f"but this tensor has shape {self.shape}"
                 )
-            gy = constant(np.ones(self.shape, self.dtype), self.data)
+            gy = like(np.ones(self.shape, self.dtype), self.data, constant=True)
         start = arithmetic.astype(like(_as_array(gy), self.data), self.dtype)  # a copy
         if start.shape != self.shape:
             raise RuntimeError(f"gy has shape {start.shape}, the tensor has shape {self.shape}")
@@ -137,7 +159,7 @@ class Tensor:
 
         gradients = {self.creator: start}  # of each function's output, until it is visited
         queue = [(-self.creator.order, self.creator)]
-        leaves: list[tuple[Tensor, Array | Future[Array]]] = []  # no function waits for theirs
+        leaves: list[tuple[Tensor, Gradient]] = []  # no function waits for their gradients
         while queue:
             _, function = heapq.heappop(queue)
             for x, gx in zip(*function.take_gradients(gradients.pop(function)), strict=True):
@@ -146,12 +168,12 @@ class Tensor:
                 if x.creator is None:
                     leaves.append((x, gx))
                 elif x.creator in gradients:
-                    gradients[x.creator] = arithmetic.add(gradients[x.creator], _there(gx))
+                    gradients[x.creator] = arithmetic.add(gradients[x.creator], _computed(gx))
                 else:
-                    gradients[x.creator] = _there(gx)
+                    gradients[x.creator] = _computed(gx)
                     heapq.heappush(queue, (-x.creator.order, x.creator))
         for x, gx in leaves:
-            x._accumulate(_there(gx))
+            x._accumulate(_computed(gx))
 
     def _accumulate(self, gx: Array) -> None:
         self.grad = gx if self.grad is None else arithmetic.add(self.grad, gx)
@@ -162,20 +184,16 @@ class Function:
 
     Subclasses define ``forward(*arrays) -> array`` and ``backward(gy) -> array or tuple`` with
     one array per input, in order. ``backward`` may return ``None`` for an input whose entry in
-    ``self.needs_grad`` is False, and a `Future` of a gradient that is still being computed. It
-    leaves ``gy`` as it is, but may pass it on to one input.
+    ``self.needs_grad`` is False, and a callable in place of an array, which is called when that
+    gradient is needed. It must not modify ``gy``, but may pass it on to one input.
     """
 
     exact: ClassVar[bool] = True
     """False where ``backward`` is, by design, not the derivative of ``forward``."""
 
-    profiled_as: ClassVar[str] = ""
-    """What a profile counts its time as; the name of the class where empty."""
-
     inputs: tuple[Tensor, ...] | None = ()
     needs_grad: tuple[bool, ...]
     order: int
-    made_in: str | None  # the layer, where a profile runs
 
     def forward(self, *xs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
@@ -196,32 +214,27 @@ class Function:
         tensors = tuple(x if isinstance(x, Tensor) else Tensor(x) for x in inputs)
         recording = _recording.get()
         self.needs_grad = tuple(recording and x.requires_grad for x in tensors)
-        with profiling.span(self.profiled_as or type(self).__name__, "forward") as layer:
+        with around(self, "forward"):
             y = self.forward(*(x.data for x in tensors))
         output = Tensor(y, any(self.needs_grad))
         if output.requires_grad:
             self.inputs = tensors
-            self.made_in = layer
             self.order = next(_creation_order)
             output.creator = self
         return output
 
-    def taped_inputs(self) -> tuple[Tensor, ...]:
-        """The inputs; RuntimeError once everything kept for backward was let go."""
-        if self.inputs is None:
+    def take_gradients(self, gy: Array) -> tuple[tuple[Tensor, ...], tuple[Gradient, ...]]:
+        """The inputs and their gradients; everything kept for backward is released.
+
+        RuntimeError on a second call, and for gradients that do not fit the inputs.
+        """
+        inputs = self.inputs
+        if inputs is None:
             raise RuntimeError(
                 f"backward() came to {type(self).__name__} a second time: its tape is already "
                 f"freed, compute the forward pass again"
             )
-        return self.inputs
-
-    def take_gradients(
-        self, gy: Array
-    ) -> tuple[tuple[Tensor, ...], tuple[Array | Future[Array], ...]]:
-        """The inputs and their gradients; everything kept for backward is let go."""
-        inputs = self.taped_inputs()
-        kind = self.profiled_as or type(self).__name__
-        with profiling.span(kind, "backward", self.made_in):
+        with around(self, "backward"):
             gradients = self.backward(gy)
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
         if len(gradients) != len(inputs):
@@ -230,7 +243,7 @@ class Function:
                 f"for {len(inputs)} inputs"
             )
         for i, (x, gx) in enumerate(zip(inputs, gradients, strict=True)):
-            if isinstance(gx, Future):
+            if callable(gx):
                 continue
             if x.requires_grad and (gx is None or gx.shape != x.shape):
                 found = "no gradient" if gx is None else f"a gradient of shape {gx.shape}"
@@ -242,27 +255,25 @@ class Function:
         return inputs, gradients
 
 
-def _there(gx: "Array | Future[Array]") -> Array:
-    """A gradient, once it is computed."""
-    return gx.result() if isinstance(gx, Future) else gx
+def _computed(gx: Gradient) -> Array:
+    return gx() if callable(gx) else gx
 
 
 def _as_array(data: Any) -> Array:
-    """An array of the device as it is; anything else as one of NumPy."""
-    array: Array = data if on_device(data) else np.asarray(data)
+    """An array on the GPU as it is; anything else as a NumPy array."""
+    array: Array = data if on_gpu(data) else np.asarray(data)
     return array
 
 
 def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a gradient over the axes along which an input of this shape was repeated."""
+    """Sum a gradient over the axes along which an input of this shape was broadcast."""
     if g.shape == shape:
         return g
     leading = g.ndim - len(shape)
-    repeated = tuple(i for i, n in enumerate(shape, leading) if n == 1 and g.shape[i] != 1)
-    if not repeated:
-        total: Array = arithmetic.leading_sum(g, leading)
-    else:
-        total = g.sum((*range(leading), *repeated)).reshape(shape)
+    stretched = tuple(i for i, n in enumerate(shape, leading) if n == 1 and g.shape[i] != 1)
+    if not stretched:
+        return arithmetic.leading_sum(g, leading)
+    total: Array = g.sum((*range(leading), *stretched)).reshape(shape)
     return total
 
 

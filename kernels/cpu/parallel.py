@@ -36,14 +36,14 @@ R = TypeVar("R")
 
 _TILE = 262_144  # elements of a tile in an elementwise pass
 _ALIGNMENT = 64  # bytes, a cache line
-_MOST_BESIDE = 2  # calls under way beside their callers: each holds on to its arrays
+_MOST_SUBMITTED = 2  # calls under way beside their callers: each holds on to its arrays
 _MIN_POOLED = 1 << 16  # bytes; below this the system's allocator is quick enough
 
 _lock = threading.Lock()
 _local = threading.local()
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
-_beside = 0  # calls that run beside their callers, or wait to
+_submitted = 0  # calls that run beside their callers, or wait to
 _blas: list[Any] | None = None  # the BLAS libraries in this process
 _callers = 0  # calls that currently hold BLAS to one thread
 _blas_threads: list[int] = []  # what each had before
@@ -100,15 +100,15 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     return found
 
 
-def beside(work: Callable[[], R]) -> "Future[R]":
-    """``work()`` on a helper, while the calling thread goes on.
+def submit(work: Callable[[], R]) -> "Future[R]":
+    """Have a helper thread do ``work()`` while the caller goes on.
 
-    The caller does it himself, at once, where there are no helpers or enough such calls already.
+    The caller does it itself, at once, where there are no helpers or enough such calls already.
     """
-    global _beside
+    global _submitted
     with _lock:
-        alone = threads() == 1 or _beside == _MOST_BESIDE
-        _beside += not alone
+        alone = threads() == 1 or _submitted == _MOST_SUBMITTED
+        _submitted += not alone
     if not alone:
         return _executor().submit(_counted, work)
     done: Future[R] = Future()
@@ -117,12 +117,12 @@ def beside(work: Callable[[], R]) -> "Future[R]":
 
 
 def _counted(work: Callable[[], R]) -> R:
-    global _beside
+    global _submitted
     try:
         return work()
     finally:
         with _lock:
-            _beside -= 1
+            _submitted -= 1
 
 
 def slices(size: int, step: int) -> list[slice]:

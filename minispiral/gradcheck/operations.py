@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minispiral import ops
+from minispiral import fused, ops
 from minispiral.gradcheck.check import (
     AROUND_KINKS,
     Arguments,
@@ -18,8 +18,10 @@ from minispiral.gradcheck.check import (
     numbers,
 )
 from minispiral.kernels import reference
+from minispiral.kernels.arrays import like
 from minispiral.losses import LOSSES
 from minispiral.nn import BatchNorm
+from minispiral.ops import Vectors
 from minispiral.tensor import Tensor
 
 EPS = BatchNorm.eps
@@ -184,14 +186,19 @@ def _convolution(
     }
 
 
-def normalized(x: Array, gamma: Array, beta: Array, moments: tuple[Array, Array] | None) -> Array:
+def normalized(x: Array, gamma: Array, beta: Array, moments: Vectors | None) -> Array:
     axes = tuple(range(x.ndim - 1))
     mean, var = (x.mean(axes), x.var(axes)) if moments is None else moments
     y: Array = gamma * (x - mean) / np.sqrt(var + EPS) + beta
     return y
 
 
-def _moments(constant: bool, c: int, rng: Generator) -> tuple[Array, Array] | None:
+def _placed(moments: Vectors | None, x: Tensor) -> Vectors | None:
+    """The moments where ``x`` lies."""
+    return None if moments is None else (like(moments[0], x.data), like(moments[1], x.data))
+
+
+def _moments(constant: bool, c: int, rng: Generator) -> Vectors | None:
     return (rng.normal(size=c), rng.uniform(0.5, 2, c)) if constant else None
 
 
@@ -202,7 +209,7 @@ def _batch_norm(constant: bool, rng: Generator) -> Arguments:
     return {
         "function": (
             lambda x, gamma, beta: (
-                ops.BatchNorm(EPS, moments)(x, gamma, beta)
+                ops.BatchNorm(EPS, _placed(moments, x))(x, gamma, beta)
                 if constant
                 else ops.batch_norm(x, gamma, beta, EPS)
             )
@@ -222,7 +229,9 @@ def _conv_norm_relu(transpose: bool, constant: bool, rng: Generator) -> Argument
         return np.maximum(normalized(y, gamma, beta, moments), 0)
 
     return {
-        "function": lambda *inputs: ops.ConvNormReLU(EPS, stride, pad, transpose, moments)(*inputs),
+        "function": lambda x, *weights: fused.ConvNormReLU(
+            EPS, stride, pad, transpose, _placed(moments, x)
+        )(x, *weights),
         "inputs": {
             "x": numbers(rng, 3, 7, 8, small if transpose else big),
             "w": numbers(rng, 3, 3, big, small),

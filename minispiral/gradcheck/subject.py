@@ -215,7 +215,7 @@ def _watch(function: Function, y: Array, problems: list[Problem]) -> None:
             if not np.array_equal(array, kept, equal_nan=True):
                 problems.append(Problem(rule, f"{name}.backward modified its {what}"))
         results = result if isinstance(result, tuple) else (result,)
-        gradients = [g for g in results if g is not None]  # as where none is wanted
+        gradients = [g() if callable(g) else g for g in results if g is not None]
         if any(np.shares_memory(a, b) for a, b in combinations(gradients, 2)):
             problems.append(Problem("no aliases", f"two gradients of {name}.backward share memory"))
         if any(np.shares_memory(g, x) for g in gradients for x in inputs):

@@ -47,14 +47,14 @@ class Installed:
         self.elsewhere = folder / "elsewhere"
         self.elsewhere.mkdir(parents=True)
         self.checkout.mkdir()
-        for name in ("minispiral", "kernels"):
+        for name in ("minispiral", "kernels", "bench"):
             shutil.copytree(
                 ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__")
             )
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout)
         for name in ("probe.cu", "probe.cuh"):
-            (self.checkout / "kernels" / name).write_text("// data that must be shipped\n")
+            (self.checkout / "kernels" / "cuda" / name).write_text("// data that must be shipped\n")
 
         venv.create(folder / "venv", symlinks=os.name != "nt")
         self.scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
@@ -104,12 +104,12 @@ def test_kernels_from_elsewhere_are_the_installed_files(installed: Installed) ->
     if installed.mode == "regular":
         assert not used.is_relative_to(installed.checkout)
         assert used.read_bytes() == source.read_bytes()
-        assert (used.parent / "probe.cu").is_file()
-        assert (used.parent / "probe.cuh").is_file()
+        assert (used.parent / "cuda" / "probe.cu").is_file()
+        assert (used.parent / "cuda" / "probe.cuh").is_file()
         assert (used.parents[1] / "py.typed").is_file()
     else:
         assert used.samefile(source)
-        assert (used.parent / "probe.cu").is_file()
+        assert (used.parent / "cuda" / "probe.cu").is_file()
 
 
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
@@ -119,6 +119,16 @@ def test_plain_kernels_cannot_be_imported(installed: Installed, place: str) -> N
     found = place == "checkout" or installed.mode in {"none", "compat"}
     sentence = "import minispiral.kernels" if found else "No module named 'kernels'"
     assert sentence in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", ["checkout", "elsewhere"])
+@pytest.mark.parametrize("name", ["bench", "minispiral", "minispiral.errors"])
+def test_nothing_but_the_kernels_is_found_inside_the_package(
+    installed: Installed, place: str, name: str
+) -> None:
+    done = installed.attempt(getattr(installed, place), "-c", f"import minispiral.{name}")
+    assert done.returncode != 0
+    assert f"No module named 'minispiral.{name.split('.')[0]}'" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
