@@ -5,7 +5,7 @@
 #
 # - take the derivative of any program that is made of simple steps, by hand;
 # - write the sixty lines that do it for you, and say why they visit each step once;
-# - say what happens to the gradient of a value that is used twice, or repeated along an axis;
+# - say what happens to the gradient of a value that is used twice, or broadcast along an axis;
 # - add an operation of your own to minispiral, even one that has no useful derivative.
 #
 # It takes about an hour and a half. You need the chain rule, classes in Python, and NumPy's arrays.
@@ -17,21 +17,23 @@
 # **weights**, and computes for each pixel how likely it is crack. Comparing that with the truth
 # gives a single number that says how wrong the network is, the **loss**. Training makes the loss
 # small. For that we have to know, for *each* weight, whether the loss goes up or down when that
-# weight goes up a little, and how much: the derivative of the loss by the weight. All these
-# derivatives together are the **gradient**.
+# weight goes up a little, and how much: the derivative of the loss with respect to the weight. All
+# these derivatives together are the **gradient**.
 #
-# One could try: change one weight a little, run the program, see what became of the loss. But the
-# network of the paper has 41,625,942 weights. It would take as many runs to make one step.
+# One could simply try: change one weight a little, run the program, and see what happens to the
+# loss. But the network of the paper has 41,625,942 weights. A single training step would take as
+# many runs.
 #
 # There is a far better way. The program is a sequence of simple steps: a product, a sum, a
-# logarithm. While it runs, write down which steps were done, on a **tape**. Then walk the tape
-# *backwards*, from the loss to the weights, and ask at each step a small question: if we know how
-# the loss changes with the result of this step, how does it change with what went into the step?
-# One walk gives the derivative by every number that the program has touched. It takes about
-# twice as long as the run itself. This is **back-propagation**.
+# logarithm. While it runs, record the steps on a **tape**. Then walk the tape *backwards*, from the
+# loss to the weights, and ask one small question at each step: if we know how the loss changes with
+# the result of this step, how does it change with the inputs of the step? One walk gives the
+# derivative with respect to every number that the program has touched, and takes about twice as
+# long as the run itself. In numerical mathematics this is *reverse-mode automatic differentiation*;
+# in machine learning it is **back-propagation**.
 #
-# We do it first by hand, then with a list of functions, and then with two classes that work like
-# those of the library.
+# We do it by hand first, then with a list of functions, and then with two classes that work like
+# the library's.
 
 # %%
 import itertools
@@ -78,16 +80,16 @@ print(f"logit {v2:.3f}, probability {1 / v4:.3f}, loss {loss:.4f}")
 
 # %% [markdown]
 # Let $g_k = \partial L / \partial v_k$ say how the loss changes with the result of step $k$. We
-# begin at the end, where it is simple, and go back. At each step, the chain rule multiplies what
-# arrives by the derivative of that step alone:
+# begin at the end, where it is simple, and work backwards. At each step, the chain rule multiplies
+# the gradient that arrives by the derivative of that step alone:
 #
 # $$ \frac{\partial L}{\partial \text{input}}
 #    = \frac{\partial L}{\partial \text{result}} \cdot
 #      \frac{\partial\, \text{result}}{\partial \text{input}}. $$
 #
 # The logarithm has the derivative $1/v_4$. Adding 1 changes nothing. The derivative of $e^{-v}$ is
-# $-e^{-v}$, which is $-v_3$. A sum hands its gradient to both sides. A product hands to each side
-# its gradient times *the other side*.
+# $-e^{-v}$, which is $-v_3$. A sum passes its gradient on to both operands. A product passes to
+# each operand its gradient times *the other operand*.
 
 # %%
 g4 = 1 / v4
@@ -98,8 +100,8 @@ gw, gx = g1 * x, g1 * w
 print(f"gw {gw:.6f}, gx {gx:.6f}, gb {gb:.6f}")
 
 # %% [markdown]
-# Is it right? Try it: the loss a little to the right of $w$ and a little to the left, and the slope
-# between the two. (Chapter 4 is about how well such a check can do.)
+# Is that right? Compute the loss a little to the right of $w$ and a little to the left, and take
+# the slope between the two. (Chapter 4 is about how good such a check can be.)
 
 
 # %%
@@ -143,9 +145,9 @@ fig.tight_layout()
 
 # %% [markdown]
 # *Figure 1.1. The program as a graph. Above each name its value (blue), computed from left to
-# right. Below it the derivative of the loss by it (red), computed from right to left. Those by $w$,
-# $x$ and $b$ are negative: more darkness, or a larger weight, makes this crack more certain and the
-# loss smaller.*
+# right. Below it the derivative of the loss with respect to it (red), computed from right to left.
+# Those with respect to $w$, $x$ and $b$ are negative: more darkness, or a larger weight, makes this
+# crack more certain and the loss smaller.*
 
 # %% [markdown]
 # ## A value that is used twice
@@ -155,14 +157,14 @@ fig.tight_layout()
 #
 # $$ L = \log(1 + e^{-(wx + b)}) + c\,w^2. $$
 #
-# If $w$ goes up a little, the loss changes along both ways. The two changes *add*. In general, let
+# If $w$ goes up a little, the loss changes along both paths. The two changes *add*. In general, let
 # $v_j$ be an input of the steps $k_1, k_2, \dots$ Then
 #
 # $$ g_j = \sum_{k \,:\, v_j \text{ goes into } v_k} g_k \, \frac{\partial v_k}{\partial v_j}.
 #    \tag{1.1} $$
 #
-# This is all of back-propagation. It holds for a value that goes into the same step twice, too: in
-# $w \cdot w$ each side hands $g \cdot w$ to $w$, which makes $2gw$.
+# This is all there is to back-propagation. It also holds for a value that goes into the same step
+# twice: in $w \cdot w$ each operand passes $g \cdot w$ back to $w$, which makes $2gw$.
 
 # %%
 c = 0.01
@@ -177,22 +179,23 @@ tried_slope = (loss_with_penalty(w + h) - loss_with_penalty(w - h)) / (2 * h)
 np.testing.assert_allclose(gw_both, tried_slope, rtol=1e-8)
 
 # %% [markdown]
-# Equation (1.1) also says *when* $g_j$ is known: only after every step that uses $v_j$ has handed
-# its part back. All those steps came later than $v_j$. So if we go through the steps from the last
-# to the first, each $g_j$ is complete when its turn comes.
+# Equation (1.1) also says *when* $g_j$ is known: once every step that uses $v_j$ has passed its
+# part back. All those steps came later than $v_j$. So if we go through the steps from last to
+# first, each $g_j$ is complete when its turn comes.
 
 # %% [markdown]
 # ## A tape in ten lines
 #
-# Let the program write its own way back. Each operation appends a small function to a list. When it
-# is called, it hands the gradient of the operation's result to the operation's inputs.
+# Let the program record its own way back. Each operation appends a small function to a list. When
+# that function is called, it passes the gradient of the operation's result on to the operation's
+# inputs.
 
 # %%
 tape: list[Callable[[], None]] = []
 
 
 class Number:
-    """A number and the derivative of the loss by it."""
+    """A number and the derivative of the loss with respect to it."""
 
     def __init__(self, value: float) -> None:
         self.value, self.grad = value, 0.0
@@ -246,26 +249,27 @@ np.testing.assert_allclose([nw.grad, nx.grad, nb.grad], [gw_both, gx, gb])
 # Two things in these lines matter everywhere below.
 #
 # - **`+=`**: it is the sum of equation (1.1).
-# - **Large steps.** `softplus_of_minus` is a single step with a derivative of its own. Nobody
-#   needs to
-#   see the exponential function inside. The larger the steps, the fewer there are to walk
-#   through. In the library one step is often a whole convolution of eight photographs.
+# - **Large steps.** `softplus_of_minus` is a single step with a derivative of its own. Nobody needs
+#   to see the exponential inside. The larger the steps, the fewer there are to walk through. In the
+#   library one step is often the convolution of a whole batch of photographs.
 #
-# As a library this tape has faults. There is one for the whole program, and it keeps every
+# For a library, this tape has faults. There is one for the whole program, and it keeps every
 # intermediate result alive. And it goes back through everything that was ever computed, whether or
 # not the loss depends on it.
 
 # %% [markdown]
 # ## Sixty lines
 #
-# So instead of a list we leave the tape in the results themselves. Each result remembers the
+# So instead of a list, we keep the tape in the results themselves. Each result remembers the
 # operation that made it, its **creator**, and each operation remembers its inputs. From the loss,
-# these links lead to all that it depends on, and to nothing else.
+# these links lead to everything it depends on, and to nothing else.
 #
 # An operation is a class with a `forward` and a `backward`, both on plain arrays. `forward` keeps
-# what `backward` will need. `backward(gy)` takes $g^y$, the gradient of the operation's result $y$,
-# and returns a gradient for each input. It never asks what the loss was: the answer to that is in
-# `gy`.
+# what `backward` will need. `backward(gy)` takes $g^y$, the gradient of the loss with respect to
+# the operation's result $y$, and returns one for each input. It never needs to know the loss:
+# everything about the loss is in `gy`. For an input $x$ with the Jacobian
+# $J = \partial y / \partial x$ it computes $g^x = J^{\mathsf T} g^y$, the *vector-Jacobian
+# product*, without ever forming $J$.
 
 # %%
 
@@ -285,10 +289,10 @@ class Tensor:
         return Multiply()(self, other)
 
     def backward(self) -> None:
-        """Hand the gradient of this single value to all inputs that it depends on."""
+        """Give every input the gradient of this single value with respect to it."""
         gradients = {self.creator: np.ones_like(self.data)}  # of each function's output
         while gradients:
-            function = max(gradients, key=lambda f: f.order)  # the youngest: its users are done
+            function = max(gradients, key=lambda f: f.order)  # called last: all its users are done
             gy = gradients.pop(function)
             for x, gx in zip(function.inputs, function.backward(gy), strict=True):
                 if x.creator is None:
@@ -343,10 +347,10 @@ np.testing.assert_allclose([tw.grad, tx.grad, tb.grad], [gw_both, gx, gb])
 print("the same from the classes")
 
 # %% [markdown]
-# These classes are `minispiral/tensor.py` in small. Nothing here is imported but NumPy. The
-# library's `Tensor.backward` is the same loop, with a queue in the place of `max`, which would look
-# at all that waits. Its operations have the same two methods. Here is the expression with the
-# library's classes, put together from a sigmoid and a logarithm:
+# These classes are `minispiral/tensor.py` in miniature; they need nothing but NumPy. The library's
+# `Tensor.backward` is the same loop, with a priority queue instead of `max`, which searches
+# everything that waits. Its operations have the same two methods. Here is the expression with the
+# library's classes, built from a sigmoid and a logarithm:
 
 # %%
 lw, lx, lb = (library.Tensor(v, requires_grad=True) for v in (3.0, 0.7, -2.5))
@@ -359,13 +363,13 @@ print(f"gw {lw.grad:.6f}, gx {lx.grad:.6f}, gb {lb.grad:.6f}")
 # %% [markdown]
 # ## Why the youngest first?
 #
-# The loop always takes the function that was called last among those that wait. Everything that
-# uses its result was called later still, so it has been visited already, and `gradients` holds the
-# whole sum of equation (1.1). So each function is visited **once**.
+# The loop always takes, among the functions that wait, the one that was called last. Everything
+# that uses its result was called later still and has been visited already, so `gradients` holds the
+# complete sum of equation (1.1). So each function is visited **once**.
 #
-# The obvious way is a recursion: hand a gradient to an input, and go on from there at once. It is
-# right, too, but it goes along every *path* from the loss to the weights. Where results are used
-# twice, the number of paths doubles. Let us count on the program `y = y + y`, done $n$ times.
+# The obvious way is recursion: pass a gradient to an input and continue from there at once. That is
+# also right, but it follows every *path* from the loss to the weights. Each time a result is used
+# twice, the number of paths doubles. Let us count, for the program `y = y + y` repeated $n$ times.
 
 # %%
 visits = 0
@@ -402,20 +406,19 @@ ax.legend()
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 1.2. Both ways give the same gradient. The recursion makes $2^n - 1$ calls, the tape
-# $n$. In Spiral-Net each module reads the maps of all modules before it, so there are many
-# paths.*
+# *Figure 1.2. Both ways give the same gradient. The recursion makes $2^n - 1$ calls, the tape $n$.
+# In Spiral-Net each module reads the maps of all modules before it, so there are many paths.*
 
 # %% [markdown]
 # ## Arrays
 #
-# Nothing in the sixty lines speaks of single numbers. Let $x$ hold 400 pixels and $y$ their
+# Nothing in the sixty lines is specific to single numbers. Let $x$ hold 400 pixels and $y$ their
 # products with some weights. Then `gy` has the shape of `y`, one derivative for each element, and
-# `backward` computes all at once. One rule is new, and it is equation (1.1) again.
+# `backward` computes them all at once. One rule is new, and it is equation (1.1) again.
 #
-# NumPy *repeats* an array where shapes do not fit: in `w * x` with a single number `w` and 400
-# pixels, `w` is used 400 times. So its gradient is the sum of 400 parts. The sixty lines do not
-# sum, and go wrong:
+# Where shapes differ, NumPy *broadcasts*: in `w * x` with a single number `w` and 400 pixels, `w`
+# is used 400 times. So its gradient is the sum of 400 parts. The sixty lines do not take that sum,
+# and go wrong:
 
 # %%
 pixels = rng.uniform(0, 1, 400)
@@ -428,7 +431,7 @@ print("shape of the weight:", tw.data.shape, "- shape of its gradient:", wrong_s
 
 # %% [markdown]
 # The library's `Add`, `Subtract`, `Multiply` and `Divide` therefore sum each gradient over the axes
-# along which its input was repeated. Exercise 1.3 asks you to write this sum. With the library the
+# along which its input was broadcast. Exercise 1.3 asks you to write this sum. With the library the
 # weight gets one number, and it is the sum:
 
 # %%
@@ -441,9 +444,9 @@ np.testing.assert_allclose(lw.grad, wrong_shape.sum())
 # %% [markdown]
 # ### A trap: sums in place
 #
-# In `Tensor.backward` stands `x.grad + gx`, which makes a new array. Would `x.grad += gx` not
-# save memory? Look at `Add.backward`: it hands *the same array* to both inputs. If one of them
-# adds to it in place, the other sees it.
+# `Tensor.backward` says `x.grad + gx`, which makes a new array. Would `x.grad += gx` not save
+# memory? Look at `Add.backward`: it gives *the same array* to both inputs. If one of them is added
+# to in place, the other changes with it.
 
 
 # %%
@@ -469,20 +472,18 @@ print("new array:", p.grad, q.grad)
 assert (p.grad, q.grad) == ([3.0], [1.0])
 
 # %% [markdown]
-# Such a mistake is hard to see, because most programs never meet it. The library takes both
-# precautions: it adds out of place, and its `Add` hands out a copy. `minispiral gradcheck` looks
-# for gradients that share memory.
+# Such a mistake is hard to see, because most programs never run into it. The library takes two
+# precautions: it adds out of place, and its `Add` returns a copy for one of the inputs.
+# `minispiral gradcheck` looks for gradients that share memory.
 
 # %% [markdown]
-# ## What the library's tape has besides
+# ## What else the library's tape does
 #
-# - **`requires_grad`.** Only weights need gradients, photographs do not. A tensor that was made
-#   from
-#   none that requires a gradient leaves nothing on the tape.
-# - **`no_grad()`.** Within it nothing is recorded, for looking at photographs after training.
-# - **Freeing.** What a `Function` keeps for its way back may be hundreds of megabytes. The loop
-#   lets
-#   go of it as soon as it was visited. So a tape can be walked only once:
+# - **`requires_grad`.** Only weights need gradients; photographs do not. An operation none of whose
+#   inputs requires a gradient leaves nothing on the tape.
+# - **`no_grad()`.** Inside it nothing is recorded. It is meant for finding cracks after training.
+# - **Freeing.** What a `Function` keeps for its backward pass may be hundreds of megabytes. The
+#   loop releases it as soon as the function has been visited. So a tape can be walked only once:
 
 # %%
 try:
@@ -491,16 +492,15 @@ except RuntimeError as error:
     print(error)
 
 # %% [markdown]
-# - **Sentences instead of tracebacks**: where a `backward` hands back a wrong number of
-#   gradients, or
-#   one of another shape than its input, as our `Multiply` just did.
+# - **Clear errors.** If a `backward` returns the wrong number of gradients, or one whose shape is
+#   not that of its input, as our `Multiply` just did, a sentence says so.
 #
 # ## Training something
 #
 # With a gradient, training is four lines: compute the loss, walk back, and take from each weight a
-# little of its gradient. The factor is the **learning rate**. Let us teach our two weights to
-# tell crack from concrete by darkness alone. We draw 400 pixels, half of them crack. Crack pixels
-# are darker, but not all of them.
+# little of its gradient. The factor is the **learning rate**. Let us teach our two weights to tell
+# crack from concrete by darkness alone. We draw 400 pixels, half of them crack. Crack pixels are
+# darker on average, but not always.
 #
 # For a pixel that is not crack the loss is $-\log(1 - p) = \log(1 + e^{z})$: the loss of a crack
 # with the logit $-z$. With $l = 1$ for crack and $l = -1$ for none it is $\log(1 + e^{-lz})$ for
@@ -541,7 +541,7 @@ fig.tight_layout()
 # *Figure 1.3. Left: the loss during training. Right: the pixels, and the probability that the
 # trained weights give (line). It crosses one half where the two kinds are equally frequent.*
 #
-# The loss begins at $\log 2 \approx 0.693$, which is what $p = 1/2$ for everything costs.
+# The loss begins at $\log 2 \approx 0.693$, the loss of $p = 1/2$ for every pixel.
 
 # %%
 assert math.isclose(losses[0], math.log(2))
@@ -550,8 +550,8 @@ assert losses[-1] < 0.3
 # %% [markdown]
 # ## An operation of your own
 #
-# `minispiral.tensor.Function` is there to be extended. You write `forward` and `backward`; the rest
-# is the library's. The derivative of $y = x^3$ is $3x^2$:
+# `minispiral.tensor.Function` is there to be subclassed. You write `forward` and `backward`; the
+# library does the rest. The derivative of $y = x^3$ is $3x^2$:
 
 
 # %%
@@ -568,7 +568,7 @@ report = gradcheck(lambda x: Cube()(x), [rng.standard_normal((3, 4))])
 print("right" if report.passed else report)
 
 # %% [markdown]
-# `gradcheck` compares `backward` with derivatives that need none. See what it says of a
+# `gradcheck` compares `backward` with derivatives computed without it. Here is what it says about a
 # mistake:
 
 
@@ -583,11 +583,11 @@ assert not report.passed
 print(report)
 
 # %% [markdown]
-# ### A gradient that is none
+# ### A backward pass that is not the derivative
 #
-# Nothing forces `backward` to be the derivative of `forward`. Take a staircase: rounding to whole
-# numbers. Its derivative is 0 nearly everywhere, so no loss behind it can train anything. But seen
-# from afar a staircase rises like a ramp, with slope 1. Let `backward` say that:
+# Nothing forces `backward` to be the derivative of `forward`. Take a staircase: rounding to
+# integers. Its derivative is 0 almost everywhere, so nothing in front of it can be trained. But
+# seen from afar a staircase rises like a ramp, with slope 1. Let `backward` say that:
 
 
 # %%
@@ -616,58 +616,56 @@ assert seen[-1] == 3
 
 # %% [markdown]
 # The loss $(\text{round}(x) - 3)^2$ was minimised by something that is not its gradient. Such a
-# **pseudo-gradient** must still be linear in `gy`: twice as much from behind gives twice as much
-# in front. `exact = False` tells the reader and `gradcheck` that the difference is meant.
+# **pseudo-gradient** must still be linear in `gy`: double what arrives, and what is returned
+# doubles too. `exact = False` tells the reader and `gradcheck` that the difference is intended.
 #
 # This freedom is the heart of the method. The score that matters for cracks, F1, is a staircase as
-# well. Equation 11 of the paper is a pseudo-gradient that climbs it, and chapter 5 shows how, and
-# that no loss has it as its true gradient.
+# well. Equation 11 of the paper is a pseudo-gradient that climbs it. Chapter 5 shows how, and
+# proves that it is not the gradient of any loss.
 
 # %% [markdown]
 # ## Where it lives
 #
-# - `minispiral.tensor.Tensor`, `minispiral.tensor.Tensor.backward`: the array that remembers, and
-#   the
-#   walk
-# - `minispiral.tensor.Function`, `minispiral.tensor.Function.take_gradients`: how an operation is
-#   called, and how it is visited and freed
-# - `minispiral.tensor.Add`, `minispiral.tensor.Multiply`: with the sums over repeated axes
-# - `minispiral.tensor.no_grad`: without a tape
+# - `minispiral.tensor.Tensor`, `minispiral.tensor.Tensor.backward`: the array that remembers how it
+#   was made, and the walk
+# - `minispiral.tensor.Function`: how an operation is called, visited and freed
+# - `minispiral.tensor.Add`, `minispiral.tensor.Multiply`: with the sums over broadcast axes
+# - `minispiral.tensor.no_grad`: computing without a tape
 # - `minispiral.ops.Sigmoid`, `minispiral.ops.Log`: operations like those of this chapter
-# - `minispiral.gradcheck.gradcheck`: is it the derivative? Chapter 4
+# - `minispiral.gradcheck.gradcheck`: the check of chapter 4
 
 # %% [markdown]
 # ## Exercises
 #
 # Write each function into a file, say `answer.py`, and check it with
-# `minispiral exercise 1.1 answer.py`. The answers to several exercises may stand in one file.
+# `minispiral exercise 1.1 answer.py`. One file may hold the answers to several exercises.
 #
 # ### Exercise 1.1
 #
-# By hand, without a tape. A program computes, from two numbers $w$ and $x$,
+# By hand, without a tape: a program computes from two numbers $w$ and $x$
 #
 #     y = w * x
 #     z = y * y + w
 #     loss = z * y
 #
 # Write `gradients(w, x)`, which returns the pair $(\partial L/\partial w, \partial L/\partial x)$
-# as numbers. Go back step by step, as in *One pixel, by hand*.
+# as numbers. Work backwards step by step, as in *One pixel, by hand*.
 #
 # ### Exercise 1.2
 #
 # The *softplus* $y = \log(1 + e^x)$ is a ReLU with a rounded corner. Write `softplus(x)`, which
-# takes a `minispiral.tensor.Tensor` of any shape and returns another: the softplus of each
-# element. Its gradient has to work, so extend `Function`. It must be right for large numbers as
-# well: $e^{1000}$ does not fit into a float64, but $\log(1 + e^{1000})$ is 1000.
+# takes a `minispiral.tensor.Tensor` of any shape and returns another: the softplus of each element.
+# Its gradient has to work, so subclass `Function`. It must be right for large numbers too:
+# $e^{1000}$ does not fit into a float64, but $\log(1 + e^{1000})$ is 1000.
 #
 # *Hint:* $\log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|})$, *and the sigmoid of the library*
-# (`minispiral.kernels.losses.sigmoid`, *for arrays*) *does not overflow.*
+# (`minispiral.kernels.arithmetic.sigmoid`, *for arrays*) *does not overflow.*
 #
 # ### Exercise 1.3
 #
-# NumPy repeats an array along each axis where it has length 1 and the other has more, and along
-# axes that it lacks in front. Write `sum_to_shape(g, shape)`. `g` is the gradient of a result
-# that was computed from an input of shape `shape`, repeated to the shape of `g`. Return the
+# NumPy broadcasts an array along each axis where it has length 1 and the other array has more, and
+# along leading axes that it does not have. Write `sum_to_shape(g, shape)`. `g` is the gradient of a
+# result that was computed from an input of shape `shape`, broadcast to the shape of `g`. Return the
 # gradient of the input, an array of shape `shape`: each element is the sum of what arrived at all
 # its copies.
 #

@@ -5,11 +5,12 @@
 #
 # - compute a convolution with any stride and padding, and say how large its result is;
 # - find the adjoint of a linear operation from its loop, and check it with one number;
-# - write down both gradients of a convolution without calculating anything;
-# - say why a transposed convolution needs no code of its own;
-# - turn the loops into products of matrices, and cut these into tiles that fit a core's cache.
+# - write down both gradients of a convolution without doing any calculus;
+# - say why a transposed convolution needs no kernel of its own;
+# - turn the loops into matrix products (*im2col*), and cut these into tiles that fit a core's
+#   cache.
 #
-# It takes about an hour and a half. You need chapter 1 (the tape) and the product of two matrices.
+# It takes about an hour and a half. You need chapter 1 (the tape) and matrix multiplication.
 
 # %% [markdown]
 # ## The idea
@@ -17,23 +18,23 @@
 # A hairline crack is a thin dark line. To find such lines, hold a small square of *weights*, the
 # **kernel**, over each place of the photograph. The part of the photograph under the kernel is the
 # **window** of that place. Multiply each pixel of the window by the weight above it and add up the
-# products. The sum is one pixel of the output. This is a **convolution**: each pixel of the output
+# products. The sum is one pixel of the output. This is a **convolution**: each output pixel
 # *gathers* from its window.
 #
 # A kernel whose middle column is $-2$ and whose outer columns are $1$ gives a large number where
-# the middle of the window is darker than its sides, and 0 where all is equally bright. Training
-# finds such weights by itself. For that it needs gradients, and they take the same way back: each
-# pixel of the output *scatters* what arrives there over the pixels of its window. The meetings of
-# pixel, weight and pixel are the same. Only the direction changes.
+# the middle of the window is darker than its sides, and 0 where everything is equally bright.
+# Training finds such weights by itself. For that it needs gradients, and they flow back along the
+# same connections: each output pixel *scatters* the gradient that arrives there over the pixels of
+# its window. The connections are the same; only the direction changes.
 #
-# This scatter is called the **adjoint** of the convolution. A network that reduces a photograph by
-# convolutions needs something that enlarges it again. It takes the adjoint for that too, and then
-# calls it a **transposed convolution**. It is the same function.
+# This scatter is called the **adjoint** of the convolution. A network that shrinks a photograph by
+# convolutions needs something that enlarges it again. It uses the adjoint for that too, under the
+# name of **transposed convolution**. It is the same function.
 #
-# The file `conv2d.py` therefore has three functions: gather, scatter, and one for the gradient of
-# the weights. They serve both kinds of layer. (Functions that do such heavy work are called
-# kernels too, which is why their folder is `minispiral/kernels`. In this chapter a kernel is the
-# square of weights.)
+# The module `minispiral.kernels.conv2d` therefore has three functions: the gather, the scatter, and
+# one for the gradient of the weights. They serve both kinds of layer. (Functions that do such heavy
+# work are called kernels too, hence the module's name. In this chapter a kernel is the square of
+# weights.)
 
 # %%
 from collections.abc import Iterator
@@ -49,8 +50,8 @@ from numpy.typing import NDArray
 
 from minispiral import ops
 from minispiral.gradcheck import gradcheck
+from minispiral.kernels import conv2d as library
 from minispiral.kernels import reference
-from minispiral.kernels.cpu import conv2d as library
 from minispiral.networks.table1 import ENCODER_CHANNELS
 from minispiral.tensor import Function, Tensor
 
@@ -62,8 +63,8 @@ rng = np.random.default_rng(2)
 # ## One row of pixels
 #
 # Take a single row of 7 pixels $x_0, \dots, x_6$ and a kernel of 3 weights $w_0, w_1, w_2$. The
-# kernel moves by $s = 2$ pixels at a time: $s$ is the **stride**. It finds room at 3 places, which
-# gives 3 pixels $y_j$ of output.
+# kernel moves by $s = 2$ pixels at a time: $s$ is the **stride**. It fits at 3 places, which gives
+# 3 output pixels $y_j$.
 #
 # $$ y_j = \sum_{q=0}^{2} x_{sj+q}\, w_q, \qquad j = 0, 1, 2 $$
 #
@@ -89,8 +90,8 @@ print(conv_row(pixels))
 # The result is largest in the middle, where the crack is.
 #
 # Each $y_j$ is a sum of pixels with fixed factors. So the convolution is **linear** in $x$, and
-# like every linear operation it is the product with a matrix, $y = A x$. Column $c$ of $A$ is what
-# comes out when pixel $c$ is 1 and all others are 0.
+# like every linear operation it is multiplication by a matrix, $y = A x$. Column $c$ of $A$ is the
+# output when pixel $c$ is 1 and all others are 0.
 
 # %%
 A = np.stack([conv_row(one_hot) for one_hot in np.eye(7)], axis=1)
@@ -98,36 +99,36 @@ print(A)
 np.testing.assert_allclose(A @ pixels, conv_row(pixels))
 
 # %% [markdown]
-# Nobody stores this matrix: it is mostly zeros, and the same three weights stand in every row. But
-# it is good to think with.
+# Nobody stores this matrix: it is mostly zeros, and every row holds the same three weights. But it
+# is good to think with.
 #
 # ### The gradient of a linear operation
 #
-# Chapter 1 asks each operation one thing. Let $L$ be the loss, a single number that depends on $y$
-# and through it on $x$. We are given $g^y = \partial L/\partial y$, an array of the shape of $y$,
-# called `gy` in the code. What is $g^x = \partial L/\partial x$, called `gx`?
+# Chapter 1 asks one thing of each operation. Let $L$ be the loss, a single number that depends on
+# $y$ and through it on $x$. We are given $g^y = \partial L/\partial y$, an array of the shape of
+# $y$, called `gy` in the code. What is $g^x = \partial L/\partial x$, called `gx`?
 #
 # Change $x$ by a little $\Delta x$. Then $y$ changes by $A\,\Delta x$ and the loss by
 #
 # $$ \Delta L = \langle g^y, A\,\Delta x \rangle = \langle A^{\mathsf T} g^y, \Delta x \rangle. $$
 #
 # Here $\langle a, b \rangle$ is the sum of $a_i b_i$ over all elements, the **inner product**. The
-# second step holds for every matrix: $A$ may move to the other side if it is transposed. What
-# stands beside $\Delta x$ is the gradient by $x$:
+# second step holds for every matrix: $A$ may move to the other side if it is transposed. The factor
+# of $\Delta x$ is the gradient with respect to $x$:
 #
 # $$ g^x = A^{\mathsf T} g^y. $$
 #
-# An operation $B$ with $\langle A x, y \rangle = \langle x, B y \rangle$ for *all* $x$ and $y$ is
-# called the **adjoint** of $A$. For matrices it is the transpose. The word adjoint is used where
-# there is a loop instead of a matrix. So: *the gradient of a linear operation by its input is its
-# adjoint, applied to the gradient that arrives.* The value of $x$ does not matter.
+# This is the vector-Jacobian product of chapter 1: the Jacobian of a linear operation is its
+# matrix. An operation $B$ with $\langle A x, y \rangle = \langle x, B y \rangle$ for *all* $x$ and
+# $y$ is called the **adjoint** of $A$. For matrices it is the transpose; we say adjoint where there
+# is a loop instead of a matrix. So: *the gradient of a linear operation with respect to its input
+# is its adjoint, applied to the gradient that arrives.* The value of $x$ does not matter.
 #
 # ### From the loop to its adjoint
 #
-# The line in the loop says that $x_{sj+q}$ goes, times $w_q$, into $y_j$. That is the entry of $A$
-# in row $j$ and column $sj+q$. In $A^{\mathsf T}$ the same number stands in row $sj+q$ and column
-# $j$: there, $y_j$ goes, times $w_q$, into $x_{sj+q}$. So keep the loop and exchange the two arrays
-# in its line.
+# The line in the loop adds $x_{sj+q}$ times $w_q$ to $y_j$. That is the entry of $A$ in row $j$ and
+# column $sj+q$. In $A^{\mathsf T}$ the same number is in row $sj+q$ and column $j$: it adds $y_j$
+# times $w_q$ to $x_{sj+q}$. So keep the loop and swap the two arrays in its line.
 
 # %%
 
@@ -145,12 +146,12 @@ print(conv_row_adjoint(gy, 7))
 np.testing.assert_allclose(conv_row_adjoint(gy, 7), A.T @ gy)
 
 # %% [markdown]
-# Read the result from the left: 1, $-2$, then $1 + 10 = 11$ where two windows overlap. The sum in
-# the third place is the reason for `+=`.
+# Read the result from the left: 1, $-2$, then $1 + 10 = 11$, where two windows overlap. That sum is
+# the reason for the `+=`.
 #
-# Whether one function is the adjoint of another is checked by one number: take random $x$ and $y$
-# and compare the two inner products. If they agree, the functions are adjoint. With a wrong
-# function they could agree only by an accident that practically never happens.
+# One number checks whether one function is the adjoint of another: take random $x$ and $y$ and
+# compare the two inner products. If they agree, the functions are adjoint. For a wrong function
+# they would agree only by an accident that practically never happens.
 
 # %%
 x, y = rng.standard_normal(7), rng.standard_normal(3)
@@ -171,15 +172,16 @@ ax.set(xlabel="pixel of $x$", ylabel="pixel of $y$")
 ax_t.set(xlabel="pixel of $y$", ylabel="pixel of $x$")
 
 # %% [markdown]
-# *Figure 2.1. A convolution of 7 pixels with stride 2 as a matrix, and its adjoint. Empty places
-# are 0. A row of A is a window. A column of its transpose is the same window, as a target.*
+# *Figure 2.1. A convolution of 7 pixels with stride 2 as a matrix, and its adjoint. Empty cells
+# are 0. A row of A is a window to read from; the same column of its transpose is that window to
+# write to.*
 
 # %% [markdown]
 # ## Pictures
 #
-# Now the real thing. All arrays are laid out as photographs are: an image is `(h, w, c)`, that is
+# Now the real thing. All arrays are laid out like photographs: an image is `(h, w, c)`, that is
 # rows, columns and channels (red, green and blue at first, hundreds of learnt ones later), and a
-# batch of $n$ images is `(n, h, w, c)`.
+# batch of $n$ images is `(n, h, w, c)`. This layout is called NHWC.
 #
 # | symbol | code | meaning |
 # |---|---|---|
@@ -200,13 +202,13 @@ ax_t.set(xlabel="pixel of $y$", ylabel="pixel of $x$")
 # $$ y_{bijk} = \sum_{p,q,c} x_{brtc}\; w_{pqck},
 #    \qquad r = si + p - P, \quad t = sj + q - P $$
 #
-# with $x = 0$ outside the image. The kernel is not flipped, as it would be in mathematics. Deep
-# learning calls it a convolution all the same.
+# with $x = 0$ outside the image. In mathematics a convolution flips the kernel; without the flip
+# this is a *cross-correlation*. Deep learning calls it a convolution all the same.
 #
 # ### How large is the result?
 #
-# The padded image is $h + 2P$ high. The last window must end inside it: $s i + k_h \le h + 2P$.
-# The largest such $i$ is $\lfloor (h + 2P - k_h)/s \rfloor$, and counting starts at 0:
+# The padded image is $h + 2P$ high. The last window must end inside it: $s i + k_h \le h + 2P$. The
+# largest such $i$ is $\lfloor (h + 2P - k_h)/s \rfloor$, and counting starts at 0:
 #
 # $$ o_h = \left\lfloor \frac{h + 2P - k_h}{s} \right\rfloor + 1. $$
 #
@@ -228,16 +230,17 @@ print(" -> ".join(map(str, sides)))
 # %% [markdown]
 # ### The loops
 #
-# Everything below rests on one list: which pixel of $y$, which tap and which pixel of $x$ meet.
+# Everything below rests on one list, the terms of this sum: which pixel of $y$ uses which pixel of
+# $x$ through which tap.
 
 # %%
-Meeting = tuple[int, int, int, int, int, int]
+Term = tuple[int, int, int, int, int, int]
 
 
-def meetings(
+def terms(
     big_hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
-) -> Iterator[Meeting]:
-    """Every ``i, j, p, q, row, col``; what falls on the padding meets nothing."""
+) -> Iterator[Term]:
+    """``i, j, p, q, row, col`` of every term of the sum, without those on the padding."""
     oh, ow = (output_size(n, k, stride, pad) for n, k in zip(big_hw, kernel_hw, strict=True))
     for i, j in np.ndindex(oh, ow):
         for p, q in np.ndindex(*kernel_hw):
@@ -250,7 +253,7 @@ def conv(x: Array, w: Array, stride: int, pad: int) -> Array:
     n, h, v, _ = x.shape  # v is the width: w are the weights
     kh, kw, _, small = w.shape
     y = np.zeros((n, output_size(h, kh, stride, pad), output_size(v, kw, stride, pad), small))
-    for i, j, p, q, row, col in meetings((h, v), (kh, kw), stride, pad):
+    for i, j, p, q, row, col in terms((h, v), (kh, kw), stride, pad):
         y[:, i, j] += x[:, row, col] @ w[p, q]  # (n, big) @ (big, small)
     return y
 
@@ -267,7 +270,7 @@ np.testing.assert_allclose(y, library.conv2d(x, w, 2, 1))
 # library has such loops too, in `reference.py`: its fast functions are tested against them, as
 # here.
 #
-# Now see it move.
+# Here it is in motion.
 
 # %%
 picture = np.full((7, 7), 2.0)
@@ -309,43 +312,43 @@ animation = FuncAnimation(fig, lambda number: frame(axes, border, number), range
 
 # %% [markdown]
 # *Figure 2.2. (It moves.) Above, the nine windows of a picture of a crack, one after the other:
-# each gives one pixel of y. Below, the way back with the same windows: each pixel of the gradient
-# is multiplied by the kernel and added where the window lies. Where windows overlap, the sums
-# grow. The kernel's columns are 1, -2 and 1.*
+# each gives one pixel of y. Below, the backward pass with the same windows: each pixel of the
+# gradient is multiplied by the kernel and added where the window lies. Where windows overlap, the
+# sums grow. The kernel's columns are 1, -2 and 1.*
 
 # %% [markdown]
 # ## Both gradients from one sum
 #
 # The output depends on the image *and* on the weights, so there are two gradients. There is a way
-# to see both at once. Take the number that decided about adjoints, $\langle y, g \rangle$, and put
-# the formula of $y$ into it:
+# to see both at once. Take the inner product that tests adjoints, $\langle y, g \rangle$, and
+# insert the formula for $y$:
 #
 # $$ T(x, w, g) = \langle \mathrm{conv}(x, w), g \rangle
 #    = \sum_{b,i,j,k} \; \sum_{p,q,c} x_{brtc}\; w_{pqck}\; g_{bijk}. $$
 #
-# In every term there is one number of each of the three arrays: they *meet*. $T$ is linear in each
-# of them. If $g$ is the gradient $g^y$ that arrives, a small change of $x$ or $w$ changes the loss
-# by as much as it changes $T$. That is the equation for $\Delta L$ above. So
+# Every term has one factor from each of the three arrays, so $T$ is linear in each of them. If $g$
+# is the gradient $g^y$ that arrives, a small change of $x$ or $w$ changes the loss by as much as it
+# changes $T$. That is the equation for $\Delta L$ above. So
 #
 # $$ g^x = \frac{\partial T}{\partial x}, \qquad g^w = \frac{\partial T}{\partial w}, \qquad
 #    \text{and} \qquad y = \frac{\partial T}{\partial g}. $$
 #
-# To differentiate by one of three factors is to leave it out. Each derivative sums, over the
-# meetings, the product of the other two:
+# Differentiating a product with respect to one of its factors leaves out that factor. Each
+# derivative sums the product of the other two:
 #
 # $$ y_{bijk} = \sum x_{brtc}\, w_{pqck}, \qquad
 #    g^x_{brtc} = \sum w_{pqck}\, g_{bijk}, \qquad
 #    g^w_{pqck} = \sum x_{brtc}\, g_{bijk}, $$
 #
-# each over all meetings in which the element on the left takes part. There is one list of meetings
-# and there are three functions, which differ in a single line.
+# each over all terms in which the element on the left occurs. One list of terms gives three
+# functions, which differ in a single line.
 
 # %%
 
 
 def conv_input_grad(gy: Array, w: Array, out_hw: tuple[int, int], stride: int, pad: int) -> Array:
     gx = np.zeros((len(gy), *out_hw, w.shape[2]))
-    for i, j, p, q, row, col in meetings(out_hw, w.shape[:2], stride, pad):
+    for i, j, p, q, row, col in terms(out_hw, w.shape[:2], stride, pad):
         gx[:, row, col] += gy[:, i, j] @ w[p, q].T  # (n, small) @ (small, big)
     return gx
 
@@ -354,7 +357,7 @@ def conv_weight_grad(
     x: Array, gy: Array, kernel_hw: tuple[int, int], stride: int, pad: int
 ) -> Array:
     gw = np.zeros((*kernel_hw, x.shape[3], gy.shape[3]))
-    for i, j, p, q, row, col in meetings(x.shape[1:3], kernel_hw, stride, pad):
+    for i, j, p, q, row, col in terms(x.shape[1:3], kernel_hw, stride, pad):
         gw[p, q] += x[:, row, col].T @ gy[:, i, j]  # (big, n) @ (n, small)
     return gw
 
@@ -372,10 +375,10 @@ np.testing.assert_allclose([np.vdot(x, gx), np.vdot(w, gw)], np.vdot(y, gy))
 
 # %% [markdown]
 # All three are $T$. (`np.vdot` is the inner product of arrays of any shape.) These two equations
-# are a test that needs no second implementation, and the library's own tests use it with random
-# sizes, strides and paddings.
+# are a test that needs no second implementation. The library's own tests use it with random sizes,
+# strides and paddings.
 #
-# Is it also the derivative? $T$ is linear in $w$, so a difference quotient has no error but
+# Is it also the derivative? $T$ is linear in $w$, so the only error of a difference quotient is
 # rounding. Change one weight:
 
 # %%
@@ -389,19 +392,19 @@ np.testing.assert_allclose(change, gw[1, 2, 0, 3])
 # ## Three kernels for six needs
 #
 # A layer on the tape needs three things: a forward pass, the gradient of its input and the gradient
-# of its weights. A convolution and a transposed convolution therefore have six needs together.
+# of its weights. A convolution and a transposed convolution together therefore have six needs.
 #
 # A **transposed convolution** is the linear operation whose matrix is $A^{\mathsf T}$. It takes the
 # small image and makes the large one, so its forward pass is the scatter. Its input gradient is the
-# adjoint of the adjoint, $(A^{\mathsf T})^{\mathsf T} = A$: the gather. Its weights meet the same
-# pairs of pixels, only that the large image is now the one on which the gradient arrives.
+# adjoint of the adjoint, $(A^{\mathsf T})^{\mathsf T} = A$: the gather. Its weight gradient has the
+# same terms, except that the gradient now arrives at the large image.
 #
 # | | forward | gradient of the input | gradient of the weights |
 # |---|---|---|---|
 # | convolution | `conv2d(x, w)` | `conv2d_input_grad(gy, w)` | `conv2d_weight_grad(x, gy)` |
 # | transposed | `conv2d_input_grad(x, w)` | `conv2d(gy, w)` | `conv2d_weight_grad(gy, x)` |
 #
-# For this to work, both must understand the weights in the same way. That is why they are
+# For this to work, both must agree on the layout of the weights. That is why it is
 # `(kh, kw, big, small)` and not "inputs, outputs": the channels of the larger image come first,
 # whichever way the layer runs.
 #
@@ -446,7 +449,7 @@ for ours, theirs, shape in pairs:
     print(f"{ours.__name__:14}{shape} -> {ends[0][0].shape}: values and gradients agree")
 
 # %% [markdown]
-# And the checker of chapter 4 compares the backward passes with derivatives that know nothing of
+# And the checker of chapter 4 compares the backward pass with derivatives that know nothing about
 # adjoints:
 
 # %%
@@ -457,9 +460,9 @@ assert report.passed
 # %% [markdown]
 # ## What a transposed convolution is not
 #
-# It is sometimes called a deconvolution, but it does not undo a convolution. $A^{\mathsf T}$ is not
-# $A^{-1}$. It has the shape of an inverse and nothing else of it: what comes back is a blurred,
-# weighted image.
+# It is sometimes called a deconvolution, but it does not undo a convolution: $A^{\mathsf T}$ is not
+# $A^{-1}$. It has the shape of an inverse and nothing more. What comes back is a blurred, weighted
+# image.
 
 # %%
 print(np.round(A.T @ (A @ pixels), 1), "is not", pixels)
@@ -467,14 +470,15 @@ print(np.round(A.T @ (A @ pixels), 1), "is not", pixels)
 # %% [markdown]
 # **The size.** Nor is the size always restored. With stride 2, images of 7 and of 8 pixels both
 # give 3: the last column of the 8 is under no window. The floor in the size formula has no inverse.
-# The adjoint must be told which image it came from, and that is why `out_hw` is an argument. A
-# *transposed convolution* has no image to come back to. It takes the smallest size that fits, which
-# is the formula without its floor, solved for the larger side:
+# The adjoint must be told the size of the image it leads back to, which is why `out_hw` is an
+# argument. A *transposed convolution* has no image to lead back to. It takes the smallest size that
+# fits, which is the formula without its floor, solved for the larger side:
 #
 # $$ h = s\,(o_h - 1) + k_h - 2P. $$
 #
 # With $k_h = 3$, $s = 2$ and no padding this is $n \to 2n + 1$. From 1 it leads back through all
-# sizes of the paper: each encoder there has a decoder that meets it exactly.
+# sizes of the paper: each encoder there has a decoder whose output has exactly the encoder's input
+# size.
 
 # %%
 for side in (7, 8):
@@ -506,47 +510,49 @@ fig.colorbar(shown, label="taps that reach the pixel", ticks=range(5))
 
 # %% [markdown]
 # *Figure 2.3. A transposed convolution of 3 x 3 with stride 2: how many taps reach each pixel of
-# its output. Inside, it depends on whether row and column are even or odd.*
+# its output. In the interior it depends on whether row and column are even or odd.*
 #
 # Of the four kinds of pixels one gets 4 taps, two get 2 and one gets 1: on average
-# $9/4 = k_h k_w / s^2$. This unevenness is known as the checkerboard of transposed convolutions.
-# Training can learn weights that even it out. The average, times the channels, is the *fan-in*: the
-# number of terms in the sum that makes a pixel. The first random weights are drawn with a variance
-# of 2 divided by it, so that the values of each layer start as large as those of the layer before.
-# (The 2 makes up for the ReLU, which sets half of the values to 0.) In the library that is
-# `he_normal`.
+# $9/4 = k_h k_w / s^2$. This unevenness causes the *checkerboard artefacts* of transposed
+# convolutions. Training can learn weights that even it out. The average, times the channels, is the
+# *fan-in*: the number of terms in the sum that makes a pixel. The first random weights are drawn
+# with a variance of 2 divided by it, so that the values of each layer start as large as those of
+# the layer before. (The 2 makes up for the ReLU, which sets half of the values to 0.) In the
+# library that is `he_normal`.
 
 # %% [markdown]
 # ## From loops to products
 #
-# The loops of Python make one small product for every meeting. For one image of the first layer
-# that the paper trains, that is $127 \cdot 127 \cdot 9$ turns, each with the overhead of a call.
-# The numbers are better multiplied all at once.
+# The Python loops compute one small product for every pixel and tap. For one image in the first
+# layer of the paper's network, that is $127 \cdot 127 \cdot 9$ iterations, each with the overhead
+# of a call. It is better to multiply all numbers at once.
 #
 # Write each window as one row of a matrix: `kh*kw*big` numbers, in the order in which the weights
-# lie in memory. There is a row for each pixel of $y$. With the weights as a matrix
-# `(kh*kw*big, small)`, the sum over $p$, $q$ and $c$ becomes the sum in a matrix product:
+# lie in memory. There is a row for each pixel of $y$. This rearrangement is known as *im2col*. With
+# the weights as a matrix `(kh*kw*big, small)`, the sum over $p$, $q$ and $c$ becomes the sum in a
+# matrix product:
 #
 # $$ Y = X W, \qquad G^W = X^{\mathsf T} G, \qquad G^X = \mathrm{fold}(G\, W^{\mathsf T}). $$
 #
-# $X$ holds the windows, $Y$ and $G$ hold $y$ and $g^y$ with a row for each pixel.
+# $X$ holds the windows; $Y$ and $G$ hold $y$ and $g^y$ with a row for each pixel.
 #
-# The second and the third formula are the meetings again. In $Y = XW$, the element $X_{am}$ meets
-# $W_{mk}$ and goes into $Y_{ak}$. So $W_{mk}$ hears $X_{am} G_{ak}$ from every row $a$, which is
-# $X^{\mathsf T} G$, and $X_{am}$ hears $G_{ak} W_{mk}$ for every $k$, which is $G\,W^{\mathsf T}$.
+# The second and third formulas follow as before. In $Y = XW$, the product of $X_{am}$ and $W_{mk}$
+# is added to $Y_{ak}$. So $W_{mk}$ receives $X_{am} G_{ak}$ from every row $a$, which is
+# $X^{\mathsf T} G$, and $X_{am}$ receives $G_{ak} W_{mk}$ for every $k$, which is
+# $G\,W^{\mathsf T}$.
 #
 # But $G\,W^{\mathsf T}$ is the gradient of the *windows*. `fold` adds each of its numbers to the
-# pixel that it was copied from. This again is an adjoint: to copy out windows is a linear
-# operation, and `fold` is its adjoint.
+# pixel that it was copied from (*col2im*). This again is an adjoint: copying out windows is a
+# linear operation, and `fold` is its adjoint.
 #
 # ### Windows without a copy
 #
-# An array is a block of memory and a rule where its elements lie: the *strides*, the number of
-# bytes to the next image, row, column and channel. (The name is unlucky: these are not the stride
-# of the convolution.) The windows are all there already, in the image; they overlap. So a view with
-# other strides is enough. To go one window down is to go `stride` rows of the image down.
+# An array is a block of memory and a rule that says where its elements lie: the *strides*, the
+# number of bytes to the next image, row, column and channel. (The name is unfortunate: these are
+# not the stride of the convolution.) The windows are all in the image already; they overlap. So a
+# view with other strides is enough: to go down one window is to go down `stride` rows of the image.
 # (`as_strided` checks nothing. With a wrong shape it shows whatever lies in memory behind the
-# image, so it is kept inside a small function that computes the shape.)
+# image, so we keep it inside a small function that computes the shape.)
 
 # %%
 
@@ -581,8 +587,9 @@ products = rng.standard_normal(view.shape)
 np.testing.assert_allclose(np.vdot(view, products), np.vdot(x, fold(products, (9, 11), 2)))
 
 # %% [markdown]
-# `fold` still has a loop, but of only $k_h k_w = 9$ turns. Each adds one tap of *all* windows: they
-# lie `stride` apart, so no two of them touch the same pixel, and NumPy may add them at once.
+# `fold` still has a loop, but of only $k_h k_w = 9$ iterations. Each adds one tap of *all* windows:
+# these lie `stride` apart, so no two of them touch the same pixel, and NumPy can add them all at
+# once.
 #
 # Now the three kernels are three products.
 
@@ -619,14 +626,14 @@ np.testing.assert_allclose(
 print("products and loops agree")
 
 # %% [markdown]
-# Padding needs nothing new: surround the image with zeros first, and cut them off again on the way
-# back. To cut off is the adjoint of padding.
+# Padding needs nothing new: surround the image with zeros first, and crop them off again in the
+# backward pass. Cropping is the adjoint of padding.
 
 # %% [markdown]
 # ## From products to tiles
 #
-# There is a price. The windows overlap, so copied out they are larger than the image. With
-# $3 \times 3$ taps and stride 2 each pixel is copied $9/4$ times. With stride 1 it would be 9
+# There is a price. The windows overlap, so copied out they take more memory than the image. With
+# $3 \times 3$ taps and stride 2 each pixel is copied $9/4$ times; with stride 1 it would be 9
 # times. For the paper's batches of 32 images:
 
 # %%
@@ -655,12 +662,12 @@ print(f"windows of layer 2: {copied[1]:.0f} MB for {images[1]:.0f} MB of images"
 # images of 255 x 255 pixels in float32. A megabyte is 10^6 bytes.*
 #
 # Hundreds of megabytes are written out and read back once. Memory is slow: a core multiplies many
-# numbers in the time in which one comes from memory. A core has a small memory of its own, the
-# *cache*, of about a megabyte. What was written there just now is read back almost for free.
+# numbers in the time it takes to fetch one from memory. A core has a small memory of its own, the
+# *cache*, of about a megabyte. What has just been written there is read back almost for free.
 #
 # So do not copy all windows and then multiply. Copy the windows of *a few rows* of the output into
-# a buffer that fits the cache, multiply, and go on with the next rows in the same buffer. Such a
-# part of the work is a **tile**.
+# a buffer that fits the cache, multiply, and continue with the next rows in the same buffer. Such a
+# piece of the work is a **tile**.
 
 # %%
 
@@ -688,19 +695,20 @@ np.testing.assert_allclose(y, library.conv2d(x, w, 2), rtol=0, atol=1e-12)
 print(f"all windows: {windows(x, (3, 3), 2).size} numbers, a tile's: {5 * 31 * 9 * 8}")
 
 # %% [markdown]
-# No two tiles write to the same rows of $y$. So tiles may be done in any order, and by several
-# threads at a time.
+# No two tiles write to the same rows of $y$. So tiles may be computed in any order, and by several
+# threads at once.
 #
 # ### Tiles of a scatter
 #
-# On the way back this is not so. A tile of rows $i_0 \le i < i_1$ of $g^y$ reaches the rows from
+# For the scatter this is not so. A tile of rows $i_0 \le i < i_1$ of $g^y$ reaches the rows from
 # $s i_0$ up to, but not including, $s i_1 + (k_h - s)$ of $g^x$. The next tile begins at $s i_1$.
-# So they share $k_h - s$ rows: one row here. Two threads that add to the same row at the same time
-# may lose one of the two sums, for each reads, adds and writes, and the other may do so in between.
+# So they share $k_h - s$ rows: one row here. If two threads add to the same row at the same time,
+# one of the two sums may be lost: each thread reads, adds and writes, and the other may do the same
+# in between.
 #
 # The library keeps those rows apart. Each tile writes the rows that are its own, and puts what
 # belongs to the tile below into a small array. When all tiles are done, these are added. Here the
-# tiles are done in random order, as threads might do them, and yet every bit is the same.
+# tiles are computed in random order, as threads might do it, and yet every bit is the same.
 
 # %%
 
@@ -708,7 +716,7 @@ print(f"all windows: {windows(x, (3, 3), 2).size} numbers, a tile's: {5 * 31 * 9
 def input_grad_tiled(
     gy: Array, w: Array, out_hw: tuple[int, int], stride: int, tile_rows: int, order: Array
 ) -> Array:
-    """Of images without a rest: ``h = stride * (oh - 1) + kh``. A tile has at least one row."""
+    """For images whose windows leave no rest: ``h = stride * (oh - 1) + kh``."""
     (n, _, ow, small), (kh, kw, big, _) = gy.shape, w.shape
     overlap = kh - stride
     gx = np.zeros((n, *out_hw, big))
@@ -740,10 +748,10 @@ print("the same bits in any order")
 # ### Tiles of the weight gradient
 #
 # Here every tile adds to the *same* numbers, $G^W = \sum_{\text{tiles}} X^{\mathsf T} G$. Each
-# thread could keep a sum of its own. But sums of floating-point numbers depend on their order, and
-# then the result would depend on the number of threads. So the library cuts the tiles into a fixed
-# number of groups, whatever the number of threads, sums each group in order, and adds the groups'
-# sums in order. Who computed a group does not matter.
+# thread could keep a sum of its own. But floating-point sums depend on the order of addition, and
+# then the result would depend on the number of threads. So the library divides the tiles into a
+# fixed number of groups, whatever the number of threads, sums each group in order, and adds the
+# groups' sums in order. It does not matter which thread computed a group.
 
 # %%
 
@@ -772,10 +780,10 @@ np.testing.assert_allclose(
 # ### When the weights are the larger part
 #
 # Look at Figure 2.4 again. In the last layers there are hardly any pixels left, but nine megabytes
-# of weights. If threads shared the pixels there, each would read all weights for a handful of
-# pixels. So in those layers the library cuts the other way: the windows of many images are gathered
-# once, and each thread multiplies them with *some of the output channels*, that is with some
-# columns of the weights. Each weight is read once.
+# of weights. If the threads split the pixels there, each would read all weights for a handful of
+# pixels. So in those layers the library splits the channels instead: the windows of many images are
+# gathered once, and each thread multiplies them by *some of the columns of the weights*, that is,
+# computes some of the output channels. Each weight is read once.
 #
 # Chapter 9 measures what all this is worth.
 
@@ -783,19 +791,19 @@ np.testing.assert_allclose(
 # ## Where it lives
 #
 # - `minispiral.kernels.reference.conv2d`, `minispiral.kernels.reference.conv2d_input_grad`,
-#   `minispiral.kernels.reference.conv2d_weight_grad`: the loops, one meeting after the other
+#   `minispiral.kernels.reference.conv2d_weight_grad`: the loops
 # - `minispiral.kernels.conv2d.conv2d`, `minispiral.kernels.conv2d.conv2d_input_grad`,
 #   `minispiral.kernels.conv2d.conv2d_weight_grad`: the tiles
-# - `minispiral.kernels.shapes.output_hw`: the size formula, and what does not fit
+# - `minispiral.kernels.shapes.output_hw`: the size formula, and the error for what does not fit
 # - `minispiral.kernels.cpu.parallel.run`, `minispiral.kernels.cpu.parallel.scratch`: threads, and a
 #   thread's own buffer
 # - `minispiral.ops.Conv2d`, `minispiral.ops.ConvTranspose2d`: six needs, three kernels
-# - `minispiral.nn.Conv2d`, `minispiral.nn.he_normal`: the layer, and how its weights start
+# - `minispiral.nn.Conv2d`, `minispiral.nn.he_normal`: the layer, and its initial weights
 #
-# What the library's kernels do beyond this chapter: `moments` and `scale_shift` use each tile once
-# more while it is in cache (chapter 3), and images of very few channels are copied in another
-# order, because NumPy is slow with short rows (chapter 9). The library has no dilation, no groups
-# of channels and one stride for both directions: the paper needs no more.
+# The library's kernels go beyond this chapter in two ways: an *epilogue* uses each tile once more
+# while it is in cache (chapter 3), and images with very few channels are copied in another order,
+# because NumPy is slow with short rows (chapter 9). The library has no dilation, no channel groups
+# and one stride for both directions: the paper needs no more.
 
 # %% [markdown]
 # ## Exercises
@@ -805,11 +813,11 @@ np.testing.assert_allclose(
 #
 # ### Exercise 2.1
 #
-# A convolution may look beyond the border of its image. Instead of zeros one can put the image's
-# own mirror image there. In one dimension and with a rim of 2, the row `a b c d` becomes
-# `c b a b c d c b`: the outermost pixel is the mirror and is not repeated. For images this is
-# `np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), "reflect")`. It is linear, so it has an
-# adjoint.
+# A convolution may look beyond the border of its image. Instead of zeros, one can put the image's
+# own reflection there. In one dimension and with a rim of 2, the row `a b c d` becomes
+# `c b a b c d c b`: the outermost pixel is the axis of the reflection and is not repeated. For
+# images this is `np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), "reflect")`. It is linear, so
+# it has an adjoint.
 #
 # Write `mirror_pad_grad(gy, pad)`. `gy` has the shape `(n, h + 2*pad, w + 2*pad, c)`, and `pad` is
 # at least 1 and less than `h` and `w`. Return the gradient of the image, `(n, h, w, c)`.
@@ -829,8 +837,8 @@ np.testing.assert_allclose(
 #
 # ### Exercise 2.3
 #
-# With stride 1 the adjoint of a convolution is a convolution itself, of `gy` and with other weights
-# and another padding. The library uses this, because to gather is faster than to scatter.
+# With stride 1 the adjoint of a convolution is itself a convolution, of `gy`, with other weights
+# and another padding. The library uses this, because gathering is faster than scattering.
 #
 # Write `turned(w, pad)`. `w` is `(k, k, big, small)` with a square kernel, and `pad` is at least 0
 # and less than `k`. Return the pair `(v, new_pad)` of weights and padding for which
@@ -840,4 +848,4 @@ np.testing.assert_allclose(
 # for every `gy` of the right shape (both functions are in `minispiral.kernels.conv2d`).
 #
 # Hint: begin with one row of pixels, a kernel of 3 weights and no padding. Which pixels of `gy`
-# does the pixel `gx[u]` hear from, and through which taps?
+# contribute to `gx[u]`, and through which taps?

@@ -3,30 +3,30 @@
 #
 # After this chapter you can
 #
-# - compute batch norm forwards, and say what it does to a network;
-# - derive its backward pass term by term, and see what the terms mean;
+# - compute batch norm, and say what it does to a network;
+# - derive its backward pass term by term, and say what the terms mean;
 # - say what changes between training and evaluation, and why;
-# - sum a million numbers in float32 without losing what matters;
+# - sum a million numbers in float32 without losing the digits that matter;
 # - explain why a channel with a single value cannot be trained on, and what two values are worth;
-# - read the fused block of convolution, batch norm and ReLU, which recomputes its mask.
+# - read the fused block of convolution, batch norm and ReLU, which recomputes its ReLU mask.
 #
-# It takes about an hour and a half. You need chapter 1 (the tape), and from chapter 2 that a layer
-# works through its image tile by tile.
+# It takes about an hour and a half. You need chapter 1 (the tape), and from chapter 2 the idea that
+# a layer works through its image tile by tile.
 
 # %% [markdown]
 # ## The idea
 #
 # A network multiplies its input by weights, layer after layer. If each layer makes its values a
 # little too large, ten layers make them far too large. If each makes them a little too small,
-# almost nothing arrives. The gradients on the way back have the same fate.
+# almost nothing arrives. The same happens to the gradients on the way back.
 #
-# **Batch norm** puts this right after every layer. For each channel it takes all values of the
-# whole batch, subtracts their mean and divides by their standard deviation. Whatever came in, what
-# goes out has mean 0 and variance 1. Two trained numbers for each channel then set the mean and
-# the spread that the network wants: $\gamma$ scales and $\beta$ shifts.
+# **Batch norm** corrects this after every layer. For each channel it takes all values in the batch,
+# subtracts their mean and divides by their standard deviation. Whatever comes in, the result has
+# mean 0 and variance 1. Two trained parameters for each channel then set the spread and the mean
+# that the network wants: $\gamma$ scales and $\beta$ shifts.
 #
-# Let us see it. Twelve layers of convolution and ReLU, with weights that are half, just and twice
-# as large as they should be at the start:
+# Here is the effect on twelve layers of convolution and ReLU, with initial weights half as large,
+# exactly as large and twice as large as they should be:
 
 # %%
 from collections.abc import Iterator
@@ -38,8 +38,7 @@ from numpy.typing import NDArray
 
 from minispiral import ops
 from minispiral.errors import UserError
-from minispiral.kernels import reference
-from minispiral.kernels.cpu import batchnorm
+from minispiral.kernels import batchnorm, reference
 from minispiral.nn import BatchNorm, ConvNormReLU, he_normal
 from minispiral.tensor import Function, Tensor, no_grad
 
@@ -50,7 +49,7 @@ EPS = 1e-5
 
 
 def spreads(factor: float, norm: bool) -> list[float]:
-    """Standard deviation of the values behind each of twelve layers."""
+    """Standard deviation of the values after each of twelve layers."""
     x = Tensor(rng.standard_normal((4, 16, 16, 16)))
     found = []
     for _ in range(12):
@@ -72,15 +71,15 @@ ax.set(xlabel="layer", ylabel="standard deviation of its output", yscale="log")
 fig.legend(ncols=3, loc="outside upper center", title="factor of the weights")
 
 # %% [markdown]
-# *Figure 3.1. How large the values are behind each of twelve layers. Dashed without batch norm,
-# solid with it: there the three lines lie on each other.*
+# *Figure 3.1. How large the values are after each of twelve layers. Dashed without batch norm,
+# solid with it: there the three lines coincide.*
 
 # %% [markdown]
 # ## Forward
 #
-# Take one channel. Let $x_1, \dots, x_m$ be all its values in the batch. For images
-# `(n, h, w, c)` there are $m = n h w$ of them in each of $c$ channels, and everything below happens
-# in each channel for itself.
+# Take one channel. Let $x_1, \dots, x_m$ be all its values in the batch. For images `(n, h, w, c)`
+# there are $m = n h w$ of them in each of $c$ channels, and everything below happens in each
+# channel separately.
 #
 # $$ \mu = \frac{1}{m} \sum_i x_i, \qquad v = \frac{1}{m} \sum_i (x_i - \mu)^2 $$
 #
@@ -117,9 +116,9 @@ print("mean of y minus beta:           ", np.round(y.mean((0, 1, 2)) - beta, 6))
 print("standard deviation over gamma:  ", np.round(y.std((0, 1, 2)) / gamma, 6))
 
 # %% [markdown]
-# **What came in as scale and shift is gone.** Multiply $x$ by a positive number and add another:
-# $y$ stays what it was (but for $\epsilon$). So a convolution before a batch norm needs no bias:
-# it would be subtracted at once. The blocks of this library have none.
+# **Scale and shift of the input are removed.** Multiply $x$ by a positive number and add another:
+# $y$ stays the same (up to $\epsilon$). So a convolution followed by batch norm needs no bias: it
+# would be subtracted at once. The blocks of this library have none.
 
 # %%
 np.testing.assert_allclose(normalize(7 * x - 2, gamma, beta), y, rtol=0, atol=1e-5)
@@ -127,18 +126,18 @@ np.testing.assert_allclose(normalize(7 * x - 2, gamma, beta), y, rtol=0, atol=1e
 # %% [markdown]
 # ## Backward, term by term
 #
-# The gradient $g_i = \partial L / \partial y_i$ arrives. We want the gradients by $\gamma$, $\beta$
-# and by each $x_i$.
+# The gradient $g_i = \partial L / \partial y_i$ arrives. We want the gradients with respect to
+# $\gamma$, $\beta$ and each $x_i$.
 #
-# The first two are short. $\gamma$ and $\beta$ are used in every $y_i$, so what all of them report
-# is added up:
+# The first two are short. $\gamma$ and $\beta$ are used in every $y_i$, so the contributions of all
+# $y_i$ add up:
 #
 # $$ g^\beta = \sum_i g_i, \qquad g^\gamma = \sum_i g_i \hat{x}_i. $$
 #
-# The third is the famous one. Each $x_i$ acts on the loss in three ways: through its own
+# The third is the notorious one. Each $x_i$ affects the loss in three ways: through its own
 # $\hat{x}_i$, through the mean and through the variance, both of which move *all* $\hat{x}_j$.
-# Write the forward pass as a chain of small steps, with $d_i = x_i - \mu$, and go back through
-# them one by one:
+# Write the forward pass as a chain of small steps, with $d_i = x_i - \mu$, and go back through them
+# one by one:
 #
 # | step | forward |
 # |---|---|
@@ -149,24 +148,24 @@ np.testing.assert_allclose(normalize(7 * x - 2, gamma, beta), y, rtol=0, atol=1e
 # | 5 | $\hat{x}_i = \rho\, d_i$ |
 # | 6 | $y_i = \gamma \hat{x}_i + \beta$ |
 #
-# Write $g^u$ for the gradient of the loss by a quantity $u$.
+# Write $g^u$ for the gradient of the loss with respect to a quantity $u$.
 #
 # **Step 6.** $\hat{x}_i$ occurs only in $y_i$, with the factor $\gamma$:
 #
 # $$ g^{\hat{x}}_i = \gamma\, g_i. $$
 #
 # **Step 5.** A product. $\rho$ occurs in every $\hat{x}_i$; $d_i$ occurs in one of them (and in
-# step 3, to which we come):
+# step 3, which comes next but one):
 #
 # $$ g^\rho = \sum_i g^{\hat{x}}_i d_i, \qquad g^d_i \leftarrow \rho\, g^{\hat{x}}_i. $$
 #
-# **Step 4.** The derivative of $(v + \epsilon)^{-1/2}$ is
-# $-\frac12 (v + \epsilon)^{-3/2} = -\frac12 \rho^3$:
+# **Step 4.** The derivative of $(v + \epsilon)^{-1/2}$ is $-\frac12 (v + \epsilon)^{-3/2} =
+# -\frac12 \rho^3$:
 #
 # $$ g^v = -\tfrac12 \rho^3\, g^\rho. $$
 #
-# **Step 3.** The derivative of $v$ by $d_i$ is $2 d_i / m$. This is the second share of $g^d_i$,
-# and the two add up:
+# **Step 3.** The derivative of $v$ with respect to $d_i$ is $2 d_i / m$. This gives the second part
+# of $g^d_i$, and the two add up:
 #
 # $$ g^d_i = \rho\, g^{\hat{x}}_i + \frac{2 d_i}{m}\, g^v. $$
 #
@@ -174,7 +173,7 @@ np.testing.assert_allclose(normalize(7 * x - 2, gamma, beta), y, rtol=0, atol=1e
 #
 # $$ g^\mu = -\sum_i g^d_i. $$
 #
-# **Step 1.** Each $x_i$ is a share of $1/m$ of the mean:
+# **Step 1.** Each $x_i$ contributes $1/m$ of itself to the mean:
 #
 # $$ g^x_i = g^d_i + \frac{1}{m}\, g^\mu. $$
 #
@@ -203,8 +202,7 @@ wanted = reference.normalize_grad(x, gy, *moments(x), gamma, EPS)
 np.testing.assert_allclose(gx, wanted[0], rtol=0, atol=1e-13)
 
 # %% [markdown]
-# The tape of chapter 1 does the same without being told how. It has no function for step 4, so we
-# add one:
+# The tape of chapter 1 does the same by itself. It only lacks a function for step 4, so we add one:
 
 # %%
 
@@ -231,20 +229,21 @@ print("the tape agrees")
 # %% [markdown]
 # ### The short form
 #
-# Put the steps into each other. From steps 5, 4 and 3, with $\rho\, d_i = \hat{x}_i$ used twice,
+# Substitute the steps into each other. From steps 5, 4 and 3, with $\rho\, d_i = \hat{x}_i$ used
+# twice,
 #
 # $$ \frac{2 d_i}{m}\, g^v = -\frac{d_i}{m}\, \rho^3 \sum_j \gamma g_j d_j
 #    = -\gamma \rho\; \hat{x}_i\; \frac{1}{m} \sum_j g_j \hat{x}_j
 #    = -\gamma \rho\; \hat{x}_i\, \frac{g^\gamma}{m}. $$
 #
-# For step 2 we need the sum of all $g^d_i$. The $\hat{x}_i$ sum to 0, since the mean is
-# subtracted, so the second share drops out and
-# $g^\mu = -\gamma\rho \sum_i g_i = -\gamma\rho\, g^\beta$. Together:
+# For step 2 we need the sum of all $g^d_i$. The $\hat{x}_i$ sum to 0, since the mean is subtracted,
+# so the second part drops out and $g^\mu = -\gamma\rho \sum_i g_i = -\gamma\rho\, g^\beta$.
+# Together:
 #
 # $$ \boxed{\; g^x_i = \gamma \rho \left( g_i - \frac{g^\beta}{m}
 #    - \hat{x}_i\, \frac{g^\gamma}{m} \right) \;} $$
 #
-# The two gradients that were needed anyway are all that is needed.
+# The two gradients that we need anyway are all it takes.
 
 # %%
 
@@ -271,16 +270,16 @@ for name, mine, theirs in zip(
 # %% [markdown]
 # ### What the terms mean
 #
-# Draw each $g_i$ over its $\hat{x}_i$ and lay the best straight line through the points, in the
-# sense of least squares. The $\hat{x}_i$ have mean 0 and mean square 1 (but for $\epsilon$). So
-# the height of this line in the middle is the mean of the $g_i$, which is $g^\beta / m$. Its slope
-# is the mean of the $g_i \hat{x}_i$, which is $g^\gamma / m$. What is in the brackets of the box
-# is what the line leaves over: the *residual* of each point.
+# Plot each $g_i$ against its $\hat{x}_i$ and fit a straight line to the points by least squares.
+# The $\hat{x}_i$ have mean 0 and mean square 1 (up to $\epsilon$). So the height of this line in
+# the middle is the mean of the $g_i$, which is $g^\beta / m$. Its slope is the mean of the
+# $g_i \hat{x}_i$, which is $g^\gamma / m$. The parenthesis in the box is what the line does not
+# explain: the *residual* of each point.
 #
-# It must be so. To move all $x_i$ up together changes nothing, for the mean is subtracted. To
-# stretch them all changes nothing, for they are divided by their deviation. A gradient must not
-# point in a direction in which nothing changes. What of $g$ points there is taken out: the
-# constant part, and the part along $\hat{x}$.
+# It must be so. Moving all $x_i$ up together changes nothing, because the mean is subtracted.
+# Stretching them all changes nothing, because they are divided by their standard deviation. A
+# gradient must not point in a direction in which nothing changes. So the components of $g$ in these
+# directions are removed: the constant part, and the part along $\hat{x}$.
 
 # %%
 points = rng.standard_normal((14, 1))
@@ -301,8 +300,8 @@ fitted = np.polynomial.Polynomial.fit(xhat.ravel(), g.ravel(), 1).convert().coef
 np.testing.assert_allclose([height[0] / 14, slope[0] / 14], fitted, rtol=1e-4)
 
 # %% [markdown]
-# *Figure 3.2. One channel with 14 values. Batch norm hands back what a straight line does not
-# explain of the gradients that arrive.*
+# *Figure 3.2. One channel with 14 values. Batch norm returns the part of the arriving gradients
+# that a straight line does not explain.*
 #
 # Two sums over the result therefore vanish, the second one up to a trace of $\epsilon$. (Because
 # the first one vanishes, a bias before a batch norm would have gradient 0.)
@@ -318,9 +317,9 @@ print(f"sum of gx * xhat: {np.abs((gx * xhat).sum((0, 1, 2))).max():.0e}")
 #
 # The deepest layer of the paper's network has an image of a single pixel. With one image in the
 # batch each channel there has $m = 1$ value. Then $\mu = x_1$ and $\hat{x}_1 = 0$: whatever comes
-# in, $\beta$ goes out. And on the way back $g^\gamma = g_1 \hat{x}_1 = 0$ and
-# $g^x_1 = \gamma\rho\,(g_1 - g_1/1 - 0) = 0$. Only $\beta$ learns. Everything below would stand
-# still, without any error to be seen. The library refuses instead:
+# in, $\beta$ goes out. In the backward pass $g^\gamma = g_1 \hat{x}_1 = 0$ and
+# $g^x_1 = \gamma\rho\,(g_1 - g_1/1 - 0) = 0$. Only $\beta$ learns. All earlier layers would stop
+# learning, without any sign of an error. The library refuses instead:
 
 # %%
 try:
@@ -331,11 +330,11 @@ else:
     raise AssertionError("a single value was accepted")
 
 # %% [markdown]
-# With $m = 2$ it is hardly better. Two values less their mean are $+a$ and $-a$. Divided by their
-# deviation they are $+1$ and $-1$. Only the sign of their difference has survived. And a straight
-# line goes through *any* two points, so no residual is left, up to $\epsilon$. Of gradients that
-# are independent of $x$ and of each other, the line takes 2 of $m$ dimensions: the share of their
-# square that comes through is $(m - 2)/m$ on average.
+# With $m = 2$ it is hardly better. Two values minus their mean are $+a$ and $-a$. Divided by their
+# standard deviation they are $+1$ and $-1$: only the sign of their difference survives. And a
+# straight line goes through *any* two points, so no residual is left, up to $\epsilon$. If the
+# gradients are independent of $x$ and of each other, the line takes up 2 of $m$ dimensions: the
+# fraction of their squared length that passes is $(m - 2)/m$ on average.
 
 # %%
 sizes = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32, 64])
@@ -358,33 +357,33 @@ ax.legend()
 print({int(m): round(float(share), 2) for m, share in zip(sizes, shares, strict=True)})
 
 # %% [markdown]
-# *Figure 3.3. How much of a random gradient, squared, batch norm lets through. With one value or
-# two it is nothing.*
+# *Figure 3.3. The fraction of a random gradient's squared length that batch norm lets through. With
+# one value or two it is nothing.*
 #
-# So a batch of 2 at a single pixel is accepted, because it is defined. But it teaches the layers
-# below nothing. Use larger batches, larger patches or a shallower network. The paper has 32 images
-# in a batch.
+# So a batch of 2 at a single pixel is accepted, because it is well defined. But it teaches the
+# earlier layers nothing. Use larger batches, larger patches or a shallower network. The paper has
+# 32 images in a batch.
 
 # %% [markdown]
 # ## Running statistics
 #
-# In training, what the network says of one photograph depends on the others in the batch. That
-# is harmless noise there. When we look for cracks it is not: the answer for a photograph must not
-# depend on its neighbours, and a batch may be a single photograph. So in training batch norm keeps
-# *running* moments on the side, and in evaluation it uses these as constants:
+# In training, what the network says about one photograph depends on the others in the batch. There,
+# that is harmless noise. When we look for cracks it is not: the answer for a photograph must not
+# depend on its neighbours, and a batch may be a single photograph. So in training batch norm also
+# keeps *running* moments, and in evaluation it uses these as constants:
 #
 # $$ \bar\mu \leftarrow (1 - \alpha)\,\bar\mu + \alpha\,\mu, \qquad
 #    \bar v \leftarrow (1 - \alpha)\,\bar v + \alpha\,\frac{m}{m - 1}\, v, \qquad \alpha = 0.1. $$
 #
-# The constant $\alpha$ is called `momentum`. Each step forgets a tenth of what was, so a batch $t$
+# The constant $\alpha$ is called `momentum`. Each step forgets a tenth of the past, so a batch $t$
 # steps ago counts $0.1 \cdot 0.9^t$: the moments are those of the last twenty batches or so. They
-# start at 0 and 1, and a network that was trained for five steps only is evaluated with nonsense.
+# start at 0 and 1, so a network trained for only five steps is evaluated with nonsense.
 #
 # **Why $m/(m-1)$?** The variance of a batch is measured from the batch's own mean, which lies
-# closer to the values than the true mean does. So it is too small: on average $(m-1)/m$ of the
-# true one. In training this does not matter, because $\hat{x}$ is to have variance 1 in this very
+# closer to the values than the true mean does. So it is too small: on average $(m-1)/m$ of the true
+# one. In training this does not matter, because $\hat{x}$ should have variance 1 in this very
 # batch. As an estimate for all photographs it does. (With $m = 1$ the factor would be $1/0$: one
-# value says nothing of a variance.)
+# value says nothing about a variance.)
 
 # %%
 batches = rng.normal(0, 2, (50_000, 4))  # many batches of m = 4 values, variance 4
@@ -392,8 +391,8 @@ biased = batches.var(axis=1).mean()
 print(f"biased {biased:.2f}   times m / (m - 1): {biased * 4 / 3:.2f}   true: 4")
 
 # %% [markdown]
-# The layer of the library beside three lines of our own, over 60 steps of a channel with mean 3 and
-# variance 4, in batches of 8 images of one pixel:
+# Here is the library's layer next to three lines of our own, over 60 steps of a channel with mean 3
+# and variance 4, in batches of 8 images of one pixel:
 
 # %%
 layer = BatchNorm(1)
@@ -419,7 +418,8 @@ for ax, columns, truth, name in ((axes[0], (0, 1), 3, "mean"), (axes[1], (2, 3),
 fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside upper center")
 
 # %% [markdown]
-# *Figure 3.4. The running moments forget where they started and smooth what the batches say.*
+# *Figure 3.4. The running moments forget where they started and smooth out the moments of the
+# batches.*
 #
 # ### In evaluation it is a scale and a shift
 #
@@ -427,10 +427,10 @@ fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside upper cen
 #
 # $$ y = a x + b, \qquad a = \gamma\rho, \qquad b = \beta - \gamma\rho\,\bar\mu. $$
 #
-# Two numbers for each channel. The library multiplies each tile of the convolution's output by $a$
-# and adds $b$ while the tile is still in cache (`scale_shift` of chapter 2). One can even put $a$
-# into the convolution's weights: exercise 3.1. And backwards the moments are constants, so their
-# terms are gone: $g^x_i = \gamma\rho\,g_i$.
+# That is two numbers for each channel. The library multiplies each tile of the convolution's output
+# by $a$ and adds $b$ while the tile is still in cache (the epilogue `ScaleShiftReLU`). One can even
+# fold $a$ into the convolution's weights: exercise 3.1. In the backward pass the moments are
+# constants, so their terms vanish: $g^x_i = \gamma\rho\,g_i$.
 
 # %%
 layer.eval()
@@ -453,16 +453,16 @@ print(f"a = {a[0]:.4f}, b = {b[0]:.4f}")
 #
 # A channel of the first layer has $32 \cdot 127 \cdot 127 = 516\,128$ values in a batch of the
 # paper. Training computes in float32, which keeps about seven decimal digits: a number $x$ is
-# stored with an error of up to $6 \cdot 10^{-8}\,|x|$. Sums of half a million numbers deserve a
-# thought. There are two dangers.
+# stored with an error of up to $6 \cdot 10^{-8}\,|x|$. Sums of half a million numbers need some
+# care. There are two dangers.
 #
 # **Cancellation.** The variance can be computed in one pass, $v = \frac1m \sum x_i^2 - \mu^2$. If
-# the mean is 1000 and the deviation is 1, then both terms are about a million, are known to seven
-# digits, and differ by 1. All digits that are left are wrong.
+# the mean is 1000 and the standard deviation is 1, then both terms are about a million, are known
+# to seven digits, and differ by 1. Hardly a correct digit is left.
 #
 # **Drift.** Add a small number to a large sum and its last digits are cut off. If all the numbers
-# are equal, they are rounded in the same direction time and again. A photograph's flat
-# background is just that.
+# are equal, they are rounded in the same direction again and again. The flat background of a
+# photograph is just such a case.
 
 # %%
 m = 516_128
@@ -478,10 +478,10 @@ print(f"{m} x 0.1, row by row in float32: {flat.sum(0)[0]:.1f}   true: {m * 0.1:
 # %% [markdown]
 # (With two channels NumPy adds row by row. For a single one it sums in blocks, which is better.)
 #
-# Both are cured by **tiles**. A tile has few enough values to be in cache, and its sums are taken
-# in small blocks. From there on, all sums are in float64, which has sixteen digits. The variance
-# is taken about the mean *of the tile*, so that nothing large cancels. That needs two passes, but
-# the second one finds the tile in cache.
+# **Tiles** cure both. A tile is small enough to stay in cache, and its sums are taken in small
+# blocks. From there on, all sums are in float64, which has sixteen digits. The variance is taken
+# about the mean *of the tile*, so that nothing large cancels. That needs two passes, but the second
+# one finds the tile in cache.
 #
 # Then the tiles are merged. Let tile $t$ have $m_t$ values, the mean $\mu_t$ and the sum of squares
 # $S_t = \sum (x_i - \mu_t)^2$. The mean of all is $\mu = \sum_t m_t \mu_t / m$. For the squares,
@@ -502,7 +502,7 @@ def moments_of_tiles(rows: Array) -> tuple[Array, Array]:
     counts, means, squares = [], [], []
     for tile in tiles(rows):
         mean = tile.mean(0, dtype=np.float64)
-        centred = tile - mean.astype(tile.dtype)  # in float32, but small numbers now
+        centred = tile - mean.astype(tile.dtype)  # still float32, but now small numbers
         shift = centred.mean(0, dtype=np.float64)  # what rounding left of the mean
         counts.append(len(tile))
         means.append(mean.astype(tile.dtype) + shift)
@@ -548,39 +548,39 @@ assert errors["one pass"][3] > 0.01
 
 # %% [markdown]
 # *Figure 3.5. Four ways to compute the variance of 516 128 values in float32. Errors below 1e-10
-# are drawn there.*
+# are drawn at 1e-10.*
 #
 # The tiles have a second use. The convolution of chapter 2 produces its output tile by tile, and
-# `conv2d(..., moments=True)` takes each tile's sums while it is still in cache. When the
-# convolution is done, so are the moments, and the image has not been read again for them.
+# with the epilogue `Moments` it takes each tile's sums while the tile is still in cache. When the
+# convolution is done, so are the moments, and the image need not be read again.
 
 # %% [markdown]
 # ## The fused block
 #
 # The paper's building block is convolution, batch norm, ReLU. As three functions on a tape, each
 # keeps what its backward pass needs: the convolution its input, batch norm its input, ReLU its
-# input. Each also runs through a whole image in memory. For these cheap operations memory is what
-# takes the time, so the library joins them.
+# input. Each also makes a pass over the image in memory. For batch norm and ReLU, that pass is what
+# takes the time, so the library fuses them.
 #
 # ### Keep less: the mask can be recomputed
 #
-# ReLU is $z = \max(y, 0)$. Backwards, the gradient passes where $y > 0$ and is 0 elsewhere: for
-# that it needs a *mask*, one bit for each value. It need not be kept. From batch norm's input $x$,
-# which we have anyway, and with $a = \gamma\rho$ and $b = \beta - a\mu$,
+# ReLU is $z = \max(y, 0)$. In the backward pass the gradient passes where $y > 0$ and is 0
+# elsewhere, which takes a *mask*, one bit for each value. It need not be kept. From batch norm's
+# input $x$, which we have anyway, and with $a = \gamma\rho$ and $b = \beta - a\mu$,
 #
 # $$ y_i > 0 \iff a\,x_i > -b. $$
 #
-# ### Two passes backwards
+# ### A backward pass in two passes over memory
 #
-# The box asks for $g^\beta$ and $g^\gamma$ before the first $g^x_i$ can be written. So there must
-# be two passes over the image, and two are enough. The first makes the mask and two sums. It does
-# not even need $\hat{x}$, for
+# The box needs $g^\beta$ and $g^\gamma$ before the first $g^x_i$ can be written. So there must be
+# two passes over the image, and two are enough. The first computes the mask and two sums. It does
+# not even need $\hat{x}$, because
 #
 # $$ g^\gamma = \sum_i g_i\,\rho\,(x_i - \mu)
 #    = \rho \left( \sum_i g_i x_i - \mu\, g^\beta \right). $$
 #
-# (The sums are in float64, so the difference is harmless.) The second pass writes the result. Sort
-# the box by what changes from pixel to pixel, and it is
+# (The sums are in float64, so the difference is harmless.) The second pass writes the result.
+# Collect the terms of the box by what varies from pixel to pixel:
 #
 # $$ g^x_i = a\, g_i + e\, x_i + f, \qquad
 #    e = -\frac{a \rho\, g^\gamma}{m}, \qquad f = -\frac{a\, g^\beta}{m} - e\,\mu, $$
@@ -629,16 +629,16 @@ print("our node, the library's two nodes and its one kernel agree")
 # %% [markdown]
 # ### The whole block
 #
-# `ConvNormReLU` of the library adds the convolution. Between forward and backward it keeps the
-# convolution's output and a few vectors. It also needs its own input, for the weight gradient. But
-# that is the output of the block before, which can make it again by one cheap pass from what *it*
-# keeps. Let us count the images that wait for their backward pass in a chain of six blocks:
+# The library's `ConvNormReLU` adds the convolution. Between forward and backward it keeps the
+# convolution's output and a few vectors. For the weight gradient it also needs its own input. But
+# that is the output of the block before, which can recompute it in one cheap pass from what *it*
+# keeps. Let us count the images that are kept for the backward pass in a chain of six blocks:
 
 # %%
 
 
 def kept(function: Function, found: dict[int, Array]) -> None:
-    """Collect all images that a function and those behind it on the tape hold on to."""
+    """Collect all images that a function and those before it on the tape hold on to."""
     for value in vars(function).values():
         if isinstance(value, np.ndarray) and value.ndim == 4 and len(value) == 2:
             found[id(value)] = value  # an image: the batch has two
@@ -676,8 +676,8 @@ for three, one in zip(*gradients, strict=True):
 print("and the gradients agree to float32's rounding")
 
 # %% [markdown]
-# The two ways exist on purpose. The three nodes are what one reads and checks; the fused node is
-# what runs; a test holds the two equal in float64.
+# Both forms exist on purpose. The three nodes are what one reads and checks; the fused node is what
+# runs; a test makes sure that they agree in float64.
 
 # %% [markdown]
 # ## Where it lives
@@ -685,19 +685,19 @@ print("and the gradients agree to float32's rounding")
 # - `minispiral.kernels.reference.moments`, `minispiral.kernels.reference.normalize`,
 #   `minispiral.kernels.reference.normalize_grad`: the formulas of this chapter in loops
 # - `minispiral.kernels.batchnorm.moments`, `minispiral.kernels.batchnorm.tile_moments`,
-#   `minispiral.kernels.batchnorm.merge_moments`: sums by tiles, and their merging
+#   `minispiral.kernels.batchnorm.merge_moments`: sums by tiles, and how they are merged
 # - `minispiral.kernels.batchnorm.normalize`, `minispiral.kernels.batchnorm.normalize_grad`: one
-#   pass forwards, two passes backwards
+#   pass forward, two passes backward
 # - `minispiral.kernels.batchnorm.normalize_relu`,
 #   `minispiral.kernels.batchnorm.normalize_relu_grad`: the same with ReLU and its recomputed mask
-# - `minispiral.kernels.batchnorm.scale_shift`: constant moments as two numbers
-# - `minispiral.ops.BatchNorm`, `minispiral.ops.ConvNormReLU`: the nodes on the tape
-# - `minispiral.nn.BatchNorm`, `minispiral.nn.ConvNormReLU`: the layers; the first has the running
-#   moments and the refusal of a single value
+# - `minispiral.kernels.batchnorm.scale_shift`: constant moments as a scale and a shift
+# - `minispiral.ops.BatchNorm`, `minispiral.fused.ConvNormReLU`: the nodes on the tape
+# - `minispiral.nn.BatchNorm`, `minispiral.nn.ConvNormReLU`: the layers; the first keeps the running
+#   moments and refuses a single value
 #
 # Batch norm is from S. Ioffe and C. Szegedy, *Batch Normalization: Accelerating Deep Network
-# Training by Reducing Internal Covariate Shift*, ICML 2015. Why it helps so much is still debated.
-# Figure 3.1 shows one undisputed part of it.
+# Training by Reducing Internal Covariate Shift*, ICML 2015. Why it helps so much is still debated;
+# Figure 3.1 shows one undisputed part of the answer.
 
 # %% [markdown]
 # ## Exercises
@@ -707,10 +707,10 @@ print("and the gradients agree to float32's rounding")
 #
 # ### Exercise 3.1
 #
-# In evaluation a convolution with a batch norm behind it is a convolution with other weights and a
-# bias. Write `folded(w, gamma, beta, mean, var, eps, transpose)`, which returns the pair
-# `(v, bias)`. `w` is `(kh, kw, big, small)`. The vectors `gamma`, `beta`, `mean` and `var` have one
-# number for each *output* channel. With `transpose = False`,
+# In evaluation a convolution followed by batch norm is a convolution with other weights and a bias.
+# Write `folded(w, gamma, beta, mean, var, eps, transpose)`, which returns the pair `(v, bias)`. `w`
+# is `(kh, kw, big, small)`. The vectors `gamma`, `beta`, `mean` and `var` have one number for each
+# *output* channel. With `transpose = False`,
 #
 #     conv2d(x, v) + bias   equals   normalize(conv2d(x, w), mean, var, gamma, beta, eps)
 #
@@ -722,18 +722,18 @@ print("and the gradients agree to float32's rounding")
 # ### Exercise 3.2
 #
 # A photograph is too large for memory and comes in tiles. Write `moments(tiles)`. `tiles` is a
-# generator: it yields arrays of shape `(rows, c)`, one after the other, and each may have another
-# number of rows, at least one. Each array is valid only until the next one is asked for, for its
-# memory is then used again. Return the pair `(mean, var)` of all rows, each `(c,)`, with the biased
+# generator: it yields arrays of shape `(rows, c)`, one after the other. The number of rows may
+# differ, and is at least one. Each array is valid only until the next one is requested, since its
+# memory is then reused. Return the pair `(mean, var)` of all rows, each `(c,)`, with the biased
 # variance.
 #
-# The mean may be a hundred million times as large as the deviation. Even so, the mean must be
-# right to a millionth of the deviation and the variance to a millionth of itself. (So float64 does
-# not help you out of cancellation here.)
+# The mean may be a hundred million times as large as the standard deviation. Even so, the mean must
+# be right to a millionth of the standard deviation and the variance to a millionth of itself. (So
+# float64 alone does not save you from cancellation.)
 #
 # ### Exercise 3.3
 #
-# *Layer norm* takes its moments over the channels of one pixel instead of over the pixels of one
+# *Layer norm* takes its moments over the channels of one pixel instead of the pixels of one
 # channel. For `x (n, h, w, c)`, with the mean $\mu$ and the biased variance $v$ of the $c$ numbers
 # of each pixel,
 #

@@ -3,29 +3,29 @@
 #
 # After this chapter you can
 #
-# - measure a derivative without any backward pass, and say how many digits of it to believe;
+# - compute a derivative without any backward pass, and say how many of its digits to trust;
 # - get all digits of it with one complex number;
 # - check a gradient of a million elements with one number;
-# - say what a kink does to such a check, and step around it;
-# - check the checker: plant a bug, and see it caught.
+# - say what a kink does to such a check, and avoid it;
+# - check the checker: plant a bug, and see that it is caught.
 #
-# It takes about an hour. You need chapter 1 (the tape) and Taylor's formula. A little of chapter 2
-# (convolution) and chapter 3 (batch norm) is used as material to be checked.
+# It takes about an hour. You need chapter 1 (the tape) and Taylor's formula. The operations of
+# chapter 2 (convolution) and chapter 3 (batch norm) serve as examples to check.
 
 # %% [markdown]
 # ## The idea
 #
 # A wrong gradient rarely looks wrong. Nothing crashes. The loss still falls, because any direction
 # that points roughly downhill makes it fall. The network is only a little worse than it could be,
-# and nobody knows. So a gradient must be checked, and by something that shares nothing with the
-# code that made it.
+# and nobody notices. So a gradient must be checked, by something that shares nothing with the code
+# that computed it.
 #
-# Such a thing exists: the meaning of a derivative. Move the input a little, run the *forward* pass
-# again, and see how the output changes. No backward pass is involved. All of this chapter is about
+# Such a thing exists: the definition of the derivative. Move the input a little, run the *forward*
+# pass again, and see how the output changes. No backward pass is involved. This chapter is about
 # doing that well.
 #
-# Here is the danger in a few lines: a straight line is fitted to points, and one of the two
-# gradients is ten times too small.
+# Here is the danger in a few lines: we fit a straight line to points, and one of the two gradients
+# is ten times too small.
 
 # %%
 import inspect
@@ -61,8 +61,8 @@ for step in range(31):
     offset -= 0.1 * 0.2 * np.mean(error)  # should be 2 * np.mean(error)
 
 # %% [markdown]
-# The loss falls to a fraction of what it was, step after step. From the loss alone nobody would
-# look for a bug. (It still has far to go: the noise alone would be 0.01.)
+# The loss falls to a fraction of what it was, step after step. Nobody would suspect a bug from the
+# loss alone. (It still has far to go: the noise alone would give 0.01.)
 #
 # ## Differences, and the step-size curve
 #
@@ -84,28 +84,28 @@ for step in range(31):
 # In the central difference the term with $f''$ cancels. So the error, called the *truncation
 # error*, shrinks with $h^2$ in place of $h$. The smaller $h$ the better, then?
 #
-# No. Each value of $f$ is rounded. In float64 the relative error is about
-# $\varepsilon = 10^{-16}$, in float32 about $10^{-7}$. The two values are nearly equal, and
-# subtracting them leaves mostly their rounding errors, which are then divided by $h$. This part of
-# the error is about $\varepsilon |f(x)| / h$: it *grows* as $h$ shrinks.
+# No. Each value of $f$ is rounded. In float64 the relative error is about $\varepsilon = 10^{-16}$,
+# in float32 about $10^{-7}$. The two values are nearly equal, and subtracting them leaves mostly
+# their rounding errors, which are then divided by $h$. This part of the error is about
+# $\varepsilon |f(x)| / h$: it *grows* as $h$ shrinks.
 #
-# The best step balances the two. For the central difference $h^2 \approx \varepsilon / h$, so
-# $h \approx \varepsilon^{1/3} \approx 10^{-5}$, and the error there is about $10^{-11}$. For the
+# The best step balances the two errors. For the central difference $h^2 \approx \varepsilon / h$,
+# so $h \approx \varepsilon^{1/3} \approx 10^{-5}$, and the error there is about $10^{-11}$. For the
 # forward difference $h \approx \varepsilon^{1/2} \approx 10^{-8}$, with an error of about
-# $10^{-8}$. At best, the forward difference loses half of the sixteen digits, and the central one a
-# third.
+# $10^{-8}$. At best, the forward difference loses half of the sixteen digits, and the central
+# difference a third.
 #
-# **Richardson's trick** buys a few digits more. Take the central difference twice, with $h$ and
-# with $h/2$. The second has a quarter of the first one's leading error. So
+# **Richardson extrapolation** buys a few more digits. Take the central difference twice, with $h$
+# and with $h/2$. The second has a quarter of the first one's leading error. So
 #
 # $$ R(h) = \frac{4 D(h/2) - D(h)}{3} $$
 #
 # is free of it: $\frac{1}{3}(4 \cdot \frac{h^2}{4} - h^2) = 0$. What is left is of order $h^4$, so
-# a larger step will do, which suffers less from rounding.
+# we can take a larger step, which suffers less from rounding.
 #
 # ### The complex step
 #
-# The trouble is the subtraction. There is a way without one. Let $h$ be real and $i$ the imaginary
+# The trouble is the subtraction. There is a way to avoid it. Let $h$ be real and $i$ the imaginary
 # unit, and put $x + ih$ into $f$. Taylor's formula holds for complex numbers too, if $f$ is
 # *analytic*: made of sums, products, quotients, exponentials, logarithms and the like. With
 # $i^2 = -1$,
@@ -118,7 +118,7 @@ for step in range(31):
 #
 # The value $f(x)$ and the derivative travel in separate parts of the number, and nothing is
 # subtracted. So $h$ can be as small as floating-point numbers go. With $h = 10^{-40}$ the
-# truncation error is of the order $10^{-80}$, which is to say none.
+# truncation error is of order $10^{-80}$: none at all.
 #
 # As an example take the cross-entropy of one background pixel with logit $x$,
 # $f(x) = \log(1 + e^x)$. Its derivative is the sigmoid.
@@ -174,17 +174,17 @@ ax.set(xlabel="step h", ylabel="relative error")
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
-# *Figure 4.1. The step-size curve. From the right each error falls along the slope that Taylor's
-# formula predicts: 1, 2 or 4. Where it meets rounding, it turns and rises again. The complex step
-# never turns. In float32 (dotted) the best that a difference can do is 4 or 5 digits.*
+# *Figure 4.1. The step-size curve. From right to left, each error falls with the slope that
+# Taylor's formula predicts: 1, 2 or 4. Where rounding takes over, it turns and rises again. The
+# complex step never turns. In float32 (dotted) the best that a difference can do is 4 or 5 digits.*
 #
-# This is why `gradcheck` refuses float32. A check whose own error is $10^{-4}$ cannot tell a
-# wrong gradient from a right one. Verify in float64, then train in float32 by the same code.
+# This is why `gradcheck` refuses float32. A check whose own error is $10^{-4}$ cannot tell a wrong
+# gradient from a right one. Verify in float64, then train in float32 with the same code.
 #
 # ### What the complex step needs
 #
-# Every operation on the way must be analytic and must let complex numbers through. Three operations
-# are not, and fail without a word:
+# Every operation along the way must be analytic and must accept complex numbers. Three operations
+# are not analytic, and fail silently:
 
 
 # %%
@@ -198,11 +198,11 @@ print("np.real(z) ** 2: ", derivative(lambda z: np.real(z) ** 2, 3.0), " should 
 
 # %% [markdown]
 # `np.abs` of a complex number is its length, and drops the sign that carries the derivative. The
-# remedy is to decide by the real part and to keep the number (Exercise 4.2). ReLU is treated like
-# that here: where the real part is positive the number passes, else it becomes 0.
+# remedy is to decide by the real part and to keep the complex number (Exercise 4.2). ReLU is
+# handled that way: where the real part is positive the number passes, otherwise it becomes 0.
 #
 # `gradcheck` guards against such functions. When a complex step and back-propagation disagree, it
-# asks central differences who is right before it blames the backward pass.
+# asks central differences which is right before it blames the backward pass.
 
 # %%
 z = np.array([-2.0, 3.0]) + 1e-40j
@@ -212,26 +212,27 @@ print(np.where(z.real > 0, z, 0).imag / 1e-40)  # the derivative of ReLU: 0 and 
 # ## One number for a million elements
 #
 # An operation takes arrays $x$ and returns an array $y = F(x)$. Its backward pass takes `gy`, here
-# $g^y$, and returns $g^x$. What is that the derivative of? Of the single number
+# $g^y$, and returns the vector-Jacobian product $g^x$. What is that the derivative of? It is the
+# derivative of the single number
 #
 # $$ \ell(x) = \langle g^y, F(x) \rangle = \sum_k g^y_k\, F_k(x), $$
 #
-# for any $g^y$, held fixed. So pick $g^y$ at random. Then one could move each element of $x$ by
-# itself and compare with the same element of $g^x$. For a weight of a million elements that is a
+# for any fixed $g^y$. So pick $g^y$ at random. Then one could move each element of $x$ separately
+# and compare with that element of $g^x$. For a weight array of a million elements that takes a
 # million forward passes.
 #
-# Instead move all elements at once, along a random direction $v$. The chain rule says
+# Instead, move all elements at once along a random direction $v$. The chain rule says
 #
 # $$ \frac{d}{dt}\, \ell(x + t v) \Big|_{t=0} = \langle g^x, v \rangle . $$
 #
-# On the left is one forward pass with a complex step, on the right one inner product. Two numbers,
-# and they must agree. (The library's kernels want one dtype for all arrays, and
-# `w + 0j` is `w` as complex numbers.)
+# On the left is one forward pass with a complex step, on the right one inner product: two numbers
+# that must agree. (The library's kernels want one dtype for all arrays, and `w + 0j` is `w` as
+# complex numbers.)
 
 
 # %%
 def directional(F: Callable[[Array], Array], x: Array, gy: Array, v: Array) -> float:
-    """The derivative of sum(gy * F(x + t v)) by t, at t = 0."""
+    """The derivative of sum(gy * F(x + t v)) with respect to t, at t = 0."""
     return float(np.sum(gy * F(x + 1e-40j * v).imag) / 1e-40)
 
 
@@ -250,16 +251,17 @@ for _ in range(3):
 #
 # Suppose the gradient is wrong by $\delta$, an array that is not all zeros. The check sees
 # $\langle \delta, v \rangle$. With $v$ from a normal distribution, this number is normally
-# distributed too, and its standard deviation is $|\delta|$, the length of $\delta$. It is missed
-# only if it happens to lie below the tolerance. A normal variable of deviation $|\delta|$ lies
-# within $\pm\tau$ with a probability of at most $0.8\, \tau / |\delta|$, where $0.8 =
-# \sqrt{2/\pi}$.
+# distributed too, and its standard deviation is $|\delta|$, the length of $\delta$. The error is
+# missed only if this number happens to lie below the tolerance. A normal variable of deviation
+# $|\delta|$ lies within $\pm\tau$ with a probability of at most $0.8\, \tau / |\delta|$, where
+# $0.8 = \sqrt{2/\pi}$.
 #
 # Let the tolerance be $10^{-10}$ and the error a thousandth, both relative to the size of the
-# gradient. Then the odds to miss it are one to ten million; and that with one direction.
+# gradient. Then the chance of missing it is about one in ten million, and that is with a single
+# direction.
 #
 # The direction must be random. It is tempting to use $v = (1, 1, \dots, 1)$, which compares the sum
-# of all elements. But many bugs leave a sum as it is: elements in the wrong order, for instance.
+# of all elements. But many bugs do not change the sum: elements in the wrong order, for instance.
 
 # %%
 turned = gx[:, ::-1]  # a bug: the gradient is upside down
@@ -279,23 +281,23 @@ ax.set(
 ax.legend()
 
 # %% [markdown]
-# *Figure 4.2. How often a bug is missed, counted over 2000 random directions, against the bound.
-# Each digit between the tolerance and the error makes it ten times rarer. (Left of about $10^{-3}$
-# none of the 2000 missed it.)*
+# *Figure 4.2. How often a bug is missed, counted over 2000 random directions, compared with the
+# bound. Each factor of ten between the tolerance and the error makes a miss ten times rarer. (Left
+# of about $10^{-3}$ none of the 2000 missed it.)*
 #
-# So `gradcheck` goes along three random directions of each input. Only if one disagrees does it
-# look at single elements, to say which are wrong and what they have in common.
+# So `gradcheck` tries three random directions for each input. Only if one disagrees does it look at
+# single elements, to say which are wrong and what they have in common.
 #
-# The other half of the answer is the tolerance. Two numbers of a sum with many terms never agree to
-# the last bit, so `gradcheck` looks at the relative error. Relative to what? The number itself may
-# happen to be nearly 0. A sum of random terms has a typical size, $|g^x|\,|v| / \sqrt{m}$ for $m$
-# elements. The error is taken relative to that, or to the number itself if it is larger.
+# The other half of the answer is the tolerance. Two sums of many terms never agree to the last bit,
+# so `gradcheck` looks at the relative error. Relative to what? The number itself may happen to be
+# nearly 0. A sum of random terms has a typical size, $|g^x|\,|v| / \sqrt{m}$ for $m$ elements. The
+# error is taken relative to that, or to the number itself if it is larger.
 #
 # ## Kinks
 #
-# ReLU has a corner at 0, a **kink**: on the left the slope is 0, on the right 1. At the kink itself
-# there is no derivative. That is no trouble by itself, since a random point never lies exactly
-# there. But a central difference looks at a whole interval, from $x - h$ to $x + h$. If a kink lies
+# ReLU has a corner at 0, a **kink**: the slope is 0 on the left and 1 on the right. At the kink
+# itself there is no derivative. That alone would not matter, since a random point never lies
+# exactly there. But a central difference spans an interval, from $x - h$ to $x + h$. If a kink lies
 # inside, it mixes both slopes and is wrong, however right the gradient is.
 
 # %%
@@ -321,29 +323,29 @@ ax.legend()
 print(f"the nearest kink is {kinks[0]:.4f} away")
 
 # %% [markdown]
-# *Figure 4.3. The derivative of a sum of 20 ReLUs along a direction. A grey line marks a step at
-# which one more of them passes its kink. For steps shorter than the first of them the difference is
-# right. For longer ones it is wrong, but where the errors of several happen to cancel.*
+# *Figure 4.3. The derivative of a sum of 20 ReLUs along a direction. A grey line marks a step size
+# at which one more of them crosses its kink. For steps shorter than the first such line the
+# difference is right. For longer ones it is wrong, except where several errors happen to cancel.*
 #
-# How does a check know that it met a kink, and not a bug? By a property that a smooth function has
-# and a kink destroys: with a smaller step the result hardly changes. So `gradcheck` computes
-# Richardson's value with two step sizes. It also compares the slopes to the left and to the right
-# of $x$, which come together as the step shrinks, unless $x$ sits on a kink. If either test fails
-# the step is cut, by 16, until the kink lies outside.
+# How can a check tell a kink from a bug? By a property of smooth functions that a kink destroys:
+# with a smaller step the result hardly changes. So `gradcheck` computes Richardson's value with two
+# step sizes. It also compares the slopes to the left and to the right of $x$, which converge as the
+# step shrinks, unless $x$ lies on a kink. If either test fails, the step is divided by 16 until the
+# kink lies outside.
 #
-# Here it is in its smallest form.
+# Here is the idea in its smallest form.
 
 
 # %%
 def around_kinks(f: Callable[[float], float], h: float = 2.0**-2) -> tuple[float, int]:
-    """The derivative of f at 0, and how often the step had to be cut."""
+    """The derivative of f at 0, and how often the step had to be reduced."""
     for cuts in range(5):
         coarse, middle, fine = ((f(t) - f(-t)) / (2 * t) for t in (h, h / 2, h / 4))
         estimate, finer = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
         if abs(finer - estimate) <= 1e-7:
             return finer, cuts
         h /= 16
-    raise ValueError("a kink at the very point")
+    raise ValueError("a kink at the point itself")
 
 
 found, cuts = around_kinks(relus)
@@ -351,24 +353,24 @@ print(f"differences {found:.9f}, back-propagation {slope_here:.9f}, cut {cuts} t
 np.testing.assert_allclose(found, slope_here, rtol=1e-6)
 
 # %% [markdown]
-# The more ReLUs, the nearer the nearest kink. A network with a million of them has one within *any*
+# The more ReLUs, the closer the nearest kink. A network with a million of them has one within *any*
 # step that differences can use. The complex step is different: it moves only the imaginary part.
-# The real part stands still, and no ReLU changes its mind. So whole networks are checked by the
+# The real part stays where it is, so no ReLU switches. That is why networks are checked by the
 # complex step.
 #
 # ## What a derivative cannot show
 #
-# Suppose the forward pass itself is wrong, and the backward pass is the right derivative of that
-# wrong function. Then every derivative agrees. Hence the forward pass needs an *oracle*: the same
-# operation written once more, in the plainest way, as in `minispiral/kernels/reference.py`.
+# Suppose the forward pass itself is wrong, and the backward pass is the correct derivative of that
+# wrong function. Then every derivative agrees. So the forward pass needs an *oracle*: the same
+# operation written again in the plainest way, as in `kernels/reference.py`.
 #
-# Other faults lie in how a backward pass behaves. Each has its own test in `gradcheck`:
+# Other faults are in how a backward pass behaves. `gradcheck` has a test for each:
 #
 # - it must be **linear** in `gy`: twice the `gy`, twice the gradient. This holds for every
-#   function, and finds sums in float32, noise and hidden constants.
+#   function, and exposes sums in float32, noise and hidden constants.
 # - it must give **the same bits** twice, and zeros for a zero `gy`;
 # - it must **change nothing**: not its inputs, not its output, not `gy`;
-# - no two gradients may **share memory**, or adding to the one changes the other.
+# - no two gradients may **share memory**, or adding to one changes the other.
 #
 # Some faults break several of these rules at once:
 
@@ -392,15 +394,15 @@ for problem in leaky.problems:
 # %% [markdown]
 # ## Planted bugs
 #
-# A checker that has never failed proves nothing: perhaps it cannot. So break the code on purpose
-# and see. To *plant* a bug, take the source of a function, change one line of it, and put the
-# changed code in its place, for as long as a `with` block lasts.
+# A checker that has never failed proves nothing: perhaps it cannot fail. So break the code on
+# purpose and see. To *plant* a bug, take the source of a function, change one line of it, and swap
+# in the changed code for the duration of a `with` block. This is known as *mutation testing*.
 
 
 # %%
 @contextmanager
 def planted(function: FunctionType, old: str, new: str) -> Iterator[None]:
-    """Inside this block, ``old`` in the source of the function has given way to ``new``."""
+    """Within this block, ``old`` in the source of the function is replaced by ``new``."""
     source = dedent(inspect.getsource(function))
     assert source.count(old) == 1
     scope = dict(function.__globals__)
@@ -492,11 +494,11 @@ for bug, (check, edits) in bugs.items():
 # %% [markdown]
 # Look at what each report says. The first names rows of the image. The forgotten mean makes *every*
 # element wrong. So does the forgotten eps, but only in the fifth digit, which a check in float32
-# could hardly tell from rounding. And the last bug passes all derivatives: it is caught by the
-# oracle alone.
+# could hardly tell from rounding. The last bug passes all derivative checks: only the oracle
+# catches it.
 #
-# A report gives the elements too. Here they are as a picture, all elements of the first bug, for
-# one image and one channel.
+# A report also lists the elements. Here they are as a picture: all elements under the first bug,
+# for one image and one channel.
 
 # %%
 with planted(*last_row):
@@ -521,17 +523,18 @@ axes[1].set_ylim(-0.6, len(found))
 
 # %% [markdown]
 # *Figure 4.4. Left, the error of each element of `gx` when the last row of `gy` is left out: the
-# last three rows are wrong, since a kernel of three rows reaches that far. All others are right to
-# rounding. Right, the largest error of each bug that a derivative shows, against the tolerance.*
+# last three rows are wrong, since a kernel of three rows reaches that far. All others are right up
+# to rounding. Right, the largest error of each bug that a derivative reveals, compared with the
+# tolerance.*
 #
-# The repository has 91 such bugs in `bench/bugs/`; `python -m bench bugs` plants them one by one.
-# All are caught, and `docs/verification.md` says by what. Six of them no gradient and no value of a
-# forward pass can show, such as a wrong momentum of the running statistics. They are caught by
-# tests of properties: what a checker cannot see must be known, and be checked in another way.
+# The repository has 91 such bugs in `tests/bugs/`; `python -m tests.bugs` plants them one by one.
+# All are caught, and `docs/verification.md` says by what. Six of them, such as a wrong momentum of
+# the running statistics, cannot be revealed by any gradient or any value of a forward pass.
+# Property tests catch those: one must know what a checker cannot see, and check it in another way.
 #
 # ## Your own function
 #
-# Everything above is in one call. Give it a function of tensors and its float64 inputs:
+# Everything above comes in one call. Give it a function of tensors and its float64 inputs:
 
 # %%
 report = gradcheck(
@@ -542,17 +545,16 @@ print(report)
 
 # %% [markdown]
 # `minispiral gradcheck` does this for every operation, layer, loss and network of the library, in
-# under a minute. It has one case that is not a derivative at all, the pseudo-gradient of Eq. 11,
-# and checks it by rules of its own. That is the next chapter.
+# under a minute. One case is not a derivative at all: the pseudo-gradient of Eq. 11 is checked by
+# rules of its own. It is the subject of the next chapter.
 #
 # ## Where it lives
 #
 # - `minispiral.gradcheck.gradcheck`: the call, and the rules of behaviour
 # - `minispiral.gradcheck.derivatives.complex_step`,
-#   `minispiral.gradcheck.derivatives.central_difference`: the two ways to a derivative
+#   `minispiral.gradcheck.derivatives.central_difference`: two ways to compute a derivative
 # - `minispiral.gradcheck.comparison.Slopes.direction`,
-#   `minispiral.gradcheck.comparison.Slopes.compare`: random directions, and what errors are
-#   relative to
+#   `minispiral.gradcheck.comparison.Slopes.compare`: random directions, and the scale of the errors
 # - `minispiral.gradcheck.report.Report`: what was found
 # - `minispiral.gradcheck.check_library`: everything in the library
 #
@@ -570,14 +572,14 @@ print(report)
 # ### Exercise 4.2
 #
 # Write `absolute(z)`. For a real array it returns $|x|$ of each element. For a complex array it
-# must let the complex step through: for $z = x + ih$ with a tiny $h$ of either sign, the imaginary
-# part of the result over $h$ is the derivative of $|x|$, which is $1$ for $x > 0$ and $-1$ for $x <
-# 0$. The elements of $x$ are not 0, but may be as small or as large as $10^{\pm 200}$.
+# must support the complex step: for $z = x + ih$ with a tiny $h$ of either sign, the imaginary part
+# of the result over $h$ is the derivative of $|x|$, which is $1$ for $x > 0$ and $-1$ for $x < 0$.
+# The elements of $x$ are not 0, but may be as small or as large as $10^{\pm 200}$.
 #
 # ### Exercise 4.3
 #
-# Write `wrong_elements(f, gradient, x)`. `f` takes an array, real or complex, and returns a number;
-# it is analytic. `gradient` claims to be its gradient at the float64 array `x`, and has the same
+# Write `wrong_elements(f, gradient, x)`. `f` is analytic: it takes an array, real or complex, and
+# returns a number. `gradient` claims to be its gradient at the float64 array `x`, and has the same
 # shape. Return a boolean array of that shape, True where an element of `gradient` is off by more
 # than $10^{-9}$ times the largest element of the true gradient. Some errors will be only ten times
 # that.

@@ -6,29 +6,29 @@
 # - say why a network that finds no crack at all is right about 98 pixels in 100;
 # - derive a loss from the F1 score, and its gradient, equation by equation (Eq. 1 to 8 of the
 #   paper);
-# - say which pixels that gradient forgets, and build one that does not forget them (Eq. 9 to 11);
+# - say which pixels that gradient neglects, and build one that does not neglect them (Eq. 9 to 11);
 # - follow its two weights while a network trains (Eq. 12 and 13);
-# - prove that no loss has this gradient, and why it trains a network all the same.
+# - prove that no loss has this gradient, and say why it trains a network all the same.
 #
 # It takes about an hour and a half. You need chapter 1 (the tape) and the derivative of a quotient
 # and of a logarithm. The complex step, which checks derivatives here, is explained in chapter 4;
-# where it is used one sentence says what it does.
+# one sentence recalls it where it is used.
 
 # %% [markdown]
 # ## The idea
 #
 # A hairline crack is a few pixels wide. In a photograph of a wall perhaps one pixel in fifty
 # belongs to it. A network that calls every pixel sound is then right in 98 of 100 cases, and
-# useless. A loss that counts all pixels alike, as cross-entropy does, pulls the network to just
-# this answer.
+# useless. A loss that weights all pixels equally, as cross-entropy does, pulls the network towards
+# just this answer.
 #
 # The **F1 score** does not. It asks only about cracks: how many of the pixels called crack are
-# crack, and how many of the crack's pixels were found. So why not train for a high F1 score? There
+# crack, and how many of the crack pixels were found. So why not train for a high F1 score? There
 # are two obstacles. F1 counts pixels, and a count has no derivative. And when the count is replaced
-# by probabilities, the gradient fades away for those pixels on which the network is most wrong.
-# The paper removes the first obstacle by a loss, and the second by giving the loss up: it writes
-# down the gradient that it wants, and goes on with that. This chapter does the same, one equation
-# after the other.
+# by probabilities, the gradient fades away for those pixels on which the network is most wrong. The
+# paper overcomes the first obstacle with a loss, and the second by giving up the loss: it writes
+# down the gradient that it wants, and trains with that. This chapter does the same, equation by
+# equation.
 
 # %%
 from collections.abc import Callable
@@ -64,8 +64,8 @@ rng = np.random.default_rng(5)
 # - false positives, FP: not crack, but called crack;
 # - false negatives, FN: crack, but not called crack.
 #
-# **Precision** is the share of crack among what was called crack. **Recall** is the share that was
-# found of all crack.
+# **Precision** is the fraction of the pixels called crack that are crack. **Recall** is the
+# fraction of the crack pixels that were found.
 #
 # $$ \mathrm{prec} = \frac{TP}{TP + FP}, \qquad \mathrm{rec} = \frac{TP}{TP + FN} $$
 #
@@ -74,11 +74,11 @@ rng = np.random.default_rng(5)
 # $$ \mathrm{F1} = \frac{2\,\mathrm{prec} \cdot \mathrm{rec}}{\mathrm{prec} + \mathrm{rec}}
 # \tag{1} $$
 #
-# A harmonic mean is small when one of the two is. High F1 needs both.
+# A harmonic mean is small if either of the two is small. A high F1 needs both.
 #
-# Here is a small batch of 200 pixels to work with. Six of them are crack. The network hands out a
-# **logit** $x_i$ for each pixel: any number, the larger the more it thinks of a crack. A pixel is
-# called crack if $x_i > 0$.
+# Here is a small batch of 200 pixels to work with. Six of them are crack. The network outputs a
+# **logit** $x_i$ for each pixel: any number, and the larger it is, the more likely a crack. A pixel
+# is called crack if $x_i > 0$.
 
 # %%
 crack = np.arange(200) < 6
@@ -100,13 +100,14 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
     print(f"called crack {name:14} right {right:.3f}   F1 {counted_f1(called, crack):.3f}")
 
 # %% [markdown]
-# To call none a crack is right for 97 % of the pixels here, and its F1 is 0. Calling all crack has
-# a recall of 1, but a precision of 0.03, and F1 is never more than twice the lower of the two.
+# Calling no pixel a crack is right for 97 % of the pixels here, and its F1 is 0. Calling every
+# pixel a crack has a recall of 1, but a precision of 0.03, and F1 is never more than twice the
+# lower of the two.
 #
 # ## From counts to probabilities: Eq. 2 to 5
 #
-# A count jumps when a logit passes zero and stays as it is otherwise. Its derivative is 0 or does
-# not exist. So let each pixel be called crack with a *probability*, which moves smoothly with its
+# A count jumps when a logit crosses zero and is constant otherwise. Its derivative is 0 or does not
+# exist. So let each pixel be called crack with a *probability*, which varies smoothly with its
 # logit:
 #
 # $$ p(\hat l_i = 1) = \sigma(x_i) = \frac{1}{1 + e^{-x_i}} = \sigma_i \tag{2} $$
@@ -121,15 +122,15 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
 #
 # $$ \mathrm{rec} = p(\hat l = 1 \mid l = 1) = \frac{1}{N_1} \sum_{j|l_j=1} \sigma_j \tag{4} $$
 #
-# Precision is the probability that a pixel is crack, given that it is called so. Bayes' rule turns
-# the condition around:
+# Precision is the probability that a pixel is crack, given that it is called crack. Bayes' rule
+# swaps the condition:
 #
 # $$ \mathrm{prec} = \frac{p(\hat l = 1 \mid l = 1)\, p(l = 1)}
 # {\sum_{c \in \{-1, 1\}} p(\hat l = 1 \mid l = c)\, p(l = c)}
 # = \frac{\sum_{j|l_j=1} \sigma_j}{\sum_j \sigma_j} \tag{5} $$
 #
-# For the last step, multiply the mean over each class by its share of the pixels: $N_1$ or $N_{-1}$
-# cancels, and what is left are sums of $\sigma$ over the number of all pixels.
+# For the last step, multiply the mean over each class by its fraction of the pixels: $N_1$ or
+# $N_{-1}$ cancels, which leaves sums of $\sigma$ divided by the number of all pixels.
 
 # %%
 sigma = 1 / (1 + np.exp(-x))  # Eq. 2
@@ -143,13 +144,13 @@ print(f"precision {prec:.3f}, recall {rec:.3f}")
 # %% [markdown]
 # ## The soft F1 score: Eq. 6
 #
-# Three numbers of the batch are all that is needed. We write
+# Three numbers describe the batch. We write
 #
 # $$ S = \sum_{j|l_j=1} \sigma_j, \qquad A = \sum_j \sigma_j, \qquad T = N_1 + A. $$
 #
 # In the code they are called `sum_pos`, `sum_all` and `total`, and $N_1$ is `n_pos`. Then
-# $\mathrm{rec} = S / N_1$ and $\mathrm{prec} = S / A$. Put both into Eq. 1 and multiply numerator
-# and denominator by $A N_1 / S$:
+# $\mathrm{rec} = S / N_1$ and $\mathrm{prec} = S / A$. Insert both into Eq. 1 and multiply
+# numerator and denominator by $A N_1 / S$:
 #
 # $$ \mathrm{F1} = \frac{2\, \frac{S}{A} \cdot \frac{S}{N_1}}{\frac{S}{A} + \frac{S}{N_1}}
 # = \frac{2 S}{N_1 + A} = \frac{2 S}{T} \tag{6} $$
@@ -168,8 +169,8 @@ print(sums)
 np.testing.assert_allclose(library.f1_loss(sums), -np.log(soft_f1(sigma, crack)))
 
 # %% [markdown]
-# Where each $\sigma$ is 0 or 1, Eq. 6 is the counted F1 exactly. In between it is something
-# different: a smooth stand-in. The figure shifts all logits by the same number.
+# If every $\sigma$ is 0 or 1, Eq. 6 is exactly the counted F1. Otherwise it is a smooth substitute.
+# In the figure, all logits are shifted by the same number.
 
 # %%
 shifts = np.linspace(-8, 8, 400)
@@ -182,31 +183,32 @@ ax.set(xlabel="number added to all logits", ylabel="F1 score")
 ax.legend()
 
 # %% [markdown]
-# *Figure 5.1. Counted F1 is a staircase; no step of it says where to go. Soft F1 is smooth. With
-# logits ten times as large almost every sigma is 0 or 1, and it comes close to the counted one.*
+# *Figure 5.1. Counted F1 is a staircase, whose steps give no direction. Soft F1 is smooth. With
+# logits ten times as large almost every sigma is 0 or 1, and it comes close to the counted F1.*
 #
 # ## The loss and its derivative: Eq. 7
 #
-# A loss is to be small where F1 is large. The paper takes
+# A loss should be small where F1 is large. The paper takes
 #
 # $$ L = -\log \mathrm{F1} = \log T - \log S - \log 2 . $$
 #
-# Why the logarithm? Its derivative is $-\frac{1}{\mathrm{F1}}$ times that of F1. At the start F1 is
-# nearly 0, and the division makes the derivative large just then.
+# Why the logarithm? Its derivative is $-\frac{1}{\mathrm{F1}}$ times that of F1. At the start of
+# training F1 is nearly 0, and the division makes the derivative large just then.
 #
-# Now change one $\sigma_i$. If pixel $i$ is crack, it is a term of both $S$ and $A$. If not, only
-# of $A$. Since $\frac{d}{dT} \log T = \frac{1}{T}$,
+# Now change one $\sigma_i$. If pixel $i$ is crack, $\sigma_i$ is a term of both $S$ and $A$;
+# otherwise only of $A$. Since $\frac{d}{dT} \log T = \frac{1}{T}$,
 #
 # $$ \frac{\partial L}{\partial \sigma_i} = \begin{cases}
 # -\left(\frac{1}{S} - \frac{1}{T}\right), & l_i = 1 \\
 # \frac{1}{T}, & l_i = -1 \end{cases} \tag{7} $$
 #
-# The bracket is positive, because $S \le A < T$. So more $\sigma$ on crack makes the loss smaller,
-# and more $\sigma$ elsewhere makes it larger. Note what Eq. 7 does *not* depend on: which pixel it
-# is. All crack pixels of a batch share one number, and all others share one.
+# The parenthesis is positive, because $S \le A < T$. So more $\sigma$ on crack makes the loss
+# smaller, and more $\sigma$ elsewhere makes it larger. Note what Eq. 7 does *not* depend on: the
+# individual pixel. All crack pixels of a batch share one number, and all others share another.
 #
-# Check it without trusting the derivation. A **complex step** adds a tiny imaginary number $ih$ to
-# one $\sigma_i$; the imaginary part of the result over $h$ is the derivative (chapter 4 says why).
+# Let us check this without trusting the derivation. A **complex step** adds a tiny imaginary number
+# $ih$ to one $\sigma_i$; the imaginary part of the result over $h$ is the derivative (chapter 4
+# says why).
 
 # %%
 
@@ -217,7 +219,7 @@ def eq7(sigma: Array, crack: Mask) -> Array:
 
 
 def by_complex_steps(f: Callable[[Array], Any], at: Array, h: float = 1e-40) -> Array:
-    """The derivative of f by each element of ``at``; one row for each number that f returns."""
+    """The derivative of f by each element of ``at``: one row for each number that f returns."""
     columns = [np.imag(f(at + 1j * h * unit)) / h for unit in np.eye(len(at))]
     return np.stack(columns, axis=-1)
 
@@ -232,9 +234,9 @@ print(f"on crack {-w_pos:.4f}, elsewhere {w_neg:.4f}")
 # %% [markdown]
 # ## The true gradient: Eq. 8
 #
-# The network's output is the logit, so the gradient by $x_i$ is needed. The chain rule multiplies
-# by the slope of the sigmoid, which is $\frac{\partial \sigma_i}{\partial x_i} =
-# \sigma_i (1 - \sigma_i)$:
+# The network's output is the logit, so we need the gradient with respect to $x_i$. The chain rule
+# multiplies by the slope of the sigmoid, $\frac{\partial \sigma_i}{\partial x_i} = \sigma_i (1 -
+# \sigma_i)$:
 #
 # $$ \frac{\partial L}{\partial x_i} = \begin{cases}
 # -\left(\frac{1}{S} - \frac{1}{T}\right) \sigma_i (1 - \sigma_i), & l_i = 1 \\
@@ -255,10 +257,10 @@ print(f"f1_loss: a true gradient: {report.passed}, error {report.error:.0e} by {
 # %% [markdown]
 # ### Why it vanishes
 #
-# The factor $\sigma (1 - \sigma)$ goes to 0 at *both* ends. It is right that a pixel which is
-# surely right gets no gradient. But a pixel that is surely *wrong* gets none either. Look at four
-# kinds of pixels in one batch: crack that was found, crack that was missed (the network is sure it
-# is none), quiet background, and false alarms (it is sure they are crack).
+# The factor $\sigma (1 - \sigma)$ goes to 0 at *both* ends. It is good that a pixel which is
+# confidently right gets no gradient. But a pixel that is confidently *wrong* gets none either. Look
+# at four kinds of pixels in one batch: crack that was found, crack that was missed (the network is
+# sure that it is not crack), quiet background, and false alarms (it is sure that they are crack).
 
 # %%
 kinds = ["crack, found", "crack, missed", "quiet background", "false alarm"]
@@ -273,15 +275,15 @@ for k, name in enumerate(kinds):
 
 # %% [markdown]
 # A missed crack pixel gets a fiftieth of the gradient of one that was found long ago. A false alarm
-# gets less than quiet background. The gradient works on what is nearly done, and has given up what
-# is wrong.
+# gets less than quiet background. The gradient polishes what is nearly right, and has given up on
+# what is wrong.
 #
-# Be careful to say what vanishes. If *all* crack pixels are missed alike, $S$ is small too: then
-# $\frac{1}{S}\sigma_i(1 - \sigma_i) \approx \frac{1}{N_1}$, and nothing vanishes. That is the merit
-# of the logarithm. It is the *minority* of wrong pixels, among others that are right, that is
-# forgotten. And when all logits are large, every pixel is called crack, and all of Eq. 8 is small.
-# An optimiser like Adam, which divides the gradient by its usual size, makes up for a gradient that
-# is small everywhere. It cannot make up for one that is small in the wrong places.
+# We must be careful about what vanishes. If *all* crack pixels are missed alike, $S$ is small too:
+# then $\frac{1}{S}\sigma_i(1 - \sigma_i) \approx \frac{1}{N_1}$, and nothing vanishes. That is the
+# merit of the logarithm. It is a *minority* of wrong pixels, among others that are right, that is
+# neglected. And when all logits are large, every pixel is called crack, and all of Eq. 8 is small.
+# An optimiser like Adam, which divides the gradient by its typical size, compensates for a gradient
+# that is small everywhere. It cannot compensate for one that is small in the wrong places.
 
 # %%
 missed = np.full(1000, -8.0)
@@ -294,28 +296,28 @@ np.testing.assert_allclose(eq8(missed, batch_crack)[0], -1 / 20, rtol=0.02)
 # %% [markdown]
 # ## Two simpler losses: Eq. 9 and 10
 #
-# The most naive loss adds up the probabilities of the right answer, with a minus sign:
+# The simplest loss is minus the sum of the probabilities of the right answer:
 #
 # $$ \tilde L = -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} p(\hat l_i = y), \qquad
 # \frac{\partial \tilde L}{\partial \sigma_i} = \begin{cases} -1, & l_i = 1 \\ 1, & l_i = -1
 # \end{cases} \tag{9} $$
 #
-# Compare with Eq. 7: it has the same signs, and a size instead of the 1. So the true gradient of
-# $-\log \mathrm{F1}$ is the naive loss's gradient, *weighted* by $|\partial L / \partial
-# \sigma_i|$:
+# Compare with Eq. 7, which has the same signs, but a weight instead of the 1. So the true gradient
+# of $-\log \mathrm{F1}$ is the naive loss's gradient, *weighted* by
+# $|\partial L / \partial \sigma_i|$:
 #
 # $$ \frac{\partial L}{\partial x_i} = \left| \frac{\partial L}{\partial \sigma_i} \right|
 # \frac{\partial \tilde L}{\partial \sigma_i} \frac{\partial \sigma_i}{\partial x_i} $$
 #
-# This is Eq. 8, read in a new way: F1 supplies the weights, the naive loss supplies what is
-# weighted. And the naive loss is what nobody would choose. The loss that is used everywhere is the
+# This is Eq. 8 read in a new way: F1 supplies the weights, the naive loss supplies what is
+# weighted. But nobody would choose the naive loss. The loss that everyone uses is the
 # **cross-entropy**, which takes the logarithm of the probabilities:
 #
 # $$ \bar L = -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} \log p(\hat l_i = y), \qquad
 # \frac{\partial \bar L}{\partial \sigma_i} = \begin{cases} -\frac{1}{\sigma_i}, & l_i = 1 \\
 # \frac{1}{1 - \sigma_i}, & l_i = -1 \end{cases} \tag{10} $$
 #
-# Its derivative grows without bound as a pixel becomes surely wrong. That is just fast enough to
+# Its derivative grows without bound as a pixel becomes confidently wrong, just fast enough to
 # cancel the factor that vanishes: $\frac{1}{\sigma_i} \cdot \sigma_i (1 - \sigma_i) = 1 -
 # \sigma_i$. The paper divides both losses by the number of pixels (footnote 1), and so does the
 # library.
@@ -343,7 +345,7 @@ np.testing.assert_allclose(
 # %% [markdown]
 # ## The pseudo-gradient: Eq. 11
 #
-# Keep the weights of F1 and let them weigh the gradient of the cross-entropy:
+# Keep the weights of F1 and apply them to the gradient of the cross-entropy:
 #
 # $$ g(x_i) = \left| \frac{\partial L}{\partial \sigma_i} \right|
 # \frac{\partial \bar L}{\partial \sigma_i} \frac{\partial \sigma_i}{\partial x_i}
@@ -351,7 +353,7 @@ np.testing.assert_allclose(
 # -\left(\frac{1}{S} - \frac{1}{T}\right) (1 - \sigma_i), & l_i = 1 \\
 # \frac{1}{T}\, \sigma_i, & l_i = -1 \end{cases} \tag{11} $$
 #
-# One factor of Eq. 8 is gone in each case, and it is the one that vanished for wrong pixels.
+# In each case one factor of Eq. 8 is gone: the one that vanished for wrong pixels.
 
 # %%
 
@@ -396,12 +398,11 @@ axes[0].legend()
 
 # %% [markdown]
 # *Figure 5.2. The size of both gradients for one pixel of the batch. Where the network is right
-# they agree. Where it is surely wrong, Eq. 8 fades to 0 and Eq. 11 keeps its full size. (The
-# weights of the two classes differ: mind the scales.)*
+# they agree. Where it is confidently wrong, Eq. 8 fades to 0 and Eq. 11 keeps its full size. (The
+# weights of the two classes differ: note the different scales.)*
 #
-# What this means over many steps is best seen without a network. Let the logits of the 1000 pixels
-# be the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$ with
-# $\eta = 5$.
+# The effect over many steps is best seen without a network. Let the logits of the 1000 pixels be
+# the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$ with $\eta = 5$.
 
 # %%
 ETA, STEPS = 5.0, 400
@@ -424,8 +425,8 @@ axes[0].legend(loc="center")
 #
 # ## The weights: Eq. 12 and 13
 #
-# How much more does a crack pixel count than another one? Bring the weight of a crack pixel to one
-# denominator. Since $T - S = N_1 + \sum_{j|l_j=-1} \sigma_j$,
+# How much more does a crack pixel count than another one? Write the weight of a crack pixel with a
+# common denominator. Since $T - S = N_1 + \sum_{j|l_j=-1} \sigma_j$,
 #
 # $$ \left| \frac{\partial L}{\partial \sigma_i} \right|_{l_i = 1} = \frac{1}{S} - \frac{1}{T}
 # = \frac{N_1 + \sum_{j|l_j=-1} \sigma_j}{S} \cdot \frac{1}{T} \tag{12} $$
@@ -438,12 +439,12 @@ axes[0].legend(loc="center")
 #
 # - **All is taken for background**: every $\sigma \to 0$, so $S \to 0$ and $r \to \infty$. The
 #   fewer crack pixels are found, the more each one counts.
-# - **All is classified well**: $\sigma \to 1$ on crack and $\sigma \to 0$ elsewhere, so $r \to
-#   \frac{N_1 + 0}{N_1} = 1$. Then both classes count alike, as in plain cross-entropy.
+# - **All is classified well**: $\sigma \to 1$ on crack and $\sigma \to 0$ elsewhere, so
+#   $r \to \frac{N_1 + 0}{N_1} = 1$. Then both classes count equally, as in plain cross-entropy.
 #
-# A fixed weight, such as one over the number of pixels of a class, is as large on the last day as
-# on the first, and goes on pushing for false alarms when the crack has long been found. These
-# weights step back by themselves.
+# A fixed weight, such as the inverse of the number of pixels of a class, is as large at the end of
+# training as at the beginning, and goes on encouraging false alarms long after the crack has been
+# found. These weights fade by themselves.
 
 # %%
 
@@ -459,18 +460,18 @@ print(f"all at -20              r = {eq13(np.full(200, -20.0), crack):.3g}")
 print(f"all right, by 20        r = {eq13(np.where(crack, 20.0, -20.0), crack):.6f}")
 
 # %% [markdown]
-# The sums are taken over the whole mini-batch, not over each picture. So a picture without any
-# crack still has its negative gradients weighed by what the other pictures need. A batch in which
-# *no* picture has a crack has $\mathrm{F1} = 0$ and an infinite loss; the library reports the loss
-# as infinite, and its gradient is finite all the same.
+# The sums are taken over the whole mini-batch, not over each picture. So the gradients of a picture
+# without any crack are weighted according to the rest of the batch. A batch in which *no* picture
+# has a crack has $\mathrm{F1} = 0$ and an infinite loss; the library reports the loss as infinite,
+# but its gradient is finite all the same.
 #
-# The library differs from the code above in three ways, none of which changes the formula:
-# $1 - \sigma(x)$ is computed as $\sigma(-x)$, because near 1 the subtraction would lose all digits;
-# the sums are taken in float64 even for float32 logits; and $S$ and $T$ are kept above $10^{-12}$,
-# so that nothing is divided by zero.
+# The library differs from the code above in three ways that leave the formula unchanged:
+# $1 - \sigma(x)$ is computed as $\sigma(-x)$, because the subtraction would lose all digits where
+# $\sigma$ is near 1; the sums are taken in float64 even for float32 logits; and $S$ and $T$ are
+# kept above $10^{-12}$, so that nothing is divided by zero.
 
 # %%
-far = np.array([50.0, -800.0])  # a crack pixel that is surely right, another that is surely right
+far = np.array([50.0, -800.0])  # a crack pixel and another, both confidently right
 seen = np.array([True, False])
 with np.errstate(over="ignore"):
     print("as above      ", eq11(far, seen))
@@ -481,8 +482,8 @@ print("in the library", library.pseudo_f1_grad(far, seen, library.f1_sums(far, s
 #
 # Now a real network: a Spiral-Net of two modules, an eighth as wide as in the paper, on noisy
 # pictures of 47 x 47 pixels with one dark line each. Between one and two pixels in a hundred are
-# crack. It is trained three times from the same start, on the same pictures: with cross-entropy,
-# with Eq. 8 and with Eq. 11. 150 steps are enough to see what the weights do.
+# crack. We train it three times from the same initial weights, on the same pictures: with
+# cross-entropy, with Eq. 8 and with Eq. 11. With 150 steps we can already see what the weights do.
 
 # %%
 SIDE, BATCH, TRAINING = 47, 8, 150
@@ -511,7 +512,7 @@ shown_x, shown_crack = pictures(np.random.default_rng(100))  # never trained on
 
 
 def train(loss: Callable[[Tensor, Mask], Tensor]) -> dict[str, Array]:
-    """Train a network; of each step the F1 score and the weights, and some of its answers."""
+    """Train a network; return F1 and the weights at each step, and some of its answers."""
     net = SpiralNet((1, 2), width=1 / 8, rng=np.random.default_rng(0))
     adam = Adam(net.named_parameters(), lr=0.01)
     rng = np.random.default_rng(1)
@@ -552,22 +553,22 @@ axes[1].set(xlabel="step", ylabel="r of Eq. 13")
 # %% [markdown]
 # *Figure 5.4. Left, F1 at a threshold of 0.5 (mean of five steps). Cross-entropy first learns to
 # call everything background. Right, the ratio of the two weights: how much a crack pixel counts
-# (for cross-entropy, would count) as compared with another. It starts at the number of other pixels
-# to one of crack, and falls by itself as the crack is found.*
+# (for cross-entropy, would count) compared with another pixel. It starts at about the number of
+# other pixels per crack pixel, and falls by itself as the crack is found.*
 #
-# Why the start? An untrained network has $\sigma \approx \frac{1}{2}$ everywhere. Then
-# $S \approx \frac{N_1}{2}$ and $r \approx 2 + \frac{N_{-1}}{N_1}$: the weights begin as
-# inverse class frequencies, near enough.
+# Why does it start there? An untrained network has $\sigma \approx \frac{1}{2}$ everywhere. Then
+# $S \approx \frac{N_1}{2}$ and $r \approx 2 + \frac{N_{-1}}{N_1}$: the weights begin roughly as
+# inverse class frequencies.
 #
 # In this small example Eq. 8 does as well as Eq. 11: the pictures are easy, the training is short,
-# and Adam makes up for a gradient that is small everywhere. Cross-entropy is not lost either, only
-# late: its $r$ falls too, and with several times as many steps it finds the line (try `TRAINING` of
-# 600). On photographs, the paper's Table 4 has Eq. 11 above both in F1, for each of four networks.
-# The runs of this project are much smaller, and agree only in part: `docs/results.md` has them,
-# those that speak against Eq. 11 included. What holds in any case is what was derived: Eq. 8 hardly
-# moves a pixel about which the network is sure and wrong.
+# and Adam compensates for a gradient that is small everywhere. Cross-entropy does not fail either,
+# it is only late: its $r$ falls too, and with several times as many steps it finds the line (try
+# `TRAINING = 600`). On photographs, the paper's Table 4 has Eq. 11 above both in F1, for each of
+# four networks. The runs of this project are much smaller, and agree only in part:
+# `docs/results.md` has them, including those that speak against Eq. 11. What was derived holds in
+# any case: Eq. 8 hardly moves a pixel about which the network is confidently wrong.
 #
-# Now watch Eq. 11 at work on one picture that the network never trains on.
+# Now watch Eq. 11 at work on a picture that the network is never trained on.
 
 # %%
 shown = runs["Eq. 11"]
@@ -612,19 +613,19 @@ frame(len(times) - 1)
 # *Figure 5.5. (It moves.) A picture, the probability that the network gives each pixel, the
 # pseudo-gradient (red: raise the logit, blue: lower it; the scale is logarithmic) and the two
 # weights as training goes on. The line marks the step that is shown. The weight of a crack pixel
-# falls and that of the others rises, because S grows and T shrinks. (The
-# faint grid is the trace of a transposed convolution of stride 2, see chapter 2.)*
+# falls and that of the others rises, because S grows and T shrinks. (The faint grid comes from the
+# transposed convolutions of stride 2, see chapter 2.)*
 #
-# ## No loss gives it
+# ## It is not the gradient of any loss
 #
-# Eq. 11 was put together from pieces. Is it, by chance, the gradient of some loss that we have only
-# not found? Footnote 2 of the paper says no, and leaves the proof to a supplement. Here is one.
+# Eq. 11 was assembled from pieces. Might it be the gradient of some loss that we simply have not
+# found? Footnote 2 of the paper says no, and leaves the proof to a supplement. Here is one.
 #
 # ### The test
 #
 # Suppose a loss $\Lambda$ had $g$ as its gradient: $g_i = \partial \Lambda / \partial x_i$. The
-# derivative of $g_i$ by another logit $x_j$ would be a second derivative of $\Lambda$, and for
-# second derivatives the order does not matter:
+# derivative of $g_i$ with respect to another logit $x_j$ would be a second derivative of $\Lambda$,
+# and the order of second derivatives does not matter:
 #
 # $$ \frac{\partial g_i}{\partial x_j}
 # = \frac{\partial^2 \Lambda}{\partial x_j\, \partial x_i}
@@ -634,13 +635,13 @@ frame(len(times) - 1)
 # (This holds where the second derivatives are continuous. Those of $\Lambda$ would be the first
 # derivatives of Eq. 11, which are.) The matrix $J$ with the entries
 # $J_{ij} = \partial g_i / \partial x_j$ is called the **Jacobian** of $g$. So: *the Jacobian of a
-# gradient is symmetric.* To show that $g$ is no gradient, it is enough to find one pair $(i, j)$
+# gradient is symmetric.* To show that $g$ is not a gradient, it is enough to find one pair $(i, j)$
 # with $J_{ij} \ne J_{ji}$.
 #
 # ### The Jacobian of Eq. 11
 #
 # For two different pixels, $g_i$ depends on $x_j$ only through $S$ and $T$: its own factor,
-# $1 - \sigma_i$ or $\sigma_i$, stays as it is. Write $d_j = \sigma_j (1 - \sigma_j)$ for the slope
+# $1 - \sigma_i$ or $\sigma_i$, does not change. Write $d_j = \sigma_j (1 - \sigma_j)$ for the slope
 # of $\sigma_j$. If $j$ is crack, both $S$ and $T$ change by $d_j$; if not, only $T$ does. With
 # $\frac{d}{dS} \frac{1}{S} = -\frac{1}{S^2}$:
 #
@@ -661,20 +662,19 @@ frame(len(times) - 1)
 # (\sigma_i + \sigma_j - 1)
 # \end{aligned} $$
 #
-# The third is, but for the factor, the difference
+# The third is, up to the factor, the difference
 #
 # $$ \sigma_j\, \sigma_i (1 - \sigma_i) - (1 - \sigma_i)\, \sigma_j (1 - \sigma_j)
 # = (1 - \sigma_i)\, \sigma_j\, (\sigma_i + \sigma_j - 1). $$
 #
-# The bracket of the first is positive,
-# as $S < T$, so two crack pixels with different probabilities are enough for a difference that is
-# not 0. All differences vanish only if all crack pixels have one probability, all others have one,
-# and these two add up to 1. A loss would need symmetry everywhere in a neighbourhood, so there is
-# none. $\blacksquare$
+# The first parenthesis of the first is positive, because $S < T$, so two crack pixels with
+# different probabilities are enough for a difference that is not 0. All differences vanish only if
+# all crack pixels share one probability, all others share another, and these two add up to 1. A
+# loss would need symmetry everywhere in a neighbourhood, so there is none. $\blacksquare$
 #
 # ### In numbers
 #
-# Let a machine find the Jacobian, by complex steps, and hold it against the three lines.
+# Let us compute the Jacobian by complex steps and compare it with the three lines.
 
 # %%
 
@@ -702,12 +702,12 @@ for name, rule in (
 np.testing.assert_allclose(J - J.T, skew_by_hand(few_x, few_crack), atol=1e-15)
 
 # %% [markdown]
-# The two true gradients are symmetric to rounding. Eq. 11 is not, by a large share of its size, and
-# by just what the derivation says.
+# The Jacobians of the two true gradients are symmetric up to rounding. That of Eq. 11 is not: it
+# differs from its transpose by a large fraction of its size, and exactly as the derivation says.
 #
 # The smallest example can be done on paper: a crack pixel with logit 0 and another pixel with logit
-# $\log 3$. Then $\sigma_1 = \frac{1}{2}$, $\sigma_2 = \frac{3}{4}$,
-# $T = 1 + \frac{1}{2} + \frac{3}{4} = \frac{9}{4}$, and
+# $\log 3$. Then $\sigma_1 = \frac{1}{2}$, $\sigma_2 = \frac{3}{4}$, $T = 1 + \frac{1}{2} +
+# \frac{3}{4} = \frac{9}{4}$, and
 #
 # $$ J_{12} - J_{21} = \tfrac{16}{81} \cdot \tfrac{1}{2} \cdot \tfrac{3}{4} \cdot \tfrac{1}{4}
 # = \tfrac{1}{54} . $$
@@ -719,11 +719,11 @@ print(J)
 np.testing.assert_allclose(J[0, 1] - J[1, 0], 1 / 54)
 
 # %% [markdown]
-# ### A walk that gains height
+# ### A round trip that gains height
 #
-# There is a way to *see* it. A loss is like a landscape over the logits, and its gradient is the
-# slope. Walk along any path and add up slope times step: you get the difference in height. Walk in
-# a circle, and you get 0, since you are back where you began. So let us walk around a square in the
+# There is a way to *see* this. A loss is like a landscape over the logits, and its gradient is the
+# slope. Walk along any path and add up slope times step: the sum is the difference in height. Along
+# a closed path it is 0, since you are back where you began. So let us walk around a square in the
 # plane of the two logits above, once with Eq. 8 and once with Eq. 11.
 
 # %%
@@ -767,11 +767,11 @@ axes[1].legend()
 
 # %% [markdown]
 # *Figure 5.6. Left, the directions that Eq. 11 asks for (arrows) in the plane of the two logits,
-# how far its Jacobian is from symmetric (colour), and the square. Right, the height on the way
+# how far its Jacobian is from symmetric (colour), and the square. Right, the height along the way
 # around it. With Eq. 8 the walk ends at the height where it began. With Eq. 11 it does not: a
-# second round would go on from there, so there is no landscape.*
+# second round would gain as much again, so there is no landscape.*
 #
-# The two pictures agree: by Green's theorem the height gained in one round is the sum of
+# The two pictures agree: by Green's theorem the height gained in one round is the integral of
 # $J_{21} - J_{12}$ over the area of the square.
 
 # %%
@@ -784,23 +784,23 @@ print(f"by Green's theorem {-area:+.6f}")
 # %% [markdown]
 # ### So what does training do?
 #
-# What does a network do that is trained by a gradient without a loss? Three things can be said.
+# What happens when a network is trained with a gradient that has no loss? Three things can be said.
 #
 # - At any one moment the weights are two numbers. With these held fixed, Eq. 11 *is* a gradient:
 #   that of a cross-entropy in which each class has its weight. Every step goes downhill on such a
-#   loss. Only, it is another one at the next step. Exercise 5.3 makes this exact.
+#   loss, but at the next step the loss is a different one. Exercise 5.3 makes this precise.
 # - Eq. 11 and Eq. 8 have the same sign for every pixel, as the factor between them, $\sigma_i$ or
 #   $1 - \sigma_i$, is positive. So a small step against Eq. 11 lowers $-\log \mathrm{F1}$ as well:
-#   not by the steepest way, but down. This holds for a step in the *logits*. A network's logits
-#   share its parameters, where a step for one pixel moves the others too, and then it is no longer
-#   sure.
-# - Eq. 11 is zero for a pixel only in the limit where the pixel is right. A pixel that is surely
-#   wrong is never at rest.
+#   not by the steepest path, but downhill. This holds for a step in the *logits*. A network's
+#   logits share its parameters, so a step for one pixel moves the others too, and then it is no
+#   longer certain.
+# - Eq. 11 is zero for a pixel only in the limit where the pixel is right. A pixel that is
+#   confidently wrong never comes to rest.
 #
-# The library reports $-\log \mathrm{F1}$ as the value of `pseudo_f1`, and says that its backward
-# pass is no derivative by `exact = False`. `gradcheck` respects that: it checks that the gradient
-# is finite and linear in what arrives, and compares with no derivative. What can be checked
-# instead, `check_pseudo_f1` does: each row is a sentence of this chapter.
+# The library reports $-\log \mathrm{F1}$ as the value of `pseudo_f1`, and `exact = False` says that
+# its backward pass is not the derivative. `gradcheck` respects that: it checks that the gradient is
+# finite and linear in what arrives, and compares it with no derivative. `check_pseudo_f1` checks
+# what can be checked instead: each row is a statement of this chapter.
 
 # %%
 assert np.all(eq8(x, crack) * eq11(x, crack) > 0)
@@ -818,8 +818,8 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # - `minispiral.kernels.losses.linear`, `minispiral.kernels.losses.cross_entropy`: Eq. 9 and 10
 # - `minispiral.kernels.losses.pseudo_f1_grad`: Eq. 11
 # - `minispiral.losses.F1Loss.backward`, `minispiral.losses.PseudoF1.backward`: the two on the tape
-# - `minispiral.gradcheck.check_pseudo_f1`, `minispiral.gradcheck.pseudo.skew_by_hand`: this
-#   chapter's claims, checked
+# - `minispiral.gradcheck.check_pseudo_f1`, `minispiral.gradcheck.pseudo.skew_by_hand`: the claims
+#   of this chapter, checked
 #
 # ## Exercises
 #
@@ -829,27 +829,27 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 #
 # ### Exercise 5.1
 #
-# Someone for whom a missed crack is worse than a false alarm wants a score in which recall counts
-# more. That is $F_\beta$, where recall counts $\beta$ times as much as precision:
+# If a missed crack is worse than a false alarm, recall should count more. That is what $F_\beta$
+# does, where recall counts $\beta$ times as much as precision:
 #
 # $$ F_\beta = \frac{(1 + \beta^2)\, \mathrm{prec} \cdot \mathrm{rec}}
 # {\beta^2\, \mathrm{prec} + \mathrm{rec}} $$
 #
-# Put in Eq. 4 and 5 as above, and derive the weights of $L = -\log F_\beta$. Write
+# Insert Eq. 4 and 5 as above, and derive the weights of $L = -\log F_\beta$. Write
 # `f_beta_weights(logits, crack, beta)`. It returns a pair of numbers:
-# $|\partial L / \partial \sigma_i|$ for a crack pixel, and for any other. For `beta = 1` they are
-# those of Eq. 7.
+# $|\partial L / \partial \sigma_i|$ for a crack pixel, and that for any other pixel. For `beta = 1`
+# they are those of Eq. 7.
 #
 # ### Exercise 5.2
 #
-# Another score is common for masks: the intersection over union, or IoU. It is
-# $\frac{TP}{TP + FP + FN}$. With probabilities it becomes $\frac{S}{N_1 + A - S}$.
+# Another common score for masks is the intersection over union, or IoU, $\frac{TP}{TP + FP + FN}$.
+# With probabilities it becomes $\frac{S}{N_1 + A - S}$.
 #
-# Derive the pseudo-gradient that belongs to it, in the way of Eq. 11: the sizes of the derivatives
-# of $L = -\log \mathrm{IoU}$ by $\sigma_i$, times the gradient of the cross-entropy of Eq. 10.
-# Write `pseudo_iou(logits, crack)`. It returns the gradient, an array of the shape of `logits`. It
-# must be right to ten digits, and without a warning from NumPy, for logits between $-1000$ and
-# $1000$; at least one crack pixel has a positive logit.
+# Derive the corresponding pseudo-gradient as in Eq. 11: the absolute derivatives of
+# $L = -\log \mathrm{IoU}$ with respect to $\sigma_i$, times the gradient of the cross-entropy of
+# Eq. 10. Write `pseudo_iou(logits, crack)`. It returns the gradient, an array of the shape of
+# `logits`. It must be right to ten digits, without a warning from NumPy, for logits between $-1000$
+# and $1000$; at least one crack pixel has a positive logit.
 #
 # ### Exercise 5.3
 #
@@ -857,4 +857,5 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # loss: `frozen_loss(logits, frozen, crack)`. The weights of Eq. 7 are taken at the logits `frozen`,
 # and the cross-entropy of Eq. 10 at `logits`. It returns one number, the sum over all pixels of
 # weight times cross-entropy (not divided by the number of pixels). Where `logits` equals `frozen`,
-# its derivative by `logits` must be Eq. 11 at that point. Logits are between $-10$ and $10$.
+# its derivative with respect to `logits` must be Eq. 11 at that point. Logits are between $-10$ and
+# $10$.

@@ -3,15 +3,16 @@
 #
 # After this chapter you can
 #
-# - say which sides of a picture a network of strided convolutions gives back, and why;
+# - say for which image sizes a network of strided convolutions returns the size it was given, and
+#   why;
 # - draw a U-Net, follow its paths, and unfold them into a Spiral-Net;
-# - count the parameters of both by hand, to the last one;
+# - count the parameters of both by hand, down to the last one;
 # - say which pixels can reach a given pixel of a module's map;
 # - explain what the order of depths and the connections of Tables 2 and 3 change;
-# - read the last layer: a weighted sum of one map for each module.
+# - read the last layer: a weighted sum of one map per module.
 #
 # It takes about an hour. You need chapter 2 (convolution and its adjoint) and chapter 3 (batch
-# norm). Numbers of equations, tables and figures without a chapter are those of the paper:
+# norm). Equation, table and figure numbers without a chapter number are those of the paper:
 # Kobayashi, *Spiral-Net with F1-based Optimization For Image-Based Crack Detection*.
 
 # %% [markdown]
@@ -19,18 +20,19 @@
 #
 # A hairline crack is a dark line a pixel or two wide. So is a scratch, the edge of a stain, and the
 # joint between two boards of the formwork. To tell them apart one must see two things at once: the
-# line to the pixel, and the surroundings it runs through.
+# line, exact to the pixel, and the surroundings it runs through.
 #
-# An **encoder** makes the picture smaller, step by step, with more and more channels. Deep inside,
-# a value knows about a large part of the picture, but not where exactly. A **decoder** makes it
-# larger again, until there is one answer for each pixel. A **U-Net** adds bridges from the encoder
-# to the decoder at each size, the *skip connections*, so that the fine detail is not lost.
+# An **encoder** makes the picture smaller, step by step, with more and more channels. At the
+# bottom, a value depends on a large part of the picture, but no longer says exactly where things
+# are. A **decoder** makes it larger again, until there is one answer for each pixel. A **U-Net**
+# adds *skip connections* from the encoder to the decoder at each size, so that the fine detail is
+# not lost.
 #
-# A **Spiral-Net** takes the U-Net apart. In a U-Net there is a short path through the network that
-# sees fine detail, a long one that sees far, and others between. They share their layers. The
-# Spiral-Net gives each path its own layers, makes it a small encoder-decoder of its own, and puts
-# these *modules* one behind the other, the shallowest first. Each hands on a single map, as large
-# as the picture, and each later module sees the maps of all before it.
+# A **Spiral-Net** takes the U-Net apart. A U-Net contains a short path that sees fine detail, a
+# long one that sees far, and others in between. They share their layers. The Spiral-Net gives each
+# path its own layers, which makes it a small encoder-decoder of its own, and puts these *modules*
+# one after another, the shallowest first. Each outputs a single map, as large as the picture, and
+# each later module sees the maps of all modules before it.
 
 # %%
 import json
@@ -50,7 +52,7 @@ from minispiral.data.photos import scaled
 from minispiral.data.synth import make_sample
 from minispiral.errors import UserError
 from minispiral.losses import cross_entropy
-from minispiral.networks import HED, SpiralNet, UNet
+from minispiral.networks import HED, SpiralNet, UNet, WideUNet
 from minispiral.networks.spiral import EncoderDecoder
 from minispiral.networks.table1 import DECODER_CHANNELS, ENCODER_CHANNELS
 from minispiral.nn import ConvNormReLU
@@ -69,14 +71,14 @@ rng = np.random.default_rng(6)
 # $$ n \;\to\; \left\lfloor \frac{n - 3}{2} \right\rfloor + 1
 #    = \left\lfloor \frac{n - 1}{2} \right\rfloor . $$
 #
-# Every layer of the decoder is its adjoint. Value $i$ is spread over pixels $2i$, $2i + 1$ and
+# Every layer of the decoder is the adjoint. Value $i$ is spread over pixels $2i$, $2i + 1$ and
 # $2i + 2$, so the last of $n$ values ends at pixel $2(n - 1) + 2$, and the side becomes
 #
 # $$ n \;\to\; 2n + 1 . $$
 #
-# Down and up again should give the side we began with. That is so when $n$ is odd; when $n$ is even
-# the floor loses a pixel that nothing brings back. And $(n - 1)/2$ must be odd again, if there is a
-# second layer. The rule is easy to see for $n + 1$ in place of $n$:
+# Down and up again should give the side we began with. It does when $n$ is odd; when $n$ is even,
+# the floor loses a pixel that nothing brings back. And $(n - 1)/2$ must be odd again if there is a
+# second layer. The rule is easy to see in terms of $n + 1$:
 #
 # $$ n + 1 \;\to\; \frac{n + 1}{2} \quad\text{(encoder)}, \qquad
 #    n + 1 \;\to\; 2\,(n + 1) \quad\text{(decoder)}. $$
@@ -87,7 +89,7 @@ rng = np.random.default_rng(6)
 # $$ n = 2^d k - 1, \qquad k \ge 2 . $$
 #
 # With $k = 1$ nothing would be left at the bottom: $2^d - 1$ ends at $1 - 1 = 0$. The paper takes
-# $d = 7$ and $k = 2$, which is the smallest side there is: $2 \cdot 128 - 1 = 255$.
+# $d = 7$ and $k = 2$, which gives the smallest possible side: $2 \cdot 128 - 1 = 255$.
 
 # %%
 
@@ -125,14 +127,14 @@ except UserError as error:
 # decoder $k + 1$ made and, behind it along the channels, what encoder $k$ made. Both have the same
 # size.
 #
-# Follow the arrows of the left drawing below from the picture to the answer. You go down through
-# encoders $1, 2, \dots, k$. At one $k$ you leave by the bridge, and go up through decoders
-# $k, \dots, 2, 1$. There is no way to choose but this one $k$. So a U-Net of depth $d$ has exactly
-# $d$ paths, and path $k$ is an encoder-decoder of depth $k$. All of them share encoder 1 and
-# decoder 1; all but the first share encoder 2 and decoder 2; and so on.
+# Follow the arrows in the left drawing below from the picture to the answer. You go down through
+# encoders $1, 2, \dots, k$. At some $k$ you take the skip connection, and go up through decoders
+# $k, \dots, 2, 1$. This $k$ is the only choice. So a U-Net of depth $d$ has exactly $d$ paths, and
+# path $k$ is an encoder-decoder of depth $k$. All of them share encoder 1 and decoder 1; all but
+# the first share encoder 2 and decoder 2; and so on.
 #
 # **Unfolding** gives every path its own copy of its layers. Now there are $d$ modules of depths
-# $1, 2, \dots, d$, with $1 + 2 + \dots + d$ encoders in place of $d$.
+# $1, 2, \dots, d$, with $1 + 2 + \dots + d$ encoders instead of $d$.
 
 # %%
 DEPTH = 4
@@ -177,34 +179,34 @@ left.set_ylabel("side of the image")
 
 # %% [markdown]
 # *Figure 6.1. A U-Net of depth 4 and the Spiral-Net it unfolds into. An arrow down is an encoder,
-# an arrow up is a decoder, black squares are as large as the picture. Layers of one colour work
-# between the same sizes; the numbers are those of the layers on the left, of the modules on the
-# right. The grey lines are the skip connections: between layers in the U-Net, between the modules'
-# maps in the Spiral-Net, where they reach every later module and the last 1 x 1 convolution.*
+# an arrow up is a decoder, and black squares are images as large as the picture. Layers of the same
+# colour work between the same sizes; numbers count layers on the left and modules on the right.
+# Grey lines are skip connections: between layers in the U-Net, and between the modules' maps in the
+# Spiral-Net, where they reach every later module and the last 1 x 1 convolution.*
 
 # %% [markdown]
-# Unfolding alone would leave the modules side by side. The paper does two more things:
+# Unfolding alone would leave the modules in parallel. The paper does two more things:
 #
-# - the modules stand **one behind the other**. Module $k$ does not see the picture but the maps of
-#   modules $1, \dots, k - 1$, and only module 1 sees the picture;
-# - between the modules there is **one channel**. Inside a module there are up to 512; what goes on
-#   is one number for each pixel.
+# - the modules come **one after another**. Module $k$ sees the maps of modules $1, \dots, k - 1$
+#   instead of the picture; only module 1 sees the picture;
+# - between the modules there is **one channel**. Inside a module there are up to 512; what is
+#   passed on is one number per pixel.
 #
-# So this is not a rewriting of the U-Net that computes the same: it is another network, made of the
-# same layers.
+# So this is not the U-Net written in another way: it is a different network made of the same
+# layers.
 
 # %% [markdown]
 # ## The smallest code
 #
 # Let $m_k$ be the map of module $k$, of shape `(n, h, w, 1)`, $f_k$ the module and $x$ the picture.
-# The whole wiring is
+# The wiring is
 #
 # $$ m_1 = f_1(x), \qquad m_k = f_k\big([m_1, \dots, m_{k-1}]\big), \qquad
 #    \text{logits} = b + \sum_k a_k m_k . $$
 #
-# Square brackets mean side by side along the channels. The last formula is a convolution of
-# 1 x 1 with the weights $a_k$ and the bias $b$. In code, first a layer, then a module, then the
-# network. `layer` uses the three operations of chapters 2 and 3, one after the other:
+# Square brackets mean concatenation along the channels. The last formula is a 1 x 1 convolution
+# with the weights $a_k$ and the bias $b$. In code, first a layer, then a module, then the network:
+# `layer` applies the three operations of chapters 2 and 3 in turn.
 
 # %%
 
@@ -239,17 +241,17 @@ np.testing.assert_allclose(ours.data, theirs.data, atol=1e-10)
 #
 # A layer from $c_i$ to $c_o$ channels has a weight for each of its $3 \times 3$ taps and each pair
 # of channels. Batch norm adds $\gamma$ and $\beta$ for each channel. There is no bias: batch norm
-# would take it away again (chapter 3). So a layer has
+# would subtract it again (chapter 3). So a layer has
 #
 # $$ 9\, c_i c_o + 2\, c_o $$
 #
-# parameters. A module of depth $d$ that sees $s$ channels goes through these channel counts, taken
-# from Table 1:
+# parameters. A module of depth $d$ that sees $s$ channels has these channel counts, taken from
+# Table 1:
 #
 # $$ s \to \underbrace{64 \to 128 \to 256 \to 512 \to \dots}_{d\ \text{encoders}} \to
 #    \underbrace{\dots \to 256 \to 128 \to 64 \to 1}_{d\ \text{decoders}} $$
 #
-# Do the first one by hand. Module 1 sees 3 channels and goes $3 \to 64 \to 1$:
+# Let us do the first one by hand. Module 1 sees 3 channels and goes $3 \to 64 \to 1$:
 #
 # $$ (9 \cdot 3 \cdot 64 + 2 \cdot 64) + (9 \cdot 64 \cdot 1 + 2 \cdot 1) = 1856 + 578 = 2434 . $$
 
@@ -279,11 +281,10 @@ print(f"Spiral-Net {sum(by_module) + mix:>79,}")
 assert by_module[0] == 2434
 
 # %% [markdown]
-# The U-Net has the same encoders but each once. Its decoder $k$ sees the channels of decoder
-# $k + 1$ and those of encoder $k$. The paper does not say how its last decoder ends; here it gives
-# the logits, so it has a bias and neither batch norm nor ReLU. The "wide" U-Net multiplies all
-# channels but the first and the last by 4/3, which is our reading too: the paper only says that
-# it has more.
+# The U-Net has the same encoders, but each only once. Its decoder $k$ sees the channels of decoder
+# $k + 1$ and those of encoder $k$. The paper does not say how its last decoder ends; ours outputs
+# the logits, so it has a bias and neither batch norm nor ReLU. Our "wide" U-Net multiplies all
+# channel counts but the first and the last by 4/3; the paper only says that it is wider.
 
 # %%
 
@@ -313,7 +314,7 @@ def trained(network: Any) -> int:
 from_code = {
     "Spiral-Net": trained(SpiralNet(rng=rng)),
     "U-Net": trained(UNet(rng=rng)),
-    "wide U-Net": trained(UNet(wide=True, rng=rng)),
+    "wide U-Net": trained(WideUNet(rng=rng)),
 }
 hed = HED(rng=rng)
 paper = {"Spiral-Net": 39.7, "U-Net": 22.4, "wide U-Net": 39.9}
@@ -327,11 +328,11 @@ print(f"{'HED':12}{'':12}{held:12,}{held / 2**20:8.2f}{held / 1e6:8.2f}{14.1:7.1
 
 # %% [markdown]
 # The paper's *M* is $2^{20}$, not a million. That is the only unit in which all numbers of Table 5
-# come out, and it settles what the paper does not say: whether a convolution before batch norm has
-# a bias, and how the wide U-Net was widened. (For HED the counts come out with the running moments
-# of batch norm counted too, so `state` and not `parameters`.)
+# come out right, and it settles two things that the paper does not say: whether a convolution
+# before batch norm has a bias, and how the wide U-Net was widened. (For HED the number comes out if
+# the running moments of batch norm are counted too, hence `state` instead of `parameters`.)
 #
-# Where do the parameters lie? Modules 6 and 7 hold almost three quarters of them, and what a module
+# Where are the parameters? Modules 6 and 7 hold almost three quarters of them, and what a module
 # *sees* costs next to nothing.
 
 # %%
@@ -344,12 +345,12 @@ more = layer_parameters(6, 64) - layer_parameters(1, 64)
 print(f"module 7 sees six maps; seeing one would save it {more:,} of {by_module[6]:,} parameters")
 
 # %% [markdown]
-# *Figure 6.2. Parameters of each module of the full Spiral-Net, and their share of all.*
+# *Figure 6.2. Parameters of each module of the full Spiral-Net, and their share of the total.*
 
 # %% [markdown]
 # ## What a module sees: receptive fields
 #
-# Which pixels of its input can change pixel $p$ of a module's map? They are its *receptive field*.
+# Which pixels of the input can affect pixel $p$ of a module's map? They are its *receptive field*.
 # Work backwards from $p$, along one axis. Say we need the values from $a$ to $b$ of some layer's
 # output. From its input we then need:
 #
@@ -357,8 +358,8 @@ print(f"module 7 sees six maps; seeing one would save it {more:,} of {by_module[
 # - **decoder**: input $i$ writes outputs $2i$, $2i + 1$, $2i + 2$. So output $p$ comes from those
 #   $i$ with $p - 2 \le 2i \le p$, and we need $\lceil (a - 2)/2 \rceil$ to $\lfloor b/2 \rfloor$.
 #
-# An even output of a decoder has two sources, an odd one a single source. So the field depends on
-# where $p$ lies on the grid.
+# An even output of a decoder has two sources, an odd one a single source. So the receptive field
+# depends on where $p$ lies on the grid.
 
 # %%
 
@@ -383,11 +384,11 @@ for depth in range(1, 8):
     print(f"depth {depth}: {low:4} to {high:4} pixels, on average {mean:.1f}")
 
 # %% [markdown]
-# Is that true? The gradient of one pixel of the map with respect to the input is nonzero just where
-# the input matters. Two things would spoil the test. ReLU stops the gradient where it gives 0; so
-# we take the weights' absolute values and an input that is positive. And in training **batch norm
-# mixes all pixels**: change one, and the mean of its channel changes, and with it every output. So
-# we switch to evaluation, where the moments are constants.
+# Is that true? The gradient of one pixel of the map with respect to the input is nonzero exactly
+# where the input matters. Two things would spoil the test. ReLU blocks the gradient where it
+# outputs 0, so we take the absolute values of the weights and a positive input. And in training
+# **batch norm mixes all pixels**: change one, and the mean of its channel changes, and with it
+# every output. So we switch to evaluation, where the moments are constants.
 
 # %%
 SIDE = 63
@@ -416,13 +417,14 @@ everywhere = reach(y, x_in, int(row), int(column))
 print(f"evaluation: as computed; in training one pixel depends on {everywhere.mean():.0%} of all")
 
 # %% [markdown]
-# So a field of depth $d$ is $3 \cdot 2^d - 1$ pixels wide, and doubles with each layer. The narrow
-# ones belong to pixels where every decoder on the way back has an odd output, and so a single
-# source: those whose $p + 1$ is a multiple of $2^d$. Their field is $2^{d+1} - 1$ wide.
+# So the field of a module of depth $d$ is $3 \cdot 2^d - 1$ pixels wide, and doubles with each
+# layer. The narrow fields belong to pixels that are an odd output, with a single source, in every
+# decoder on the way back: those where $p + 1$ is a multiple of $2^d$. Their field is $2^{d+1} - 1$
+# wide.
 #
-# A pixel of module 3's map sees 22 pixels of the maps 1 and 2. But each of those saw some pixels
-# around it. Through the modules before it, it sees further: apply `needed` once for each module,
-# from the last to the first.
+# A pixel of module 3's map sees 22 pixels of maps 1 and 2. But each of those saw some pixels around
+# it. Through the earlier modules it sees further: apply `needed` once for each module, from the
+# last to the first.
 
 # %%
 
@@ -466,26 +468,26 @@ right.legend(fontsize=9)
 
 # %% [markdown]
 # *Figure 6.3. Left: the receptive fields of single modules around one pixel of a crack, dark for
-# depth 1 to bright for depth 7, on a synthetic patch of 255 x 255 pixels. Right: their width, of
+# depth 1 to bright for depth 7, on a synthetic patch of 255 x 255 pixels. Right: their width, for
 # the module alone and through all modules before it.*
 
 # %% [markdown]
-# Module 1 sees at most 5 x 5 pixels: enough to make dark lines darker, no more. Module 4 sees that
-# a line goes on for some 40 pixels. Modules 6 and 7 see the whole patch: whether the line is one of
-# many parallel joints, for instance. The fields are *limits*. How much use a trained network makes
-# of the outer parts is another question, and near the middle of the field there are many more paths
-# than at its rim.
+# Module 1 sees at most 5 x 5 pixels: enough to make dark lines darker, no more. Module 4 can see
+# that a line continues for some 40 pixels. Modules 6 and 7 see the whole patch and can tell, for
+# instance, whether the line is one of many parallel joints. The fields are *limits*. How much use a
+# trained network makes of the outer parts is another question, and there are many more paths near
+# the middle of the field than at its rim.
 #
-# One more thing happens at the bottom of module 7. A patch of 255 pixels is there a single value, 1
-# x 1 pixels for each channel. Batch norm takes its moments over as many values as there are patches
-# in the batch: 32 in the paper. With one patch there would be one value, its variance 0; the
-# library refuses to train like that. Chapter 3 shows what two values are worth.
+# One more thing happens at the bottom of module 7. There, a patch of 255 pixels is a single value,
+# 1 x 1 pixels for each channel. Batch norm takes its moments over as many values as there are
+# patches in the batch: 32 in the paper. With one patch there would be one value with variance 0,
+# and the library refuses to train. Chapter 3 shows what two values are worth.
 
 # %% [markdown]
 # ## Order and connections: Tables 2 and 3
 #
-# Nothing says that depths must grow. Table 2 of the paper tries other orders, always with seven
-# modules, and Table 3 other connections:
+# The depths need not increase. Table 2 of the paper tries other orders, always with seven modules,
+# and Table 3 other connections:
 #
 # | connection | module $k$ sees |
 # |---|---|
@@ -493,9 +495,9 @@ right.legend(fontsize=9)
 # | `sum` | $m_1 + \dots + m_{k-1}$ |
 # | `none` | $m_{k-1}$ |
 #
-# Here are the F1 scores of the paper in percent, beside those of small networks that are kept with
-# this project: an eighth of the channels, 600 or 1200 steps, one seed, on the real photographs of
-# UAV75 and on synthetic ones. All are trained with cross-entropy.
+# Here are the F1 scores of the paper in percent, next to those of small networks that are stored
+# with this project: an eighth of the channels, 600 or 1200 steps, one seed, on the real photographs
+# of UAV75 and on synthetic ones. All are trained with cross-entropy.
 
 # %%
 KEPT = Path(minispiral.__file__).parents[1] / "bench" / "results" / "paper"
@@ -513,19 +515,19 @@ for table, what in (("table2", "order of depths"), ("table3", "connection")):
         print(f"{real['labels'][what]:16}{columns}")
 
 # %% [markdown]
-# The orders that fail in the paper fail in all three columns: a deep module in front. Which order
-# is best differs; networks as small as ours say little about that.
+# The orders that fail in the paper, those with a deep module in front, fail in all three columns.
+# The best order differs; networks as small as ours say little about that.
 #
 # In the paper a score of 0 means that the network says "no crack" everywhere. The paper gives two
 # reasons why a deep module in front fails: it sees few channels, and it is far from the loss, the
-# source of the gradient. We can look at both ways at the start of training: at what comes through
-# forwards, and at what arrives backwards.
+# source of the gradient. We can look at both directions at the start of training: at what comes
+# through in the forward pass, and at what arrives in the backward pass.
 #
-# **Forwards.** The first module is the only one that sees the picture. What it loses is lost for
+# **Forward.** The first module is the only one that sees the picture. What it loses is lost for
 # all. So how much of the picture's detail is left in the map of an untrained first module? We try
-# to get the grey of a pixel, less the mean of its 5 x 5 surroundings, back from the 5 x 5 pixels of
-# the map around it, by least squares. The share of its variance that comes back is called $R^2$: 1
-# is all, 0 nothing.
+# to recover the grey value of a pixel, minus the mean of its 5 x 5 neighbourhood, from the 5 x 5
+# pixels of the map around it, by least squares. The fraction of its variance that is recovered is
+# called $R^2$: 1 is all, 0 nothing.
 
 # %%
 
@@ -554,19 +556,20 @@ for depth in range(1, 6):
     print(f"first module of depth {depth}: R^2 = {r2:.2f}")
 
 # %% [markdown]
-# A module of depth 1 lets some of the detail through untrained. From depth 2 on there is hardly
-# any: they start as a blur, and must learn to carry the picture before a later module can learn
-# what to make of it.
+# A module of depth 1 lets some of the detail through untrained. From depth 2 on hardly any is left:
+# such modules start as a blur, and must learn to pass on the picture before a later module can
+# learn to interpret it.
 #
-# **Backwards.** What arrives? We look at the gradient on every module's map at the start of
-# training, for five modules, and ask two things: how large it is, and how much it still resembles
-# the gradient on the logits, pixel by pixel. The latter is simply "more here, less there".
+# **Backward.** What arrives? We look at the gradient with respect to every module's map at the
+# start of training, for five modules, and ask two things: how large it is, and how much it still
+# resembles the gradient with respect to the logits, pixel by pixel. The latter simply says "more
+# here, less there".
 
 # %%
 
 
 def joined(maps: list[Tensor], connection: str) -> Tensor:
-    """What the next module sees of the maps so far."""
+    """What the next module sees of the maps before it."""
     if connection == "concat":
         return ops.concatenate(maps)
     if connection == "none":
@@ -578,7 +581,7 @@ def joined(maps: list[Tensor], connection: str) -> Tensor:
 
 
 class Watch(Function):
-    """Changes nothing, and adds the gradient that passes to a list."""
+    """The identity, which appends the gradient that passes to a list."""
 
     def __init__(self, found: list[Array]) -> None:
         self.found = found
@@ -592,7 +595,7 @@ class Watch(Function):
 
 
 def arriving(depths: Sequence[int], connection: str, seeds: int = 4) -> tuple[Array, Array]:
-    """Of the gradient on each map against that on the logits: size and correlation."""
+    """Size of each map's gradient relative to the logits', and its correlation with it."""
     sizes, correlations = [], []
     for seed in range(seeds):
         seeded = np.random.default_rng(seed)
@@ -626,32 +629,32 @@ right.set(xlabel="module", ylabel="correlation with\nthe gradient on the logits"
 fig.legend(ncols=3, loc="outside upper center", fontsize=9)
 
 # %% [markdown]
-# *Figure 6.4. The gradient on each module's map against that on the logits, before the first step:
-# its size and its correlation over all pixels. Mean of four seeds, two patches of 127 x 127 pixels,
-# a sixteenth of the channels.*
+# *Figure 6.4. The gradient with respect to each module's map compared with that of the logits,
+# before the first step: its size and its correlation over all pixels. Mean of four seeds, two
+# patches of 127 x 127 pixels, a sixteenth of the channels.*
 
 # %% [markdown]
-# Two lessons, and the first may surprise. **The gradient does not become small** on its way: it
-# grows from module to module, most without connections. Batch norm sees to that. A module's output
-# has the same spread however flat its input is, so a small change of a flat input counts for much.
-# Besides, Adam (chapter 7) does not care about the size.
+# There are two lessons, and the first may be surprising. **The gradient does not become small** on
+# its way: it grows from module to module, most of all without connections. The reason is batch
+# norm. A module's output has the same spread however flat its input is, so a small change in a flat
+# input has a large effect. Besides, Adam (chapter 7) does not care about the size.
 #
-# **What is lost is what it says.** The last map always gets the logits' gradient times one weight.
-# With `concat` and `sum` the maps before it get that same plain message too, mixed with what comes
-# through the later modules. These are random at the start, and make it into something that looks
-# like noise. The shallower the later modules are, the less they stir. With `none` nothing plain
-# arrives anywhere but at the last map, and all must wait for it.
+# **What is lost is the message.** The last map always gets the logits' gradient times one weight.
+# With `concat` and `sum` the maps before it get that same clear message too, mixed with what comes
+# through the later modules. These are random at the start, and turn it into something that looks
+# like noise. The shallower the later modules are, the less they distort. With `none` the clear
+# message arrives at the last map alone, and all other modules must wait for it.
 #
-# By this measure the decreasing order is no worse than the increasing one. So what makes it fail,
-# here at least, must rather be the forward way. (Correlation is a crude measure: what comes through
-# the later modules is a true gradient, and of use as soon as these have learned something. And
-# `sum`, which learns nothing in our small tables, looks no worse here than `concat`.)
+# By this measure the decreasing order is no worse than the increasing one. So the reason why it
+# fails, here at least, must be in the forward pass. (Correlation is a crude measure: what comes
+# through the later modules is a true gradient, and useful as soon as these have learned something.
+# And `sum`, which learns nothing in our small tables, looks no worse here than `concat`.)
 
 # %% [markdown]
 # ## One map for each module, and the last layer
 #
-# All maps end in ReLU, so no map is negative. The last layer takes their weighted sum. So for each
-# pixel we can say what each module adds to the logit or takes from it:
+# Every module ends in a ReLU, so no map is negative. The last layer takes their weighted sum. So
+# for each pixel we can say what each module adds to the logit or subtracts from it:
 
 # %%
 with no_grad():
@@ -672,8 +675,8 @@ assert all((m >= 0).all() for m in maps)
 # and draws its maps.
 #
 # What is simplified here? The networks of this chapter have random weights, and a receptive field
-# says what a pixel *may* depend on. What we saw of order and connections is the moment before the
-# first step only.
+# says what a pixel *may* depend on. What we saw of order and connections is only the moment before
+# the first step.
 
 # %% [markdown]
 # ## Where it lives
@@ -683,10 +686,10 @@ assert all((m >= 0).all() for m in maps)
 # - `minispiral.networks.spiral.EncoderDecoder`: a module
 # - `minispiral.networks.spiral.SpiralNet`: the network; `minispiral.networks.spiral.SpiralNet.maps`
 #   gives the maps of all modules
-# - `minispiral.networks.spiral.PRESETS`: the orders of Table 2
-# - `minispiral.networks.unet.UNet`: the U-Net, narrow and wide
-# - `minispiral.networks.network.Network.check_side`: the sides a network takes
-# - `minispiral.nn.ConvNormReLU`: a layer; the fused one of chapter 3
+# - `minispiral.networks.depths.PRESETS`: the orders of Table 2
+# - `minispiral.networks.unet.UNet`, `minispiral.networks.unet.WideUNet`: the U-Net, narrow and wide
+# - `minispiral.networks.network.Network.check_side`: the sides that a network accepts
+# - `minispiral.nn.ConvNormReLU`: a layer, the fused block of chapter 3
 # - `minispiral.networks.describe.describe`: what `minispiral describe spiral` prints, layer by
 #   layer
 
@@ -710,12 +713,12 @@ assert all((m >= 0).all() for m in maps)
 # arrays. `x` is a picture of shape `(n, h, w, 3)`. `modules` is a list of functions; each takes an
 # array `(n, h, w, c)` and returns its map `(n, h, w, 1)`. `weights` is a one-dimensional array, one
 # weight for each channel that the last layer sees, and `bias` a number. `connection` is `"concat"`,
-# `"sum"` or `"none"`, for the modules and the last layer alike. It returns the logits, of shape
+# `"sum"` or `"none"`, both for the modules and for the last layer. It returns the logits, of shape
 # `(n, h, w, 1)`. Call each module once.
 #
 # ### Exercise 6.3
 #
 # Write `field(p, depths, k)`: the first and last pixel of the *picture* that pixel `p` of the map
 # of module `k` can see along one axis, through all modules before it. `depths` are the depths of
-# all modules, `k` counts from 1. Return the pair `(first, last)`. `p` lies so far inside that no
-# edge matters.
+# all modules, `k` counts from 1. Return the pair `(first, last)`. `p` is far enough from all edges
+# for these not to matter.

@@ -3,12 +3,12 @@
 #
 # After this chapter you can
 #
-# - draw batches of random patches, and say why photographs are not trained on whole;
+# - draw batches of random patches, and say why we train on patches instead of photographs;
 # - say what one crack pixel in 450 does to accuracy, to cross-entropy and to the pseudo-gradient;
-# - write Adam, and say what it does with the size of a gradient;
+# - write Adam, and say what it does to the size of a gradient;
 # - train a small Spiral-Net and read its curves;
 # - say what a checkpoint must hold for a run to go on as if nothing had happened;
-# - find the cracks of a whole photograph by overlapping tiles, and score them;
+# - find the cracks in a photograph of any size by overlapping tiles, and score them;
 # - read the maps of a trained network's modules.
 #
 # It takes about an hour and a half. You need chapter 3 (batch norm), chapter 5 (Eq. 11) and chapter
@@ -19,14 +19,15 @@
 #
 # Training repeats four lines: draw a few patches, compute the network's answer, go back through the
 # tape, move every weight a little. Everything else in this chapter is about doing these four lines
-# *well*: with patches that show enough, with a gradient that does not forget the cracks, with steps
-# of a sensible size, without losing the work of a night to a power cut, and with scores that say
-# what has been reached.
+# *well*: with patches that show enough, with a gradient that does not neglect the cracks, with
+# steps of a sensible size, without losing a night's work to a power cut, and with scores that say
+# what has been achieved.
 #
 # We train two small networks. They have the same weights at the start and see the same patches. One
 # is trained with cross-entropy, the other with the pseudo-gradient of Eq. 11. Both are far too
-# small and trained far too short for real work: a run of the paper takes 444,800 steps of 32 large
-# patches, we take 250 of 4 small ones. The chapter is about what happens, not about the best score.
+# small, and trained for far too short a time, for real work: a run of the paper takes 444,800 steps
+# of 32 large patches, we take 250 steps of 4 small ones. The chapter is about what happens, not
+# about the best score.
 
 # %%
 import tempfile
@@ -59,13 +60,13 @@ from minispiral.training.loop import train
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
-scratch = tempfile.TemporaryDirectory()  # vanishes with the program
+scratch = tempfile.TemporaryDirectory()  # removed when the program ends
 folder = Path(scratch.name)
 
 # %% [markdown]
 # ## Photographs
 #
-# We make synthetic concrete: photographs with cracks, and with the things that look like cracks. A
+# We generate synthetic concrete: photographs with cracks, and with things that look like cracks. A
 # dataset is a folder with `images/` and `masks/`. `PhotoStore` decodes it once into a file, so that
 # a patch can be cut from any photograph without reading all of it.
 
@@ -79,25 +80,25 @@ print(f"1 pixel in {store.pixels / store.crack_pixels:.0f} is crack")
 
 # %% [markdown]
 # In the paper's photographs it is 1 in 450, and in larger synthetic ones about as many. A crack
-# takes some length to be one, so in photographs as small as these its share is larger. That makes
-# learning easier, and this chapter quick.
+# needs a certain length to be one, so its share is larger in photographs as small as these. That
+# makes learning easier, and this chapter quick.
 
 # %% [markdown]
 # ### What 1 in 450 means
 #
-# Take a network that says "no crack" everywhere. Its **accuracy**, the share of pixels it has
-# right, is $1 - 1/450 = 99.8\,\%$. It is useless. That is why scores are taken on the crack pixels:
-# with $TP$ pixels found rightly, $FP$ false alarms and $FN$ missed,
+# Take a network that says "no crack" everywhere. Its **accuracy**, the fraction of pixels that it
+# gets right, is $1 - 1/450 = 99.8\,\%$. It is useless. That is why scores are based on the crack
+# pixels: with $TP$ pixels found correctly, $FP$ false alarms and $FN$ missed,
 #
 # $$ \mathbf{prec} = \frac{TP}{TP + FP}, \qquad \mathbf{rec} = \frac{TP}{TP + FN}, \qquad
 #    \mathbf{F1} = \frac{2\,TP}{2\,TP + FP + FN} . $$
 #
 # The same holds for the gradient. With cross-entropy each pixel pulls at its logit with the force
 # $\sigma_i - y_i$, where $y_i$ is 1 on crack and 0 elsewhere. At the start $\sigma_i$ is near one
-# half everywhere, and 450 pulls down meet one pull up. What a network learns first is to say "no"
-# everywhere: in the beginning to lower the bias of the last layer is the quickest gain. When
-# $\sigma$ has come down to 1/450 everywhere the pulls are even, and only then does it pay to ask
-# *where*. The pseudo-gradient weighs the two classes so that this happens early (chapter 5).
+# half everywhere, and for every pull up there are 450 pulls down. What a network learns first is to
+# say "no" everywhere: in the beginning, lowering the bias of the last layer is the quickest gain.
+# Once $\sigma$ has come down to 1/450 everywhere, the pulls balance, and only then does it pay to
+# ask *where*. The pseudo-gradient weights the two classes so that this happens early (chapter 5).
 
 # %%
 y = next(store.mask(i) for i in range(len(store)) if store.mask(i).any())
@@ -113,14 +114,14 @@ for name in ("cross-entropy", "pseudo-f1"):
 # %% [markdown]
 # ## Patches and batches
 #
-# A photograph of 20 megapixels does not fit: the tape keeps an image for each layer. And one step
-# for each photograph would be a waste, since most of its pixels say the same. So each step takes a
-# **batch** of $n$ patches of $p \times p$ pixels from random places of random photographs, flipped
-# up and down and left and right at even odds. Flips are free photographs: a crack upside down is a
-# crack.
+# A photograph of 20 megapixels does not fit into memory: the tape keeps an image for each layer.
+# And one step per photograph would be a waste, since most of its pixels say the same thing. So each
+# step takes a **batch** of $n$ patches of $p \times p$ pixels from random places in random
+# photographs, each flipped vertically and horizontally with probability one half. Flips are free
+# photographs: a crack upside down is a crack.
 #
-# Values 0 to 255 are scaled to $v / 127.5 - 1$, so $-1$ to 1. The library draws whole
-# numbers and scales them afterwards, with `scaled`. The whole sampler:
+# Values $v$ from 0 to 255 are scaled to $v / 127.5 - 1$, that is, to the range from $-1$ to 1. The
+# library draws integers and scales them afterwards, with `scaled`. This is the complete sampler:
 
 # %%
 PATCH, BATCH = 63, 4
@@ -160,14 +161,14 @@ for ax, one, label in zip(axes, x, mask, strict=True):
     ax.set(xticks=[0, 62], yticks=[], xlabel=f"{int(label.sum())} crack pixels")
 
 # %% [markdown]
-# *Figure 7.1. A batch of four patches of 63 x 63 pixels, their crack pixels outlined in red: the
-# first batch drawn here of which at least two patches have any.*
+# *Figure 7.1. A batch of four patches of 63 x 63 pixels, with their crack pixels outlined in red:
+# the first batch drawn here in which at least two patches have any.*
 
 # %% [markdown]
 # F1 is a score of a *set* of pixels, and the sums of Eq. 11 run over the whole mini-batch. A batch
 # without any crack pixel has no F1: its loss, $-\log \mathbf{F1}$, is infinite. The library then
 # takes the gradient of the other pixels alone, which is well defined, and counts such batches. With
-# the paper's batches of 32 large patches they hardly occur; with ours they do.
+# the paper's batches of 32 large patches they hardly ever occur; with ours they do.
 
 # %% [markdown]
 # ## Adam
@@ -175,15 +176,15 @@ for ax, one, label in zip(axes, x, mask, strict=True):
 # With the gradient $g$ of a weight, plain gradient descent moves it by $-\alpha g$. The **learning
 # rate** $\alpha$ must then fit the size of the gradient, which can differ a hundredfold between the
 # parts of a network (Figure 6.4). **Adam** keeps two running means for each weight, of the gradient
-# and of its square, and divides one by the root of the other:
+# and of its square, and divides the first by the square root of the second:
 #
 # $$ m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2 $$
 #
 # $$ w \leftarrow w - \alpha\, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon} $$
 #
 # $t$ counts the steps from 1. Both means start at 0, so they are too small at first; the divisors
-# $1 - \beta^t$ put that right. The paper takes $\alpha = 10^{-4}$ and $\beta_1 = 0.9$; $\beta_2 =
-# 0.999$ and $\epsilon = 10^{-8}$ are Adam's usual ones.
+# $1 - \beta^t$ correct that. The paper takes $\alpha = 10^{-4}$ and $\beta_1 = 0.9$;
+# $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$ are Adam's usual ones.
 
 # %%
 
@@ -213,16 +214,16 @@ for size in (1e3, 1.0, 1e-3, 1e-6, 1e-9):
 
 # %% [markdown]
 # A step is about $\alpha$ long whatever the size of the gradient, and goes where the gradient has
-# pointed *steadily*: if $g$ changes its sign at every step, $m$ stays small and $\sqrt v$ does not.
-# That is also why a factor before the loss does not matter, down to where $\epsilon$ comes in: in
-# the last line the gradient is smaller than $\epsilon$, and the step is lost. Eq. 11 is therefore
+# pointed *steadily*: if $g$ changes sign at every step, $m$ stays small and $\sqrt v$ does not.
+# That is also why a constant factor in the loss does not matter, until $\epsilon$ does: in the last
+# line the gradient is smaller than $\epsilon$, and the step all but vanishes. Eq. 11 is therefore
 # not divided by the number of pixels, which is two million in the paper's batches.
 
 # %% [markdown]
 # ## The loop
 #
-# Now the four lines. We keep what we need for the curves: after each step the counts $TP$, $FP$ and
-# $FN$ on the batch just seen, at probability one half, that is at logit 0.
+# Now the four lines. For the curves, we record after each step the counts $TP$, $FP$ and $FN$ on
+# the batch just seen, at probability one half, that is at logit 0.
 
 # %%
 STEPS, LR = 250, 1e-2
@@ -250,8 +251,8 @@ NAMES = {"cross-entropy": "cross-entropy, Eq. 10", "pseudo-f1": "pseudo-gradient
 trained = {loss: fit(loss) for loss in NAMES}
 
 # %% [markdown]
-# A batch of four small patches holds few crack pixels, or none, so its F1 jumps about. We sum the
-# counts over the last 50 steps:
+# A batch of four small patches holds few crack pixels, or none, so its F1 fluctuates wildly. We sum
+# the counts over the last 50 steps:
 
 # %%
 
@@ -284,29 +285,29 @@ for loss, (_, counts) in trained.items():
 
 # %% [markdown]
 # Within a few steps cross-entropy has taught its network to say "no", and there it stays for as
-# long as we watch. The pseudo-gradient's network forgets its cracks for a while and then finds more
-# and more of them. Its precision is low: most of what it calls crack is something else, and it is
-# only beginning to learn what.
+# long as we watch. The network of the pseudo-gradient loses its cracks for a while and then finds
+# more and more of them. Its precision is low: most of what it calls crack is something else, and it
+# is only beginning to learn the difference.
 #
 # **How to read curves.** Look at F1, not at the loss: cross-entropy falls steeply in the first
 # steps while the network learns only to say "no". Compare with photographs that are not trained on;
-# the library does so from time to time (`--val`) and keeps the checkpoint that was best there. A
-# curve that jumps between two heights asks for a smaller learning rate, one that does not move for
-# a larger one or more steps.
+# the library does so from time to time (`--val`) and keeps the checkpoint that scored best there. A
+# curve that oscillates calls for a smaller learning rate; one that does not move, for a larger one
+# or more steps.
 
 # %% [markdown]
 # ## From batches to photographs: running statistics
 #
-# In training, batch norm takes mean and variance from the batch (chapter 3). What a pixel gets then
-# depends on what else is in the batch. For a photograph we want one answer. So during training
-# batch norm keeps **running statistics** beside: after every batch of $m$ values per channel with
-# mean $\mu$ and (biased) variance $v$ they move a tenth of the way,
+# In training, batch norm takes mean and variance from the batch (chapter 3). The answer for a pixel
+# then depends on what else is in the batch. For a photograph we want one answer. So during training
+# batch norm also keeps **running statistics**: after every batch of $m$ values per channel with
+# mean $\mu$ and (biased) variance $v$ they move a tenth of the way towards these,
 #
 # $$ \bar\mu \leftarrow 0.9\, \bar\mu + 0.1\, \mu, \qquad
 #    \bar v \leftarrow 0.9\, \bar v + 0.1\, \frac{m}{m - 1}\, v, $$
 #
-# from $\bar\mu = 0$ and $\bar v = 1$. The factor makes the variance of a sample an unbiased
-# estimate of the variance of all. In evaluation these take the place of the batch's own.
+# from $\bar\mu = 0$ and $\bar v = 1$. The factor makes the sample variance an unbiased estimate of
+# the variance of all values. In evaluation the running statistics replace those of the batch.
 
 # %%
 norm = BatchNorm(3)
@@ -322,16 +323,16 @@ np.testing.assert_allclose(norm.running_var, var, rtol=1e-5)
 print("running mean and variance after 30 batches:", norm.running_mean, norm.running_var)
 
 # %% [markdown]
-# This costs something. The statistics are those of a *past* network, a mixture of the last ten
-# steps or so, and of small batches. If the weights move fast, they lag behind. Let us see how much
-# the same network's answers differ on the same patches:
+# This has a price. The statistics are those of *past* networks, a mixture of the last ten steps or
+# so, and of small batches. If the weights move fast, the statistics lag behind. Let us see how much
+# the answers of the same network differ on the same patches:
 
 # %%
 x, mask = sampler.draw(np.random.default_rng(4))
 print("differences of the probabilities")
 for loss, (network, _) in trained.items():
     with no_grad():
-        # A copy of the running statistics, since a look in training mode moves them too.
+        # A copy of the running statistics, since a forward pass in training mode updates them.
         kept = {name: array.copy() for name, array in network.state().items()}
         by_batch = ops.sigmoid(network.train()(Tensor(scaled(x)))).data
         network.load_state(kept)
@@ -341,19 +342,19 @@ for loss, (network, _) in trained.items():
     print(f"{NAMES[loss]:24} on average {gap.mean():.3f}, at most {gap.max():.2f}")
 
 # %% [markdown]
-# ## A whole photograph: overlapping tiles
+# ## Photographs of any size: overlapping tiles
 #
-# A photograph of 20 megapixels goes through the network in **tiles**. Two things must not happen.
+# A photograph of 20 megapixels goes through the network in **tiles**. Two things must be avoided.
 #
-# *A shift of the grid.* The strided convolutions sample every second pixel, of these every second,
-# and so on: depth 4 samples every 16th. A tile that begins at pixel 7 is sampled elsewhere than one
-# that begins at pixel 0, and gives slightly different answers. So tiles begin at multiples of
+# *A shifted grid.* The strided convolutions sample every second pixel, every second of these, and
+# so on: depth 4 samples every 16th. A tile that begins at pixel 7 is sampled at other places than
+# one that begins at pixel 0, and gives slightly different answers. So tiles begin at multiples of
 # $2^d$.
 #
-# *Seams.* Near the rim of a tile the network sees less of the surroundings. So tiles overlap, by 63
-# pixels or more. In the overlap the outer quarter of a tile does not count at all, and then its
-# weight rises to 1 while that of its neighbour falls to 0. The weights of all tiles sum to one in
-# each pixel. Beyond the photograph's edge, tiles see its mirror image.
+# *Seams.* Near the edge of a tile the network sees less of the surroundings. So tiles overlap, by
+# 63 pixels or more. In the overlap the outer quarter of a tile is ignored; then its weight rises to
+# 1 while that of its neighbour falls to 0. The weights of all tiles sum to one at each pixel.
+# Beyond the edge of the photograph, tiles see its mirror image.
 
 # %%
 axis = tile_axis(383, unit=16, side=191)
@@ -385,21 +386,21 @@ gap = np.abs(whole - tiled)
 print(f"one tile against many: {gap.mean():.1e} on average, at most {gap.max():.1e}")
 
 # %% [markdown]
-# The field of this network's last module is wider than the overlap's outer quarter (chapter 6), so
-# the two are not the same to the last digit.
+# The receptive field of this network's last module is wider than the outer quarter of the overlap
+# (chapter 6), so the two do not agree to the last digit.
 
 # %% [markdown]
 # ## Scores
 #
-# Scores are taken for each photograph, pixel by pixel, at probability one half, and then averaged
-# over the photographs that have a crack. **Average precision** needs no threshold. Lower the
-# threshold through all distinct scores $t$; let $P_t$ and $R_t$ be precision and recall of "score
-# at least $t$". Then
+# Scores are computed for each photograph, pixel by pixel, at probability one half, and then
+# averaged over the photographs that have a crack. **Average precision** needs no threshold. Lower
+# the threshold through all distinct scores $t$; let $P_t$ and $R_t$ be precision and recall of
+# "score at least $t$". Then
 #
 # $$ \mathrm{AP} = \sum_t (R_t - R_{t^+})\, P_t , $$
 #
 # where $t^+$ is the threshold before $t$, and recall is 0 before the first. AP says whether crack
-# pixels have higher scores than others, wherever one half may lie.
+# pixels have higher scores than others, wherever the threshold of one half may lie.
 
 # %%
 scores = np.array([0.9, 0.8, 0.8, 0.3, 0.1])
@@ -428,24 +429,24 @@ for loss, (network, _) in trained.items():
     )
 
 # %% [markdown]
-# Cross-entropy's network finds nothing at one half, and yet its AP is above what chance would give,
-# the share of crack pixels. So its scores have begun to have the right order, but all lie below one
-# half. That is a way to fail which F1 shows and AP does not. Longer training brings cross-entropy
-# out of it, sooner with a larger learning rate. The results page has a case on synthetic
-# photographs where it then even overtakes Eq. 11. The pseudo-gradient needs no such patience, which
-# is what it is for.
+# Cross-entropy's network finds nothing at one half, and yet its AP is above chance level, which is
+# the share of crack pixels. So its scores are beginning to be in the right order, but all lie below
+# one half. F1 shows this kind of failure, AP does not. Longer training gets cross-entropy out of
+# it, sooner with a larger learning rate. The results page has a case on synthetic photographs where
+# it then even overtakes Eq. 11. The pseudo-gradient needs no such patience, which is the point of
+# it.
 #
-# All these scores are low. They are those of a beginning: a few seconds of training. `minispiral
-# demo` does the same for some minutes.
+# All these scores are low: they come from a few seconds of training. `minispiral demo` does the
+# same for some minutes.
 #
 # The last column counts a pixel as right within 2 pixels of a crack. A label drawn by hand is
-# seldom exact to the pixel, so much of what counts as wrong lies right beside the crack.
+# seldom exact to the pixel, so much of what counts as wrong lies right next to the crack.
 
 # %% [markdown]
 # ## What each network sees
 #
-# Now look at the maps. `look` gives, for a photograph or a part of one, the map of each module and
-# its weight in the last layer. Black is 0, white the largest value (all but one in a thousand).
+# Now for the maps. `look` returns, for a photograph or a part of one, the map of each module and
+# its weight in the last layer. Black is 0, white is the 99.9th percentile.
 
 # %%
 NUMBER = 4
@@ -455,7 +456,7 @@ for row, (loss, (network, _)) in zip(axes, trained.items(), strict=True):
     row[0].imshow(seen.photo)
     row[0].contour(unseen.mask(NUMBER), [0.5], colors="red", linewidths=0.7)
     row[0].set_ylabel(loss)
-    for k, (ax, stage) in enumerate(zip(row[1:], seen.stages, strict=False), start=1):
+    for k, (ax, stage) in enumerate(zip(row[1:], seen.maps, strict=False), start=1):
         ax.imshow(stage.values, cmap="gray", vmin=0, vmax=np.percentile(stage.values, 99.9))
         ax.set_title(f"{k} ({network.mix.w.data[0, 0, k - 1, 0]:+.2f})", fontsize=9)
     row[5].imshow(seen.probability, cmap="gray", vmin=0, vmax=1)
@@ -464,39 +465,40 @@ for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 
 # %% [markdown]
-# *Figure 7.4. An unseen photograph of 159 x 159 pixels with its crack outlined; the maps
-# of modules 1 to 4 with their weights; the probability of crack. Above by cross-entropy, below by
+# *Figure 7.4. An unseen photograph of 159 x 159 pixels with its crack outlined; the maps of modules
+# 1 to 4 with their weights; the probability of crack. Top: trained with cross-entropy. Bottom: with
 # the pseudo-gradient.*
 
 # %% [markdown]
-# The maps are read with their weights. A module whose weight is negative says where there is *no*
-# crack: bright means no. One with a positive weight says where there may be one.
+# The maps must be read together with their weights. A module with a negative weight says where
+# there is *no* crack: bright means no. One with a positive weight says where there may be one.
 #
-# Module 1 sees 5 x 5 pixels at most and works much like a filter: its map is close to the
-# photograph. Its weight is negative, so bright concrete is voted down, and what is dark is not. In
-# the lower row module 2 lights up along the crack and module 3 around it. But both light up at the
-# holes in the concrete too, which are as dark: those are the false alarms. Telling a hole from a
-# crack takes more surroundings than darkness does, and more training. In the upper row the same
-# begins, faintly, and all logits stay low.
+# Module 1 sees 5 x 5 pixels at most and acts much like a filter: its map is close to the
+# photograph. Its weight is negative, so it votes against bright concrete, but not against what is
+# dark. In the lower row module 2 lights up along the crack and module 3 around it. But both also
+# light up at the holes in the concrete, which are just as dark: those are the false alarms. Telling
+# a hole from a crack takes a wider view than detecting darkness, and more training. In the upper
+# row the same begins, faintly, and all logits stay low.
 #
-# The fine checks come from the transposed convolutions. An even pixel has two sources along an axis
-# and an odd one a single source (chapter 6), and the weights have not yet learned to even that out.
+# The fine checkerboard comes from the transposed convolutions. Along each axis an even pixel has
+# two sources and an odd one a single source (chapter 6), and the weights have not yet learned to
+# even that out.
 
 # %% [markdown]
-# ## Going on as if nothing had happened
+# ## Resuming as if nothing had happened
 #
-# Training takes days, and days have power cuts. A **checkpoint** is what must be kept so that a run
-# that goes on from it ends with *the same bits* as one that never stopped. What is that? Everything
-# that the next step depends on:
+# Training takes days, and within days the power may fail. A **checkpoint** is what must be saved so
+# that a run resumed from it ends with *the same bits* as one that never stopped. What is that?
+# Everything that the next step depends on:
 #
 # - the weights, and the running statistics;
 # - Adam's $m$ and $v$, and its $t$;
-# - the state of the random generator, or the next patches are others;
+# - the state of the random generator, or the next patches would differ;
 # - the step, and the best validation score so far.
 #
-# `minispiral train` keeps all of it in one file, which it writes beside its place and then renames:
-# at no moment is there half a file under the name. Let us try it: eight steps in one go, against
-# five, then a new start from the file, then three.
+# `minispiral train` saves all of it in one file, which it writes under a temporary name and then
+# renames: there is never half a file under the final name. Let us try it: eight steps in one go,
+# compared with five steps, a restart from the file, and three more.
 
 # %%
 
@@ -518,8 +520,8 @@ kinds = Counter(name.split(".")[0] for name in straight)
 print(f"{sum(kinds.values())} arrays ({dict(kinds)}) are equal to the last bit")
 
 # %% [markdown]
-# And what if something were forgotten? The same three steps without Adam's state: the weights are
-# those of the checkpoint, the patches the same, but Adam begins anew.
+# And what if something were forgotten? Here are the same three steps without Adam's state: the
+# weights are those of the checkpoint and the patches are the same, but Adam starts afresh.
 
 # %%
 
@@ -550,30 +552,31 @@ for with_adam in (True, False):
     print(f"{state:7} Adam's state: the weights differ by at most {gap:.1e}")
 
 # %% [markdown]
-# Same bits also need a step that computes the same every time: sums in a fixed order whatever the
-# number of threads (chapters 8 and 9 come back to this), and no clock in the loop.
+# The same bits also require a step that always computes the same: sums in a fixed order whatever
+# the number of threads (chapters 8 and 9 come back to this), and no clock in the loop.
 #
 # What is simplified here? The networks are tiny, the photographs small and synthetic, the training
-# short, and there is one seed. The results page of the documentation has longer runs, on real
-# photographs too.
+# short, and there is only one seed. [Results](../results.md) has longer runs, on real photographs
+# too.
 
 # %% [markdown]
 # ## Where it lives
 #
 # - `minispiral.data.store.PhotoStore`, `minispiral.data.patches.PatchSampler` and
 #   `minispiral.data.patches.prefetch`: photographs, patches, and the thread that draws the next
-#   batch meanwhile
+#   batch in the background
 # - `minispiral.optim.Adam` and `minispiral.kernels.adam.adam`: Adam
-# - `minispiral.training.loop.train` and `minispiral.training.loop.Training`: the loop and all that
-#   surrounds it
-# - `minispiral.runs.checkpoint.Checkpoint`: what is kept
+# - `minispiral.training.loop.train` and `minispiral.training.loop.Training`: the loop and
+#   everything around it
+# - `minispiral.runs.checkpoint.Checkpoint`: what is saved
 # - `minispiral.nn.BatchNorm.update`: running statistics
 # - `minispiral.detection.tiling.tile_axis` and `minispiral.detection.tiling.predict`: tiles
 # - `minispiral.detection.metrics.score_photo`, `minispiral.detection.metrics.average_precision`,
 #   `minispiral.detection.metrics.summarize`: scores
 # - `minispiral.detection.maps.look`: the maps
 # - `minispiral.data.synth.make_sample`: synthetic concrete
-# - `minispiral.training.demo.demo`: the comparison of this chapter, longer, as `minispiral demo`
+# - `minispiral.training.demo.demo`: this chapter's comparison with longer training, the command
+#   `minispiral demo`
 
 # %% [markdown]
 # ## Exercises
@@ -583,21 +586,20 @@ for with_adam in (True, False):
 # ### Exercise 7.1
 #
 # Write `patch(photo, mask, side, rng)`. `photo` is an array `(h, w, 3)` of `uint8`, `mask` a
-# boolean array `(h, w)`, `side` a number of pixels not above `h` and `w`, `rng` a
-# `numpy.random.Generator`. Return the pair `(x, y)` of a random patch: `x` of shape `(side, side,
-# 3)`, `float32`, scaled to $[-1, 1]$ as above, and its mask `y` of shape `(side, side)`. All places
-# in the photograph must be equally likely, and each of the four combinations of flips too. Take all
-# randomness from `rng`, in any order.
+# boolean array `(h, w)`, `side` a number of pixels not larger than `h` or `w`, and `rng` a
+# `numpy.random.Generator`. Return the pair `(x, y)` of a random patch: `x` of shape
+# `(side, side, 3)`, `float32`, scaled to $[-1, 1]$ as above, and its mask `y` of shape
+# `(side, side)`. All positions in the photograph must be equally likely, and so must the four
+# combinations of flips. Take all randomness from `rng`, in any order.
 #
 # ### Exercise 7.2
 #
 # Write `running(batches, momentum)`. `batches` is a list of arrays `(m, c)`: `m` values for each of
 # `c` channels. Return the pair `(mean, var)` of running statistics, arrays `(c,)`, after all of
-# these batches. They begin at 0 and 1. `momentum` is the share that the newest batch gets, 0.1
-# above.
+# these batches. They start at 0 and 1. `momentum` is the weight of the newest batch, 0.1 above.
 #
 # ### Exercise 7.3
 #
 # Write `average_precision(scores, labels)`. Both are one-dimensional arrays of the same length,
 # `scores` of numbers and `labels` of booleans, at least one of them `True`. Return AP as defined
-# above. Many scores may be equal; then they come in together.
+# above. Many scores may be equal; these enter together.

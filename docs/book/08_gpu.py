@@ -4,36 +4,37 @@
 # After this chapter you can
 #
 # - read a CUDA kernel and say what each of its threads does;
-# - say how much memory the threads of a kernel read, before it runs;
-# - place barriers, and see what happens where one is missing;
-# - explain tiles, tensor cores, TF32 in three products, split sums and graphs, and say why the
-#   kernels of this library use no atomics.
+# - say how much memory the threads of a kernel read before you run it;
+# - place barriers, and see what happens when one is missing;
+# - explain tiles, tensor cores, float32 as three TF32 products, split-K and CUDA graphs, and say
+#   why the kernels of this library use no atomics.
 #
 # It takes about two hours. You need chapter 2 (convolution as a product) and a little of chapter 3
-# (mean and variance). You need no GPU. The kernels of this library lie in `kernels/*.cu`, in CUDA
-# C, and so far no GPU has run them. They have been compiled for GPUs, and they run in the tests on
-# a *stand-in*: a program that plays the GPU on the CPU, one thread after the other. This chapter
-# uses the same stand-in. It shows what the kernels compute and how. It cannot show how fast they
-# are, and this chapter says nothing about that.
+# (mean and variance). You need no GPU. The CUDA C kernels of this library are in
+# `kernels/cuda/*.cu`. The tests run them on a *stand-in*: a program that emulates the GPU on the
+# CPU, one thread after another. This chapter uses the same stand-in. It shows what the kernels
+# compute and how. It cannot show how fast they are, and this chapter says nothing about that: [The
+# GPU](../gpu.md) says what has been measured.
 
 # %% [markdown]
 # ## The idea
 #
-# A processor has a few fast cores. A GPU has thousands of slow ones, and the program must be cut
-# into ten thousands of *threads* to fill them. Nobody writes so many programs. You write one, the
-# *kernel*, for one thread, and the thread is told its number. From the number it works out which
-# part of the work is its own. There is no loop over pixels any more: each thread *is* a pixel.
+# A CPU has a few fast cores. A GPU has thousands of slow ones, and it takes tens of thousands of
+# *threads* to keep them busy. Nobody writes that many programs. You write one, the *kernel*, for a
+# single thread, and the thread is told its number. From the number it works out which part of the
+# work is its own. There is no loop over pixels any more: each thread *is* a pixel.
 #
 # Three things make this harder than it sounds, and they fill the chapter:
 #
-# 1. **Memory.** Thousands of cores wait for the same memory. How the threads share out what they
-#    read decides most of the speed.
+# 1. **Memory.** Thousands of cores wait for the same memory. How the threads divide up their reads
+#    determines most of the speed.
 # 2. **Cooperation.** Threads that work on one result must wait for each other, in the right places.
-# 3. **Order.** Threads run in any order. Sums of floating-point numbers depend on the order. We
-#    want the same bits each time.
+# 3. **Order.** Threads run in any order, and floating-point sums depend on the order. We want the
+#    same bits every time.
 #
-# The next cell looks for the stand-in: a C++ compiler, and the folder `tests` of a checkout of this
-# repository. Where either is missing, the cells that need it say so, and all others still work.
+# The next cell looks for what the stand-in needs: a C++ compiler, and the folder `tests` of a
+# checkout of this repository. If either is missing, the cells that need it say so, and all others
+# still work.
 
 # %%
 import itertools
@@ -53,14 +54,14 @@ from minispiral.kernels.cpu import batchnorm, conv2d, losses
 from minispiral.kernels.cuda import adam as cuda_adam
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import launch, sources
 from minispiral.kernels.cuda import losses as cuda_losses
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
 rng = np.random.default_rng(8)
 
-CHECKOUT = launch.FOLDER.parents[1]
+CHECKOUT = sources.FOLDER.parents[1]
 sys.path.insert(0, str(CHECKOUT))
 try:
     from tests import cuda_on_cpu
@@ -77,17 +78,17 @@ else:
 # %% [markdown]
 # ## A grid of threads
 #
-# Threads come in *blocks*, at most 1024 threads each, and the blocks of one launch make the *grid*.
-# A thread knows four numbers: `threadIdx.x`, its place in the block; `blockIdx.x`, the place of its
-# block in the grid; and `blockDim.x` and `gridDim.x`, how many of each there are. Its number among
-# all threads is
+# Threads come in *blocks* of at most 1024 threads, and the blocks of one launch form the *grid*. A
+# thread knows four numbers: `threadIdx.x`, its index in the block; `blockIdx.x`, the index of its
+# block in the grid; and `blockDim.x` and `gridDim.x`, the numbers of threads and blocks. Its index
+# among all threads is
 #
 # $$ i = \text{blockIdx.x} \cdot \text{blockDim.x} + \text{threadIdx.x}. $$
 #
-# All blocks have the same number of threads. So $n$ numbers in blocks of $t$ threads need
-# $\lceil n / t \rceil$ blocks, and the last block may have threads without work. They must be told
-# to do nothing, or they write beyond the end of the array. In Python, with loops where the GPU has
-# threads:
+# All blocks have the same number of threads. So $n$ numbers with blocks of $t$ threads need
+# $\lceil n / t \rceil$ blocks, and the last block may have threads without work. These must be told
+# to do nothing, or they will write past the end of the array. In Python, with loops where the GPU
+# has threads:
 
 
 # %%
@@ -108,15 +109,15 @@ assert np.allclose(y, losses.sigmoid(x))
 print(f"{blocks} blocks, {blocks * threads - len(x)} threads without work")
 
 # %% [markdown]
-# Here is the library's kernel, as it stands in `kernels/losses.cu`. `template <class T>` makes one
-# kernel for float and one for double. `__global__` says that it is a kernel, and
-# `__launch_bounds__(256)` that its blocks have up to 256 threads. `const T *x` is an array to read.
+# Here is the library's kernel, from `kernels/cuda/losses.cu`. `template <class T>` makes one kernel
+# for float and one for double. `__global__` says that it is a kernel, and `__launch_bounds__(256)`
+# that its blocks have at most 256 threads. `const T *x` is an array to read from.
 
 
 # %%
 def show(file: str, name: str) -> None:
     """Print a function of a file in ``kernels``."""
-    text = (launch.FOLDER / file).read_text(encoding="utf-8")
+    text = (sources.FOLDER / file).read_text(encoding="utf-8")
     start = re.search(rf"^(template .*\n)?.*\n?.*\b{name}\((.|\n)*?^}}$", text, re.MULTILINE)
     assert start is not None
     print(start[0])
@@ -125,9 +126,9 @@ def show(file: str, name: str) -> None:
 show("losses.cu", "sigmoid_of")
 
 # %% [markdown]
-# Around each kernel stands a Python function in `minispiral.kernels.cuda`, which works out the grid
-# and launches it: `minispiral.kernels.cuda.losses.sigmoid`. On a machine with a GPU its arrays are
-# CuPy's. Here they belong to the stand-in, `CpuDevice`, and the function is the same.
+# Each kernel has a Python function in `minispiral.kernels.cuda` that works out the grid and
+# launches it: here `minispiral.kernels.cuda.losses.sigmoid`. On a machine with a GPU its arrays are
+# CuPy arrays. Here they belong to the stand-in, `CpuDevice`, and the function is the same.
 
 
 # %%
@@ -142,24 +143,24 @@ if not MISSING:
     assert np.allclose(found, losses.sigmoid(x), rtol=1e-12)
 
 # %% [markdown]
-# ## Reading side by side
+# ## Coalesced reads
 #
-# A GPU runs threads in groups of 32, the *warps*. As a rule, the threads of a warp do the same
-# instruction at the same time. If it is a read, all 32 addresses go to the memory together. Memory
-# is delivered in *sectors* of 32 bytes, whether one byte of a sector is wanted or all.
+# A GPU runs threads in groups of 32, the *warps*. As a rule, the threads of a warp execute the same
+# instruction at the same time. If it is a read, all 32 addresses go to memory together. Memory is
+# delivered in *sectors* of 32 bytes, whether one byte of a sector is needed or all of them.
 #
 # So it matters which thread reads what. Take an image `(pixels, 64 channels)` of float32, 4 bytes
-# each, with the channels side by side in memory. A warp can read 32 channels of one pixel, or one
-# channel of 32 pixels. Both are 128 bytes of numbers.
+# each, with the channels adjacent in memory. A warp can read 32 channels of one pixel, or one
+# channel of 32 pixels. Either way it reads 128 bytes of data.
 
 
 # %%
 def sectors(addresses: Array) -> int:
-    """How many sectors of 32 bytes a warp asks for."""
+    """How many sectors of 32 bytes a warp requests."""
     return len(np.unique(addresses // 32))
 
 
-lane = np.arange(32)  # the place of a thread in its warp
+lane = np.arange(32)  # the index of a thread in its warp
 channels_of_a_pixel = 4 * lane
 a_channel_of_pixels = 4 * 64 * lane
 print(f"32 channels of one pixel: {sectors(channels_of_a_pixel):2d} sectors")
@@ -176,21 +177,21 @@ ax.legend()
 
 # %% [markdown]
 # *Figure 8.1. What memory delivers to a warp whose threads each read one float32, against the
-# distance of what neighbouring threads read. From 8 numbers on, each thread has a sector to itself,
-# and seven eighths of what is delivered are thrown away.*
+# distance between the numbers that neighbouring threads read. From 8 numbers on, each thread has a
+# sector to itself, and seven eighths of what is delivered is thrown away.*
 #
-# Reads that fall side by side are called *coalesced*. Images are stored with channels last, so in
-# the kernels neighbouring threads take neighbouring channels. Look at the plain convolution: `at`
-# numbers the results, and `k`, the channel of the result, changes fastest. In the innermost loop,
-# the 32 threads of a warp all read the same `pixel[c]` (one sector) and 32 neighbouring weights
-# (four sectors).
+# Reads from adjacent addresses are called *coalesced*. Images are stored with channels last, so in
+# the kernels neighbouring threads handle neighbouring channels. Look at the plain convolution: `at`
+# counts the results, and `k`, the channel of the result, varies fastest. In the innermost loop, the
+# 32 threads of a warp all read the same `pixel[c]` (one sector) and 32 neighbouring weights (four
+# sectors).
 
 # %%
 show("conv2d.cu", "conv2d")
 
 # %% [markdown]
-# It is the formula of chapter 2, word for word, without its outer loops: one thread makes one
-# number. Here it runs, against the plain loops of `minispiral.kernels.reference`.
+# It is exactly the formula of chapter 2 without its outer loops: one thread computes one number.
+# Let us run it and compare it with the plain loops of `minispiral.kernels.reference`.
 
 # %%
 photo = rng.standard_normal((2, 9, 7, 5))
@@ -205,22 +206,22 @@ if not MISSING:
 # ## Shared memory and barriers
 #
 # The threads of a block can work together. They have a small memory of their own, the *shared
-# memory*, which is as near as a cache: at most a few hundred kilobytes, which the program fills
-# itself. What one thread has written there, another can read. But when? Threads run at different
-# speeds. So there is a *barrier*: `__syncthreads()`. A thread that comes to it waits until all
-# threads of its block have come.
+# memory*, which is as close to the core as a cache: at most a few hundred kilobytes, managed by the
+# program itself. What one thread has written there, another can read. But when? Threads run at
+# different speeds. So there is a *barrier*: `__syncthreads()`. A thread that reaches it waits until
+# all threads of its block have reached it.
 #
-# We can play this in Python. A thread is a generator: a function that can stop in the middle and go
-# on later. `yield` is the barrier. To play a block, run each thread up to its next barrier, one
-# after the other, and then again. Two details make mistakes visible: shared memory holds NaN (not a
-# number) until something is written, and we can run the threads last one first.
+# We can emulate this in Python. A thread is a generator: a function that can pause in the middle
+# and continue later. `yield` is the barrier. To run a block, run each thread up to its next
+# barrier, one after another, and repeat. Two details expose mistakes: shared memory holds NaN (not
+# a number) until something is written, and we can run the threads in reverse order.
 
 # %%
 Threads = Callable[..., Iterator[None]]
 
 
 def run_block(kernel: Threads, threads: int, *arguments: Any, reverse: bool = False) -> None:
-    """Run a block: each thread up to its next barrier, in order or the last one first."""
+    """Run a block: each thread up to its next barrier, in order or in reverse."""
     numbers = reversed(range(threads)) if reverse else range(threads)
     running = [kernel(thread, *arguments) for thread in numbers]
     while running:
@@ -231,7 +232,7 @@ def run_block(kernel: Threads, threads: int, *arguments: Any, reverse: bool = Fa
 
 
 def turn(thread: int, x: Array, shared: Array, y: Array, barrier: bool) -> Iterator[None]:
-    """Turns an array around: each thread writes one number and reads another one's."""
+    """Reverse an array: each thread writes one number and reads another thread's."""
     shared[thread] = x[thread]
     if barrier:
         yield
@@ -246,29 +247,29 @@ for barrier in (True, False):
 
 # %% [markdown]
 # Without the barrier half of the threads read what nobody has written yet. On a GPU the outcome
-# would be chance: often right, sometimes not. The stand-in makes the worst case certain. It does
+# would be random: often right, sometimes not. The stand-in makes the worst case certain. It does
 # with real kernels what `run_block` does with generators: each CUDA thread is a *fiber*, a function
-# that can stop in the middle. `tests/cuda_on_cpu/examples.cu` has the same two kernels:
+# that can pause in the middle. `tests/cuda_on_cpu/examples.cu` has the same two kernels:
 
 # %%
 if not MISSING:
     device = CpuDevice()
     examples = CHECKOUT / "tests" / "cuda_on_cpu" / "examples.cu"
     kernels = ["turn<true>", "turn<false>"]
-    x8 = device.array(np.arange(8, dtype=np.float32))
+    x8 = device.put(np.arange(8, dtype=np.float32))
     for i, name in enumerate(kernels):
         y8 = device.empty((8,), np.float32)
         shared_bytes = 8 * 4
         device.run(examples, kernels, i, (1,), (8,), shared_bytes, [x8, y8])
-        print(f"{name:12s}", device.to_host(y8))
+        print(f"{name:12s}", device.get(y8))
 
 # %% [markdown]
 # ### A sum by all threads of a block
 #
-# How do 8 threads add up an array? Each first adds every eighth number, starting from its own. (Why
-# not a stretch of neighbours each? Because of the sectors: side by side, threads must read side by
-# side.) Then 4 threads add the sums of the other 4, then 2, then 1. Between two steps there is a
-# barrier, for a thread reads what another has written in the step before.
+# How do 8 threads sum an array? Each first adds every eighth number, starting from its own. (Why
+# not give each a contiguous chunk? Because of the sectors: neighbouring threads must read
+# neighbouring numbers.) Then 4 threads add the sums of the other 4, then 2, then 1. There is a
+# barrier between any two steps, because a thread reads what another has written in the step before.
 
 
 # %%
@@ -320,20 +321,20 @@ ax.set_yticks(range(4), ["each its own", "8 to 4", "4 to 2", "2 to 1"])
 ax.set(xlim=(-0.5, 7.5), ylim=(3.4, -0.4), xlabel="shared memory")
 
 # %% [markdown]
-# *Figure 8.2. Eight threads add up eight numbers. A circle is a thread that writes, an orange arrow
-# is a number that another thread has written, a dotted red line is a barrier.*
+# *Figure 8.2. Eight threads sum eight numbers. A circle is a thread that writes, an orange arrow is
+# a number that another thread has written, a dotted red line is a barrier.*
 #
-# Who adds what depends on the numbers of the threads alone. That is why both orders gave the same
-# bits. In the library this is `merge_rows`, and it does more: it merges not only sums but anything
-# that has a function `merge`, such as the means and variances of chapter 3. The kernels of batch
-# norm and of the losses use it.
+# Which thread adds what depends only on the thread indices. That is why both orders gave the same
+# bits. In the library this is `merge_rows`, which is more general: it merges not only sums but
+# anything that has a function `merge`, such as the means and variances of chapter 3. The kernels of
+# batch norm and of the losses use it.
 
 # %%
 show("rows.cuh", "merge_rows")
 
 # %% [markdown]
-# Now take a barrier away from the real source. `cuda_on_cpu.mutant` makes a copy of the kernels
-# with a piece of text replaced. The mean and variance of an image then come out like this:
+# Now let us remove a barrier from the real source. `cuda_on_cpu.mutant` makes a copy of the kernels
+# with a piece of text replaced. This is what then becomes of the mean of an image:
 
 # %%
 image = rng.standard_normal((2, 17, 19, 3)).astype(np.float32)
@@ -345,7 +346,7 @@ if not MISSING:
         before = "parts[at + half * blockDim.x]);\n    __syncthreads();"
         after = "parts[at + half * blockDim.x]);"
         broken = cuda_on_cpu.mutant(
-            launch.FOLDER, "rows.cuh", before, after, Path(folder) / "kernels"
+            sources.FOLDER, "rows.cuh", before, after, Path(folder) / "kernels"
         )
         for reverse in (False, True):
             mean, _ = on_device(
@@ -354,13 +355,13 @@ if not MISSING:
             print("without, in reverse  " if reverse else "without, in order    ", mean)
 
 # %% [markdown]
-# In one of the orders the result can even be right: this is what makes such a mistake hard to find
+# In one of the orders the result can even be right. This is what makes such a mistake hard to find
 # on a GPU, and why the tests run every kernel in both orders and demand the same bits. They also
-# make this very change, and some twenty others, and demand that each is noticed.
+# make this very change, and some twenty others, and demand that each is detected.
 #
-# A barrier must be reached by *all* threads of the block. One that stands inside `if (thread <
-# half)` lets half of the threads wait for the others for ever. Our `run_block` raises an error for
-# it, and so does the stand-in.
+# A barrier must be reached by *all* threads of the block. One inside `if (thread < half)` makes
+# half of the threads wait for the others forever. Our `run_block` raises an error for it, and so
+# does the stand-in.
 
 
 # %%
@@ -383,11 +384,11 @@ if not MISSING:
 # %% [markdown]
 # ## Sums over all blocks, without atomics
 #
-# Blocks have no barrier between them: a GPU may run the last block when the first is long done. So
-# how do blocks add up one sum? There is a quick way: an *atomic* addition adds a number to a place
-# in memory in one indivisible step, and every block adds its part whenever it is done. The sum is
-# then taken in the order in which blocks happen to end. Let us see what that does. Here are 256
-# parts of a sum in float32, added in 2000 random orders.
+# There is no barrier between blocks: a GPU may run the last block long after the first has
+# finished. So how do blocks contribute to one sum? There is a quick way: an *atomic* addition adds
+# a number to a memory location in one indivisible step, and every block adds its part whenever it
+# is done. The parts are then added in the order in which the blocks happen to finish. Let us see
+# what that does. Here are 256 parts of a sum in float32, added in 2000 random orders.
 
 # %%
 parts = rng.standard_normal(256).astype(np.float32)
@@ -414,13 +415,13 @@ print(f"{len(set(by_chance))} different results of one sum")
 
 # %% [markdown]
 # *Figure 8.3. One sum of 256 numbers, taken in 2000 orders. With atomic additions the order would
-# be chance; with a second pass it is fixed.*
+# be random; with a second pass it is fixed.*
 #
-# The differences are tiny. But each training step starts from the numbers of the one before, so
-# they grow, and two runs with the same seed part. The library's rule is that the same seed gives
+# The differences are tiny. But each training step starts from the results of the one before, so
+# they grow, and two runs with the same seed diverge. The library's rule is that the same seed gives
 # the same bits. So it sums in *two passes*. In the first, each block writes its part to a place of
-# its own. In the second, another kernel adds the parts in float64, in an order that depends on
-# their numbers alone. It is a small amount of work, and the order is fixed by the shapes.
+# its own. In the second, another kernel adds the parts in float64, in the order of their indices.
+# That is little work, and the shapes alone determine the order.
 
 # %%
 show("losses.cu", "block_sums")
@@ -428,8 +429,8 @@ print()
 show("losses.cu", "merge_sums")
 
 # %% [markdown]
-# These two make the three sums of the F1 score, Eq. 6 of the paper: the number of crack pixels, the
-# sum of $\sigma$ on crack, and the sum of $\sigma$ over all pixels. The stand-in tells which
+# These two compute the three sums of the F1 score, Eq. 6 of the paper: the number of crack pixels,
+# the sum of $\sigma$ on crack, and the sum of $\sigma$ over all pixels. The stand-in reports which
 # kernels have run.
 
 # %%
@@ -448,20 +449,20 @@ if not MISSING:
 # %% [markdown]
 # ## Tiles
 #
-# Convolution is a product of two matrices (chapter 2): $C = AB$ with $A$ of $m \times k$ numbers
-# and $B$ of $k \times n$. If a thread makes one number of $C$, it reads a row of $A$ and a column
-# of $B$, $2k$ numbers for $k$ multiplications. All threads together read $2mnk$ numbers, and each
-# number of $A$ is read $n$ times.
+# Convolution is a matrix product (chapter 2): $C = AB$ with $A$ of $m \times k$ numbers and $B$ of
+# $k \times n$. A thread that computes one number of $C$ reads a row of $A$ and a column of $B$,
+# $2k$ numbers for $k$ multiplications. All threads together read $2mnk$ numbers, and each number of
+# $A$ is read $n$ times.
 #
-# A block can do better. It makes a *tile* of $C$, of $t_m \times t_n$ numbers. It goes along $k$ in
-# steps. In each step its threads copy a tile of $A$ and a tile of $B$ to shared memory, wait at a
-# barrier, and multiply the tiles from there. A number of $A$ is then read once for each *tile*
-# to the right, $n / t_n$ times, and a number of $B$ $m / t_m$ times. The numbers read are
+# A block can do better. It computes a *tile* of $C$, of $t_m \times t_n$ numbers, and moves along
+# $k$ in steps. In each step its threads copy a tile of $A$ and a tile of $B$ to shared memory, wait
+# at a barrier, and multiply the tiles from there. A number of $A$ is then read once for each *tile*
+# in its row, $n / t_n$ times, and a number of $B$ $m / t_m$ times. In total, the number of reads is
 #
 # $$ mnk \left(\frac{1}{t_m} + \frac{1}{t_n}\right). $$
 #
-# Let us count, in a product by tiles in which a counter watches what is read. A step takes 16 terms
-# of the sums, as in the library.
+# Let us check this with a tiled product that counts its reads. A step covers 16 terms of the sums,
+# as in the library.
 
 
 # %%
@@ -470,9 +471,9 @@ def product_in_tiles(a: Array, b: Array, tile_m: int, tile_n: int) -> tuple[Arra
     (m, k), n = a.shape, b.shape[1]
     c, read = np.zeros((m, n)), 0
     for i, j in itertools.product(range(0, m, tile_m), range(0, n, tile_n)):  # a block each
-        for step in range(0, k, launch.TERMS):
-            a_tile = a[i : i + tile_m, step : step + launch.TERMS].copy()  # to shared memory
-            b_tile = b[step : step + launch.TERMS, j : j + tile_n].copy()
+        for step in range(0, k, cuda_conv2d.TERMS):
+            a_tile = a[i : i + tile_m, step : step + cuda_conv2d.TERMS].copy()  # to shared memory
+            b_tile = b[step : step + cuda_conv2d.TERMS, j : j + tile_n].copy()
             read += a_tile.size + b_tile.size
             c[i : i + tile_m, j : j + tile_n] += a_tile @ b_tile
     return c, read
@@ -490,7 +491,7 @@ for tile_m, tile_n in ((16, 16), (64, 64), (128, 64), (128, 128)):
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 sides = 2.0 ** np.arange(9)
 ax.plot(sides, 2 / sides, "o-", label="square tiles")
-for name, (tile_m, tile_n) in launch.TILINGS.items():
+for name, (tile_m, tile_n) in cuda_conv2d.TILINGS.items():
     if name != "Precise":  # as large as Medium
         side = (tile_m * tile_n) ** 0.5
         reads = 1 / tile_m + 1 / tile_n
@@ -501,22 +502,22 @@ ax.set(xlabel="side of a tile (numbers)", ylabel="numbers read for a product")
 ax.legend()
 
 # %% [markdown]
-# *Figure 8.4. How often memory is read, against the size of a tile. A tile of one number is the
-# kernel in which each thread makes one number. Squares: the tiles of the library's kernels, Medium
-# and Large.*
+# *Figure 8.4. Reads per multiplication, against the size of a tile. A tile of one number is the
+# kernel in which each thread computes one number. Squares: the tiles of the library's kernels,
+# Medium and Large.*
 #
-# Why not larger still? The block keeps its tile of $C$ in *registers*, the few numbers that a
-# thread holds in the core itself, and there are at most 255 for each thread.
+# Why not still larger tiles? The block keeps its tile of $C$ in *registers*, the few numbers that
+# each thread holds in the core itself, at most 255 per thread.
 #
-# **Banks.** Shared memory is made of 32 *banks*, and the number at place $i$ lies in bank $i \bmod
-# 32$. If two threads of a warp want different numbers of the same bank, one waits. Below, a warp
-# reads its part of a tile with 16 numbers in a row: thread $l$ wants the number in row $g = \lfloor
-# l / 4 \rfloor$ and column $q = l \bmod 4$. How many threads meet in the busiest bank?
+# **Banks.** Shared memory consists of 32 *banks*, and number $i$ is in bank $i \bmod 32$. If two
+# threads of a warp need different numbers from the same bank, one waits: a *bank conflict*. Below,
+# a warp reads its part of a tile with 16 numbers in a row: thread $l$ needs the number in row
+# $g = \lfloor l / 4 \rfloor$ and column $q = l \bmod 4$. How many threads use the busiest bank?
 
 
 # %%
 def busiest_bank(pitch: int) -> int:
-    """Threads that meet in one bank, where rows lie ``pitch`` numbers apart."""
+    """The most threads that use the same bank, where rows are ``pitch`` numbers apart."""
     g, q = lane // 4, lane % 4
     return int(np.bincount((g * pitch + q) % 32).max())
 
@@ -526,31 +527,32 @@ for pitch in (16, 17, 18, 20):
 assert busiest_bank(20) == 1
 
 # %% [markdown]
-# Four unused numbers behind each row of 16, and all 32 threads read at once. This is the `k + 4` in
-# `kernels/matrix_product.cuh`. The copies move four numbers at a time, so a row must begin at a
-# multiple of four: 20 is the least distance that serves.
+# With four unused numbers after each row of 16, all 32 threads can read at once. This is the
+# `k + 4` in `kernels/cuda/matrix_product.cuh`. The copies move four numbers at a time, so a row
+# must begin at a multiple of four: 20 is the smallest distance that works.
 #
-# **Copies in the background.** While a block multiplies the tiles of one step, the copies for the
-# next three steps are already under way (`cp.async`). A thread asks for a copy and goes on. Before
-# it uses the tiles it says: wait until all my copies but those of the last two steps have arrived.
-# Then comes the barrier. If the count is wrong by one, the product reads a tile that is not there
-# yet. The stand-in makes a copy when it is waited for, and no sooner, so it would read NaN.
+# **Asynchronous copies.** While a block multiplies the tiles of one step, the copies for the next
+# three steps are already under way (`cp.async`). A thread requests a copy and goes on. Before it
+# uses the tiles it waits until all its copies except those of the last two steps have arrived. Then
+# comes the barrier. If that count is off by one, the product reads a tile that is not there yet.
+# The stand-in performs a copy only when it is waited for, so the product would read NaN.
 
 # %%
 show("matrix_product.cuh", "multiply")
 
 # %% [markdown]
-# The convolution never writes the matrix of windows out, as NumPy has to: the copies *are* the
-# gathering. Each thread works out where in the image its part of the tile of $A$ lies, and asks for
-# a copy from there, or for zeros where the window hangs over the border.
+# Unlike NumPy, the convolution never writes out the im2col matrix (*implicit* im2col): the copies
+# *are* the gather. Each thread works out where in the image its part of the tile of $A$ lies, and
+# requests a copy from there, or zeros where the window extends beyond the border.
 
 # %% [markdown]
 # ## Tensor cores
 #
-# A tensor core multiplies small matrices as a whole. One instruction of a warp, `mma_tf32`, does $D
-# \mathrel{+}= AB$ with $A$ of $16 \times 8$, $B$ of $8 \times 8$ and $D$ of $16 \times 8$ numbers.
-# The matrices are spread over the 32 threads: each holds four numbers of $A$, two of $B$ and four
-# of $D$, in its registers. With $g = \lfloor l / 4 \rfloor$ and $q = l \bmod 4$ for thread $l$:
+# A tensor core multiplies small matrices in one instruction. Issued by a warp, `mma_tf32` computes
+# $D \mathrel{+}= AB$ with $A$ of $16 \times 8$, $B$ of $8 \times 8$ and $D$ of $16 \times 8$
+# numbers. The matrices are distributed over the registers of the 32 threads: each holds four
+# numbers of $A$, two of $B$ and four of $D$. With $g = \lfloor l / 4 \rfloor$ and $q = l \bmod 4$
+# for thread $l$:
 #
 # $$ a_0 = A_{g,q} \quad a_1 = A_{g+8,q} \quad a_2 = A_{g,q+4} \quad a_3 = A_{g+8,q+4} $$
 #
@@ -580,18 +582,18 @@ for ax, (name, registers) in zip(axes, OWNERS.items(), strict=True):
     ax.set(title=f"{name} {SHAPES[name]}", xlabel="column", ylabel="row")
 
 # %% [markdown]
-# *Figure 8.5. Which thread holds which number: the darker, the higher the number of the thread.
-# Red: the places of thread 5, with the index of the register.*
+# *Figure 8.5. Which thread holds which number: the darker, the higher the index of the thread. Red:
+# the numbers of thread 5, with the index of the register.*
 #
-# If two registers are exchanged in a kernel, the product is of other matrices. Nothing crashes. The
-# stand-in computes by the same table of owners, so a wrong register shows as a wrong result.
+# If a kernel swaps two registers, it multiplies the wrong matrices, and nothing crashes. The
+# stand-in uses the same assignment, so a wrong register shows up as a wrong result.
 #
 # ### TF32
 #
-# A float32 number has 23 bits of fraction. Tensor cores do not multiply such numbers. They take
-# *TF32*: the same range, but 10 bits of fraction, so a relative error of up to $2^{-11}$, about
-# 0.0005, for each factor. Sums are kept in float32. In NumPy, rounding to TF32 means to add half of
-# the last bit that stays, and to cut off the 13 bits that do not:
+# A float32 number has a fraction of 23 bits. Tensor cores do not multiply such numbers. They take
+# *TF32*: the same range, but a fraction of only 10 bits, so each factor has a relative error of up
+# to $2^{-11}$, about 0.0005. Sums are kept in float32. In NumPy, rounding to TF32 means adding half
+# of the last bit that stays, and cutting off the other 13 bits:
 
 
 # %%
@@ -610,14 +612,14 @@ assert error.max() <= 2.0**-11
 if not MISSING:
     device = CpuDevice()
     y = device.empty(x.shape, np.float32)
-    device.run(examples, ["round_to_tf32"], 0, (1,), (1000,), 0, [device.array(x), y])
-    assert np.array_equal(device.to_host(y), to_tf32(x)), "the same as the kernels' own"
+    device.run(examples, ["round_to_tf32"], 0, (1,), (1000,), 0, [device.put(x), y])
+    assert np.array_equal(device.get(y), to_tf32(x)), "the same as the kernels' own"
 
 # %% [markdown]
-# ### Three products for one
+# ### Float32 as three TF32 products
 #
-# Float32 on tensor cores is possible all the same. Split each factor into two TF32 numbers: what
-# rounding leaves, and the rest, rounded again.
+# Float32 accuracy on tensor cores is possible all the same. Split each factor into two TF32
+# numbers: the rounded value, and the remainder, rounded again.
 #
 # $$ a = a_1 + a_2 + \varepsilon, \qquad a_1 = \mathrm{tf32}(a), \quad a_2 = \mathrm{tf32}(a - a_1),
 #    \qquad |\varepsilon| \le 2^{-22} |a| $$
@@ -627,8 +629,8 @@ if not MISSING:
 # $$ ab \approx a_1 b_1 + a_1 b_2 + a_2 b_1 . $$
 #
 # The fourth product, $a_2 b_2$, is at most $2^{-22}$ of the first, as small as what was lost
-# anyway. So three products do. The small ones are added first, so that the large one does not
-# swallow them.
+# anyway. So three products are enough. The small ones are added first, so that they are not lost
+# next to the large one.
 
 
 # %%
@@ -663,10 +665,10 @@ ax.set(yscale="log", xlabel="length of the sums", ylabel="relative error")
 ax.legend(loc="center right")
 
 # %% [markdown]
-# *Figure 8.6. The error of products of random matrices, by NumPy with rounded factors. Sums are in
-# float32 here. A real tensor core cuts off the end of its sums where NumPy rounds, which this
-# figure does not show; where it takes three products, the library keeps the sums of a tensor core
-# short for that reason.*
+# *Figure 8.6. The error of products of random matrices, computed by NumPy with rounded factors and
+# sums in float32. A real tensor core truncates its sums where NumPy rounds, which this figure does
+# not show. For that reason the library keeps the sums inside a tensor core short when it takes
+# three products.*
 #
 # The library's `conv2d(..., tf32=False)`, the default, takes three products, `tf32=True` one. Here
 # are both, on the stand-in, against float64:
@@ -679,29 +681,29 @@ if not MISSING:
     for tf32, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Medium>")):
         device = CpuDevice(only=[name, "finish_parts"])
         with launch.using(device):
-            arrays = device.array(image), device.array(weights)
-            found = device.to_host(cuda_conv2d.conv2d(*arrays, 2, tf32=tf32))
+            arrays = device.put(image), device.put(weights)
+            found = device.get(cuda_conv2d.conv2d(*arrays, 2, tf32=tf32))
         error = np.linalg.norm(found - exact) / np.linalg.norm(exact)
         print(f"tf32={tf32!s:5}  error {error:.1e}  kernels {device.launched}")
 
 # %% [markdown]
-# ## Splitting the sums
+# ## Split-K
 #
-# A second kernel has run: `finish_parts`. Why? A large GPU runs over a hundred blocks at once.
-# The layer above has 16 pixels and 32 channels as its result, which is less than one tile: one
-# block, and the rest of the GPU would be idle. But the sums are long, $9 \cdot 64 = 576$ products
-# each. So several blocks share the *sums*: each takes some of the steps along $k$ and writes a tile
-# of partial sums to a place of its own, and this kernel adds them in their order. This is
-# *split-K*, named after the $k$ of the product. It is the two passes of before, with tiles for
+# A second kernel has run: `finish_parts`. Why? A large GPU runs over a hundred blocks at once. The
+# result of the layer above has 16 pixels and 32 channels, less than one tile: that would be one
+# block, with the rest of the GPU idle. But the sums are long, $9 \cdot 64 = 576$ products each. So
+# several blocks divide the *sums*: each takes some of the steps along $k$ and writes a tile of
+# partial sums to a place of its own, and `finish_parts` adds these in order. This is *split-K*,
+# named after the $k$ of the product. It is the two-pass sum from before, with tiles instead of
 # numbers.
 #
-# The gradient by the weights needs it most: its result is as small as the weights, and its sums
-# run over all pixels of the batch. The number of parts follows from the shapes alone. With $T$
-# tiles and sums of $S$ steps it is
+# The weight gradient needs it most: its result is as small as the weights, and its sums run over
+# all pixels of the batch. The number of parts depends only on the shapes. With $T$ tiles and sums
+# of $S$ steps it is
 #
 # $$ p = \max(1,\; \min(\lfloor 256 / T \rfloor,\; \lfloor S / 8 \rfloor)), $$
 #
-# enough blocks to fill a large GPU, but none with fewer than 8 steps to do.
+# enough blocks to fill a large GPU, but none with fewer than 8 steps.
 
 
 # %%
@@ -710,7 +712,7 @@ def parts_of(tiles: int, steps: int) -> int:
 
 
 class Watched:
-    """A device that notes the grid of each launch and otherwise does what another device does."""
+    """A device that notes the grid of each launch and passes it on to another device."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -726,8 +728,8 @@ class Watched:
 
 x = rng.standard_normal((4, 31, 31, 16)).astype(np.float32)
 gy = rng.standard_normal((4, 15, 15, 32)).astype(np.float32)
-tiles, steps = 9, -(-4 * 15 * 15 // launch.TERMS)  # a tile for each place in the kernel
-print(f"{tiles} tiles, {steps} steps of {launch.TERMS} pixels: {parts_of(tiles, steps)} parts")
+tiles, steps = 9, -(-4 * 15 * 15 // cuda_conv2d.TERMS)  # a tile for each place in the kernel
+print(f"{tiles} tiles, {steps} steps of {cuda_conv2d.TERMS} pixels: {parts_of(tiles, steps)} parts")
 
 if not MISSING:
     both_orders = []
@@ -735,9 +737,9 @@ if not MISSING:
         only = ["conv2d_weight_grad_mma<Precise>", "sum_parts<float>"]
         watched = Watched(CpuDevice(reverse, only=only))
         with launch.using(watched):
-            arrays = watched.array(x), watched.array(gy)
+            arrays = watched.put(x), watched.put(gy)
             gw = cuda_conv2d.conv2d_weight_grad(*arrays, (3, 3), 2)
-            both_orders.append(watched.to_host(gw))
+            both_orders.append(watched.get(gw))
     for name, grid in watched.grids:
         print(f"{name:32s} grid {grid}")
     assert watched.grids[0][1][-1] == parts_of(tiles, steps)
@@ -746,8 +748,8 @@ if not MISSING:
     assert np.allclose(both_orders[0], expected, rtol=1e-4, atol=1e-3)
 
 # %% [markdown]
-# How much does it matter? The figure shows the blocks of the weight gradient for the layers of the
-# paper's Spiral-Net, at its batch of 32, without and with parts.
+# How much does it matter? The figure shows the number of blocks of the weight gradient for the
+# layers of the paper's Spiral-Net, at its batch size of 32, without and with split-K.
 
 # %%
 sides = [255, 127, 63, 31, 15, 7, 3, 1]
@@ -756,10 +758,10 @@ names, plain, in_parts = [], [], []
 for (h, side), (big, small) in zip(
     itertools.pairwise(sides), itertools.pairwise(channels), strict=True
 ):
-    if big > launch.FEW:  # the first layer has a kernel of its own
-        columns, rows = launch.TILINGS["Precise"]
+    if big > cuda_conv2d.FEW:  # the first layer has a kernel of its own
+        columns, rows = cuda_conv2d.TILINGS["Precise"]
         tiles = 9 * -(-big // rows) * -(-small // columns)
-        steps = -(-32 * side * side // launch.TERMS)
+        steps = -(-32 * side * side // cuda_conv2d.TERMS)
         names.append(f"{h} to {side}")
         plain.append(tiles)
         in_parts.append(tiles * parts_of(tiles, steps))
@@ -775,31 +777,31 @@ ax.legend(ncols=3, loc="upper center")
 
 # %% [markdown]
 # *Figure 8.7. Blocks of the weight gradient in the encoder of the paper's network. Where the images
-# are large, the result is small, and without parts few blocks would have all the work.*
+# are large, the result is small, and without split-K a few blocks would do all the work.*
 
 # %% [markdown]
-# ## One graph for the whole step
+# ## One graph for a training step
 #
-# The paper's network has 57 convolutions, and each runs several kernels forward and several back,
-# so a training step launches hundreds of kernels. Each launch costs the CPU some microseconds of
-# Python and of the driver, and small kernels are done sooner than the next one is launched. CUDA
-# can record the launches of a step once, as a *graph*, and replay all of them by a single call.
-# This library does not do so yet. But its kernels are written so that it can be done, and that is
-# the interesting part. A replay launches the same kernels, with the same grids, on the same
-# addresses. So
+# The paper's network has 57 convolutions, each with several kernels forward and several backward,
+# so a training step launches hundreds of kernels. Each launch costs the CPU some microseconds in
+# Python and in the driver, and small kernels finish before the next one is launched. CUDA can
+# record the launches of a step once, as a *graph*, and replay them all with a single call. The
+# library does this: `minispiral.training.step` records the third step and replays it from then on.
+# The interesting part is what that demands. A replay launches the same kernels, with the same
+# grids, on the same addresses. So
 #
-# - nothing in a step may depend on a value that the GPU has computed: the CPU never looks. The loss
-#   is an array that stays on the GPU;
-# - what changes from step to step must lie in the GPU's memory, not in the arguments of a launch:
-#   for Adam, the count of steps and the learning rate.
+# - on the CPU, nothing in a step may depend on a value that the GPU has computed. The loss is an
+#   array that stays on the GPU;
+# - whatever changes from step to step must be in the GPU's memory, not in the arguments of a
+#   launch: for Adam, the step count and the learning rate.
 #
-# The stand-in can show it. A device that writes down its launches is a recorder, and to launch them
-# again is a replay.
+# We can demonstrate this on the stand-in: a device that notes its launches is a recorder, and
+# launching them again is a replay.
 
 
 # %%
 class Recorder(Watched):
-    """Notes all that is needed to launch everything once more."""
+    """Notes everything needed to launch it all again."""
 
     def __init__(self, device: Any) -> None:
         super().__init__(device)
@@ -817,8 +819,8 @@ class Recorder(Watched):
 start = rng.standard_normal(50)
 if not MISSING:
     recorder = Recorder(CpuDevice())
-    p, g, m, v = (recorder.array(values) for values in (start, start, 0 * start, 0 * start))
-    count, rate = recorder.array(np.array(1)), recorder.array(np.array(0.1))
+    p, g, m, v = (recorder.put(values) for values in (start, start, 0 * start, 0 * start))
+    count, rate = recorder.put(np.array(1)), recorder.put(np.array(0.1))
     with launch.using(recorder):
         cuda_adam.adam(p, g, m, v, count, rate, 0.9, 0.999, 1e-8)  # the first step, recorded
     print("recorded:", [kernel for kernel, _ in recorder.grids])
@@ -827,72 +829,72 @@ if not MISSING:
     ours = expected, start.copy(), np.zeros(50), np.zeros(50)
     for step, lr in ((1, 0.1), (2, 0.1), (3, 0.01)):
         reference.adam(*ours, step, lr, 0.9, 0.999, 1e-8)
-        if step > 1:  # new numbers at the old addresses, and no Python of the step's own
+        if step > 1:  # new numbers at the old addresses; the Python code of the step does not run
             count[...], rate[...] = step, lr
             recorder.replay()
-        found = recorder.to_host(p)
+        found = recorder.get(p)
         print(f"step {step}, rate {lr}: difference {np.abs(found - expected).max():.1e}")
         assert np.allclose(found, expected, rtol=1e-12)
 
 # %% [markdown]
-# The replay saw the new count and the new rate, since they lie in the GPU's memory. The factors 0.9
-# and 0.999 are arguments of the launch, and a replay would use the old ones whatever we set. That
-# is as it should be, for they never change.
+# The replay saw the new count and the new rate, since they are in the GPU's memory. The factors 0.9
+# and 0.999 are launch arguments, and a replay would use the recorded ones whatever we set. That is
+# fine, since they never change.
 
 # %% [markdown]
 # ## What only a GPU can tell
 #
-# The stand-in runs blocks one after the other and threads in two orders. It cannot notice races
-# between blocks, it takes the sums of a tensor core more exactly than a tensor core does, and it
-# knows nothing of speed. All figures of this chapter are counts or rounding errors, not times. What
-# is known and what is not stands in [The GPU](../gpu.md).
+# The stand-in runs blocks one after another and threads in two orders. It cannot detect races
+# between blocks, its tensor-core sums are more exact than those of a real one, and it says nothing
+# about speed. All figures in this chapter are counts or rounding errors, not times. [The
+# GPU](../gpu.md) says what is known and what is not.
 #
-# To step through a kernel in a debugger, thread by thread, see the README in `tests/cuda_on_cpu`.
+# To step through a kernel in a debugger, thread by thread, see [CUDA kernels on the
+# CPU](../../tests/cuda_on_cpu/README.md).
 
 # %% [markdown]
 # ## Where it lives
 #
-# - `minispiral.kernels.cuda.launch.launch`: the one door to the GPU
-# - `minispiral.kernels.cuda.launch.KERNELS`: all kernels, with their threads and shared memory
+# - `minispiral.kernels.cuda.launch.launch`: the only access to the GPU
+# - `minispiral.kernels.cuda.table.KERNELS`: all kernels, with their threads and shared memory
 # - `minispiral.kernels.cuda.losses.f1_sums`: sums in two passes
 # - `minispiral.kernels.cuda.batchnorm.moments`: means and variances in two passes
 # - `minispiral.kernels.cuda.conv2d.conv2d`: which kernel, which tiles, how many parts
-# - `minispiral.kernels.cuda.conv2d.conv2d_weight_grad`: split sums
+# - `minispiral.kernels.cuda.conv2d.conv2d_weight_grad`: split-K
 # - `minispiral.kernels.cuda.adam.adam_all`: all parameters in one launch, ready for a graph
 #
-# The kernels themselves are in `kernels/conv2d.cu`, `kernels/conv2d_mma.cu`,
-# `kernels/matrix_product.cuh`, `kernels/rows.cuh`, `kernels/losses.cu`, `kernels/batchnorm.cu` and
-# `kernels/adam.cu`.
+# The kernels themselves are in `kernels/cuda/conv2d.cu`, `kernels/cuda/conv2d_mma.cu`,
+# `kernels/cuda/matrix_product.cuh`, `kernels/cuda/rows.cuh`, `kernels/cuda/losses.cu`,
+# `kernels/cuda/batchnorm.cu` and `kernels/cuda/adam.cu`.
 
 # %% [markdown]
 # ## Exercises
 #
-# They are in Python and need no compiler: kernels are functions or generators, as above. Write each
-# into a file of your own and have it checked: `minispiral exercise 8.1 answer.py`.
+# These are in Python and need no compiler: kernels are functions or generators, as above. Write
+# each into a file of your own and check it with `minispiral exercise 8.1 answer.py`.
 #
 # ### Exercise 8.1
 #
-# Write the kernel `double(block, thread, blocks, threads, x, y)`, a plain function, which is called
+# Write the kernel `double(block, thread, blocks, threads, x, y)`, a plain function that is called
 # once for each thread of a grid of `blocks` blocks of `threads` threads, and does its share of
 # `y[i] = 2 * x[i]` for all `i` from 0 to `len(x) - 1`. The array may be longer or shorter than the
-# grid has threads, so a thread handles several numbers or none, one after the other and one index
-# at a time. Each number is to be handled once. And reads are to be coalesced: the first reads of
-# the threads of a warp lie side by side, and so do their second reads, and so on.
+# grid has threads, so a thread handles several numbers or none, one after another and one index at
+# a time. Each number must be handled exactly once. And reads must be coalesced: the first reads of
+# the threads of a warp are adjacent, and so are their second reads, and so on.
 #
 # ### Exercise 8.2
 #
 # Write the kernel `prefix_sum(thread, x, shared, y)`, a generator that `yield`s at each barrier. A
 # block of `len(x)` threads runs it. It sets `y[i]` to `x[0] + ... + x[i]` for all `i`. `shared` has
-# `len(x)` places and holds NaN at first; the threads of the block share it. A thread writes to
-# `shared[thread]` and `y[thread]` only, and reads `x[thread]` only. The way to do it: in steps of
-# 1, 2, 4, ..., each thread adds what the thread `step` places before it has. There may be at most
-# $2 \lceil \log_2 n \rceil + 2$ barriers for $n$ threads, and the result may not depend on which
-# threads come first.
+# `len(x)` elements, initially NaN; the threads of the block share it. A thread may write only
+# `shared[thread]` and `y[thread]`, and read only `x[thread]` and `shared`. The way to do it: for
+# steps of 1, 2, 4, ..., each thread adds the sum of the thread `step` places before it. There may
+# be at most $2 \lceil \log_2 n \rceil + 2$ barriers for $n$ threads, and the result must not depend
+# on the order in which threads run.
 #
 # ### Exercise 8.3
 #
 # Write `product_in_three(a, b, multiply)`, which returns the product of the float32 matrices
-# `a (m, k)` and `b (k, n)`, nearly as exact as float32. All products are made by the given function
-# `multiply(a, b)`, a tensor core: it takes only matrices whose numbers are TF32, that is float32
-# numbers whose last 13 bits are 0, and it may be called three times. Infinite numbers and NaN need
-# no care.
+# `a (m, k)` and `b (k, n)`, nearly as accurate as float32. Use the given function `multiply(a, b)`,
+# a tensor core, for all products: it takes only matrices of TF32 numbers, that is, float32 numbers
+# whose last 13 bits are 0, and it may be called three times. You need not handle infinity and NaN.

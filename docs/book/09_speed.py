@@ -4,33 +4,33 @@
 # After this chapter you can
 #
 # - say how fast a convolution could be on your machine before you write it;
-# - time two ways of doing one thing so that the comparison means something;
-# - write a convolution in NumPy that runs at most of that speed, on all cores,
-#   with the same bits for any number of threads;
-# - find where a program's time goes, and know how much there is to win.
+# - time two ways of doing the same thing so that the comparison means something;
+# - write a convolution in NumPy that reaches most of that speed, on all cores, with the same bits
+#   for any number of threads;
+# - find where a program's time goes, and say how much there is to gain.
 #
 # It takes about an hour and a half. You need chapter 2, where a convolution becomes a matrix
 # product.
 #
 # Times differ from machine to machine and from minute to minute. So every figure that shows a
 # measurement says so in its caption, its cell begins with the line `# measured`, and it shows
-# ratios: how many times as fast one way is as another. Yours will look different. What does not
-# depend on the machine is counted instead: operations, bytes, passes over memory.
+# ratios: how many times as fast one way is as another. Yours will look different. Quantities that
+# do not depend on the machine are counted instead: operations, bytes, passes over memory.
 
 # %% [markdown]
 # ## The idea
 #
-# A loop in Python takes some 50 nanoseconds for each turn, whatever the turn does. A core of a
-# processor can multiply and add a thousand numbers in that time. Python is therefore never to do
-# the work. It is to hand out the work, in pieces so large that handing them out costs nothing.
+# An iteration of a Python loop takes some 50 nanoseconds, whatever it does. A processor core can
+# multiply and add a thousand numbers in that time. Python should therefore never do the work
+# itself. It should hand out the work, in pieces so large that handing them out costs nothing.
 #
-# The largest and best piece that NumPy offers is the product of two matrices. It is done by BLAS, a
-# library that others have tuned for each processor for decades. Nothing else in NumPy does so many
+# The largest and best piece that NumPy offers is the matrix product. It is computed by BLAS, a
+# library that has been tuned for every processor for decades. Nothing else in NumPy does so many
 # operations for each number that it reads. Three rules follow, and the chapter is about them:
 #
-# 1. Make everything that is much work a matrix product, of matrices that are large enough.
-# 2. What is no product is limited by memory: read and write each number as seldom as possible,
-#    while it is still close to the core.
+# 1. Turn all heavy work into matrix products, of matrices that are large enough.
+# 2. Everything else is limited by memory: read and write each number as rarely as possible, while
+#    it is still close to the core.
 # 3. Keep all cores busy, all the time.
 
 # %%
@@ -45,8 +45,9 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from minispiral.kernels import reference
-from minispiral.kernels.cpu import batchnorm, conv2d, parallel
+from minispiral.kernels import batchnorm, conv2d, reference
+from minispiral.kernels.cpu import parallel
+from minispiral.kernels.epilogues import Moments
 from minispiral.losses import pseudo_f1
 from minispiral.networks import SpiralNet
 from minispiral.optim import Adam
@@ -64,10 +65,10 @@ if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * parallel.threads():
 # %% [markdown]
 # ## How much work there is
 #
-# The chapter works on one small layer: $n = 4$ images of $63 \times 63$ pixels and $c_i = 64$
-# channels become images of $31 \times 31$ pixels and $c_o = 128$ channels, by a kernel of
-# $3 \times 3$ with stride 2. It is the third layer of a Spiral-Net's encoder at half its width, and
-# small enough to be timed often.
+# The chapter works with one small layer: $n = 4$ images of $63 \times 63$ pixels and $c_i = 64$
+# channels become images of $31 \times 31$ pixels and $c_o = 128$ channels, with a $3 \times 3$
+# kernel and stride 2. It is the third layer of a Spiral-Net's encoder at half its width, and small
+# enough to be timed often.
 #
 # Each number of the output is a sum of $k_h k_w c_i$ products. Count a multiplication and an
 # addition as two floating-point operations (FLOP). There are $n\,o_h\,o_w\,c_o$ numbers, with
@@ -75,8 +76,8 @@ if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * parallel.threads():
 #
 # $$ F = 2\, n\, o_h\, o_w\, k_h\, k_w\, c_i\, c_o \quad \text{FLOP.} $$
 #
-# In bytes it is small: an image is read, weights are read, an image is written, each number of 4
-# bytes. The *intensity* is the ratio of the two, in FLOP for each byte.
+# It moves few bytes: images and weights are read, images are written, 4 bytes per number. The
+# *arithmetic intensity* is the ratio of the two, in FLOP per byte.
 
 # %%
 N, H, CI, CO, K, S = 4, 63, 64, 128, 3, 2
@@ -95,14 +96,15 @@ print(f"intensity  {flop / image_bytes:.0f} FLOP a byte")
 print(f"ReLU       {1 / 8:.3f} FLOP a byte")
 
 # %% [markdown]
-# The convolution does hundreds of times as much with each byte as a ReLU. This is why the two have
-# different limits. Let $P$ be the most operations a second that the cores can do, and $M$ the bytes
-# a second that memory can deliver. Work of $F$ operations on $B$ bytes takes at least
+# The convolution does hundreds of times as many operations per byte as a ReLU. This is why the two
+# have different limits. Let $P$ be the peak number of operations per second of the cores, and $M$
+# the number of bytes per second that memory can deliver. Work of $F$ operations on $B$ bytes takes
+# at least
 #
 # $$ t \ge \max\left(\frac{F}{P}, \frac{B}{M}\right). $$
 #
 # For the convolution the first term is the larger one, for the ReLU the second. This bound is
-# called the *roofline*.
+# called the *roofline model*.
 
 # %% [markdown]
 # ## The ceiling, and how to measure
@@ -111,8 +113,8 @@ print(f"ReLU       {1 / 8:.3f} FLOP a byte")
 # called `sgemm`, so we call this rate the *sgemm peak*. It is our ceiling: nothing that we can
 # write in NumPy multiplies faster.
 #
-# But how do you measure? Run something once and you have measured mostly what else happened on the
-# machine. Here are 60 runs of one and the same product.
+# But how do you measure? Run something once, and you mostly measure what else was happening on the
+# machine. Here are 60 runs of the same product.
 
 # %%
 # measured
@@ -147,30 +149,30 @@ print(f"the slowest run took {runs.max() / runs.min():.1f} times as long as the 
 # *Figure 9.1. Measured: one product of two 512 x 512 matrices, 60 times. Every run does the same
 # work.*
 #
-# The runs differ because the processor changes its clock rate, because other programs take the
-# cores and fill the caches, and because the first run finds nothing ready: threads asleep, pages of
-# memory not yet handed out. Note that all of these make a run slower and none makes it faster. So:
+# The runs differ because the processor changes its clock rate, because other programs use the cores
+# and fill the caches, and because the first run finds nothing ready: threads are asleep, memory
+# pages not yet allocated. Note that all of these make a run slower and none makes it faster. So:
 #
-# - **Warm up.** The first calls are not counted. Threads that were asleep must wake up and find a
-#   core. After a product on several cores the threads of BLAS wait for more work, for about a tenth
-#   of a second, at full speed: whatever runs next shares its cores with them.
-# - **Take long enough.** A call of a few microseconds is repeated and its mean taken, or you
-#   measure the clock.
+# - **Warm up.** Do not count the first calls. Threads that were asleep must wake up and find a
+#   core. After a product on several cores the BLAS threads busy-wait for more work for about a
+#   tenth of a second: whatever runs next shares its cores with them.
+# - **Take long enough.** Repeat a call of a few microseconds and take the mean, or you measure the
+#   clock.
 # - **Take turns.** To compare A and B, run A B A B A B. If the machine is busy for a second, both
-#   suffer. Running AAA and then BBB compares two moments as much as two programs.
+#   suffer. Running A A A and then B B B compares two moments as much as two programs.
 # - **Least time or median?** The least time says what the *code* can do, since disturbances only
-#   add. The median says what a *user* will see. Say which one you give. The mean is spoiled by a
-#   single bad run.
+#   add. The median says what a *user* will see. Say which one you give. A single bad run spoils the
+#   mean.
 # - **Show the spread.** A difference that is smaller than the spread is no difference.
 # - **Check the results.** The fastest code is the one that does not do its work.
 #
-# The function `race` below keeps to these rules. `python -m bench` in the repository does too:
-# there minispiral and PyTorch take turns.
+# The function `race` below follows these rules. So does `python -m bench` in the repository, where
+# minispiral and PyTorch take turns.
 
 
 # %%
 def calls_within(way: Callable[[], object], seconds: float) -> int:
-    """Call a way over and over, for so long and at least once; returns how often."""
+    """Call a way repeatedly for this long, at least once; return the number of calls."""
     calls, end = 0, time.perf_counter() + seconds
     while calls == 0 or time.perf_counter() < end:
         way()
@@ -179,7 +181,7 @@ def calls_within(way: Callable[[], object], seconds: float) -> int:
 
 
 def race(ways: Ways, rounds: int = 7, warm_up: float = 0.04) -> Seconds:
-    """Seconds that a call of each way takes in each round, the ways taking turns."""
+    """Seconds per call of each way in each round; the ways take turns."""
     seconds = {name: np.empty(rounds) for name in ways}
     for i in range(rounds):
         for name, way in ways.items():
@@ -191,7 +193,7 @@ def race(ways: Ways, rounds: int = 7, warm_up: float = 0.04) -> Seconds:
 
 
 def draw(ax: Axes, values: dict[str, NDArray[np.float64]], label: str, mark: float) -> None:
-    """A bar up to the best round of each way, a dot for every round, and a red line at a mark."""
+    """A bar for the best round of each way, a dot for every round, and a red line at a mark."""
     for i, all_rounds in enumerate(values.values()):
         ax.barh(i, all_rounds.max(), color="C0", alpha=0.4)
         ax.plot(all_rounds, np.full(len(all_rounds), i), "k.", ms=4)
@@ -204,7 +206,7 @@ def draw(ax: Axes, values: dict[str, NDArray[np.float64]], label: str, mark: flo
 
 
 def sgemm_peak(threads: int, side: int = 1152, rounds: int = 6) -> float:
-    """FLOP a second of a large product of matrices, the best of some rounds."""
+    """FLOP per second of a large matrix product, the best of some rounds."""
     a, b = rng.standard_normal((2, side, side), np.float32)
     product = np.empty_like(a)
     with blas.limit(limits=threads):
@@ -219,12 +221,12 @@ print(f"the layer cannot take less than {flop / peak * 1e3:.2f} ms")
 # %% [markdown]
 # ## Five ways to write the layer
 #
-# Now we climb. All five ways do the same $F$ operations and give the same result up to rounding,
-# and each removes one obstacle of the way before.
+# Now we climb towards the ceiling. All five ways do the same $F$ operations and give the same
+# result up to rounding, and each removes one obstacle of the previous one.
 #
 # **Way 1, pixel by pixel.** For each pixel of the output, take the window of the input under the
-# kernel as one long row, and multiply it by the weights as a matrix $(k_h k_w c_i, c_o)$. Loops
-# over channels are gone already. With them Python would have $F / 2$ turns to take, hundreds of
+# kernel as one long row, and multiply it by the weights as a matrix $(k_h k_w c_i, c_o)$. The loops
+# over channels are gone already. With them, Python would need $F / 2$ iterations, hundreds of
 # millions.
 
 
@@ -241,11 +243,11 @@ def by_pixel(x: Array, w: Array) -> Array:
 
 
 # %% [markdown]
-# A vector times a matrix uses each weight once, for two operations, and all weights are read again
-# for the next pixel. That makes half a FLOP for each byte, not 90.
+# A vector-matrix product uses each weight once, for two operations, and all weights are read again
+# for the next pixel. That makes half a FLOP per byte instead of 90.
 #
-# **Way 2, tap by tap.** A *tap* is one of the nine places of the kernel. For each tap, all pixels
-# are multiplied by its weights $(c_i, c_o)$ at once. There are nine passes over the output.
+# **Way 2, tap by tap.** A *tap* is one of the nine positions in the kernel. For each tap, all
+# pixels are multiplied by its weights $(c_i, c_o)$ at once. This takes nine passes over the output.
 
 
 # %%
@@ -266,9 +268,9 @@ def by_tap(x: Array, w: Array) -> Array:
 #    \underbrace{X}_{(n\,o_h\,o_w,\; k_h k_w c_i)} \;
 #    \underbrace{w}_{(k_h k_w c_i,\; c_o)} . $$
 #
-# This is known as *im2col*. The view of the windows costs nothing, since it is only strides: see
-# chapter 2. Writing them out does cost: $X$ is larger than the images by the factor
-# $k_h k_w / s^2$, nearly, with the stride $s$.
+# This is *im2col* (chapter 2). The view of the windows is free, since it only changes strides.
+# Writing them out is not: with stride $s$, $X$ is larger than the images by a factor of almost
+# $k_h k_w / s^2$.
 
 
 # %%
@@ -289,15 +291,15 @@ print(f"windows  {4 * windows_of(x).size / 1e6:.1f} MB")
 print(f"windows of the second layer in the paper: {4 * 32 * 63**2 * K * K * 64 / 1e6:.0f} MB")
 
 # %% [markdown]
-# **Way 4, in tiles.** The windows are written to memory and read back at memory's speed, and for a
-# large batch they fill hundreds of megabytes. So we write out the windows of one image only, a
-# *tile*, in a buffer that is used again for the next tile. It stays in the cores' caches: the
-# product finds its rows where they were just written.
+# **Way 4, in tiles.** The windows are written to memory and read back at the speed of memory, and
+# for a large batch they fill hundreds of megabytes. So we write out the windows of only one image
+# at a time, a *tile*, to a buffer that is reused for the next tile. It stays in the cores' caches,
+# where the product finds its rows.
 
 
 # %%
 def multiply_tile(x: Array, w: Array, y: Array, images: slice, buffer: Array) -> None:
-    """The windows of some images into the buffer, their product into ``y``."""
+    """Gather the windows of some images in the buffer; write their product to ``y``."""
     view = windows_of(x[images])
     np.copyto(buffer.reshape(view.shape), view)
     np.matmul(buffer, w.reshape(-1, CO), out=y[images].reshape(-1, CO))
@@ -312,12 +314,12 @@ def in_tiles(x: Array, w: Array) -> Array:
 
 
 # %% [markdown]
-# **Way 5, tiles for threads.** So far BLAS shared each product among the cores by itself, but only
-# the product: the copy of the windows ran on one core while the others waited. Now each thread
-# takes tiles of its own, copies and multiplies them, and BLAS keeps to one thread inside. Two
+# **Way 5, tiles for threads.** So far BLAS distributed each product among the cores, but only the
+# product: the copy of the windows ran on one core while the others waited. Now each thread takes
+# tiles of its own, copies and multiplies them, and BLAS uses one thread for each product. Two
 # functions of the library help: `parallel.run(work, tasks)` calls `work` for all tasks on all
-# threads (in Exercise 9.3 you write it), and `parallel.scratch` gives each thread a buffer of its
-# own, since two threads that write to one buffer would spoil both results.
+# threads (you write it in Exercise 9.3), and `parallel.scratch` gives each thread a buffer of its
+# own, since two threads writing to one buffer would spoil both results.
 
 
 # %%
@@ -333,8 +335,8 @@ def in_threads(x: Array, w: Array) -> Array:
 
 
 # %% [markdown]
-# Before the race, the results: all five against the plain loops of `minispiral.kernels.reference`,
-# which work in float64.
+# Before the race, we compare the results of all five with the plain loops of
+# `minispiral.kernels.reference`, which work in float64.
 
 # %%
 five = {
@@ -367,26 +369,26 @@ shares = {name: rate / peak for name, rate in rates.items()}
 draw(ax, shares, "share of the sgemm peak", mark=1)
 
 # %% [markdown]
-# *Figure 9.2. Measured: five ways to write one layer, the library's, and a large product, as
-# shares of the sgemm peak (red line). A bar shows the best round, the dots show all rounds.*
+# *Figure 9.2. Measured: five ways to write one layer, the library's, and a large product, as shares
+# of the sgemm peak (red line). A bar shows the best round, the dots show all rounds.*
 #
-# The first two steps up are the large ones. Way 4 alone need not be faster than way 3: it
-# saves memory, but its products are smaller, and BLAS shares each of them among the cores anew. It
-# is what makes way 5 possible, which needs more than one core to show. The library's kernel is the
-# fifth way, with the tiles chosen by the shapes and the output in memory that is used again.
+# The first two steps up are the large ones. Way 4 alone need not be faster than way 3: it saves
+# memory, but its products are smaller, and BLAS has to distribute each of them among the cores. But
+# it makes way 5 possible, which pays off with more than one core. The library's kernel is the fifth
+# way, with tiles chosen according to the shapes and the output in reused memory.
 
 # %% [markdown]
 # ## How large is a tile?
 #
 # Small tiles fit the fastest cache. But each tile costs a few microseconds of Python, and narrow
-# products are slow. Large tiles leave the cache and, at last, are too few to share. Here the tile
-# grows from one row of one output image to the whole image, in two threads.
+# products are slow. Large tiles no longer fit the cache and, in the end, are too few to distribute.
+# Here the tile grows from one row of one output image to the complete image, with two threads.
 
 
 # %%
 # measured
 def with_rows(rows: int) -> Callable[[], object]:
-    """The layer in tiles of so many rows of the output."""
+    """The layer in tiles of this many rows of the output."""
     y = np.empty((N, OH, OH, CO), np.float32)
     weights = w.reshape(-1, CO)
     view = windows_of(x)
@@ -415,20 +417,20 @@ ax.set_ylim(0.9, min(4, 1.2 * (least / least.min()).max()))
 ax.legend()
 
 # %% [markdown]
-# *Figure 9.3. Measured: the time of the layer against the size of a tile; dots above the frame are
+# *Figure 9.3. Measured: the time of the layer against the size of a tile. Dots above the frame are
 # cut off.*
 #
 # The smallest tiles lose, and from some size on the curve is flat. Where it is lowest depends on
-# the machine. The library cuts tiles of at most 800,000 numbers, which is more than the innermost
-# caches hold. One reason is the next topic.
+# the machine. The library's tiles have at most 800,000 numbers, more than the innermost caches
+# hold. The next section gives one reason.
 
 # %% [markdown]
-# ## Threads and the interpreter lock
+# ## Threads and the global interpreter lock
 #
-# Only one thread at a time may run Python code: it must hold the *interpreter lock* (GIL). Threads
-# are of use all the same, because NumPy gives the lock back while it copies, adds or multiplies
-# arrays. We let one thread and then two do the same two portions of work: of Python alone, of
-# copies within the cache, and of products.
+# Only one thread at a time may run Python code: it must hold the *global interpreter lock* (GIL).
+# Threads are useful all the same, because NumPy releases the lock while it copies, adds or
+# multiplies arrays. We let one thread and then two do the same two portions of work: pure Python,
+# copies within the cache, and products.
 
 
 # %%
@@ -465,25 +467,25 @@ parallel.set_threads(None)
 draw(ax, speedups, "times as fast with two threads", mark=2)
 
 # %% [markdown]
-# *Figure 9.4. Measured: what two threads gain over one on three kinds of work. Red: what two cores
-# can give.*
+# *Figure 9.4. Measured: the speed-up of two threads over one for three kinds of work. Red: the most
+# that two cores can give.*
 #
-# Python gains nothing but by chance: the two threads take turns. Products gain most. But before
-# each NumPy call a thread must take the lock, and if the other one holds it, it goes to sleep and
-# must be woken. The shorter the calls are, the more often this happens. So the tiles are larger
-# than the cache alone would have them.
+# Pure Python gains nothing, except by chance: the two threads take turns. Products gain most. But
+# before each NumPy call a thread must acquire the lock, and if the other one holds it, it goes to
+# sleep and must be woken. The shorter the calls, the more often this happens. So the tiles are
+# larger than the cache alone would suggest.
 
 # %% [markdown]
-# ## Tasks in equal numbers
+# ## Balanced tasks
 #
-# Threads end at different times if the work is not the same for each. Let there be $m$ tasks of
-# equal length and $t$ threads. One of the threads gets $\lceil m / t \rceil$ tasks, so the share of
-# the threads' time that is used is
+# If threads get different amounts of work, they finish at different times. Let there be $m$ tasks
+# of equal length and $t$ threads. One of the threads gets $\lceil m / t \rceil$ tasks, so the
+# fraction of the threads' time that is used is
 #
 # $$ e = \frac{m}{t\, \lceil m / t \rceil}. $$
 #
-# Three tasks on two threads: 75 %. Nobody sees this in a profile, because a thread that waits does
-# nothing. The library therefore cuts into even numbers of nearly equal parts.
+# Three tasks on two threads use 75 %. A profile does not show this, because a thread that waits
+# does nothing. The library therefore divides work into even numbers of nearly equal parts.
 
 
 # %%
@@ -507,20 +509,20 @@ print("  as they come", [part.stop - part.start for part in parallel.slices(31, 
 print("  even        ", [part.stop - part.start for part in parallel.even_slices(31, 12)])
 
 # %% [markdown]
-# *Figure 9.5. How much of the threads' time is used, against the number of tasks. Computed, not
-# measured.*
+# *Figure 9.5. The fraction of the threads' time that is used, against the number of tasks.
+# Computed, not measured.*
 
 # %% [markdown]
 # ## The same bits for any number of threads
 #
-# Sums of floating-point numbers depend on their order: $(a + b) + c$ is not $a + (b + c)$. If each
-# thread added what it has finished to a common total, the order would be that in which threads
-# happen to finish, and the last bits of a training run would change from run to run. Then a run
-# could not be repeated, and a bug in it not be found again.
+# Floating-point sums depend on the order of addition: $(a + b) + c$ is not $a + (b + c)$. If each
+# thread added its results to a common total, the order would be that in which threads happen to
+# finish, and the last bits of a training run would change from run to run. Then no run could be
+# repeated, and no bug reproduced.
 #
-# The rule of the library: the *shapes* decide how the work is cut, never the number of threads, and
-# results are added in the order of the tasks, not in that of their completion. The weight gradient
-# is such a sum over all pixels.
+# The rule of the library: the *shapes* decide how the work is divided, never the number of threads,
+# and results are added in the order of the tasks, not of their completion. The weight gradient is
+# such a sum over all pixels.
 
 # %%
 one, tiny = np.float32(1), np.float32(2**-24)
@@ -536,24 +538,24 @@ assert all(np.array_equal(gradient, gradients[0]) for gradient in gradients)
 print("one, two and three threads: the same bits")
 
 # %% [markdown]
-# ## Memory that is used again
+# ## Reused memory
 #
-# `np.empty` is quick for large arrays, because it does nothing: the system promises memory and
-# hands it out page by page (4 kilobytes as a rule) when it is first touched. Each first touch
-# interrupts the program. Small arrays are spared this, since Python's allocator keeps their memory;
-# large ones go back to the system as soon as they are no longer needed, and the next training step
-# pays for all pages again.
+# `np.empty` is quick for large arrays, because it does nothing: the operating system promises
+# memory and allocates it page by page (usually 4 kilobytes) when it is first touched. Each first
+# touch interrupts the program: a *page fault*. Small arrays are spared this, since the allocator
+# keeps their memory; large ones go back to the system as soon as they are no longer needed, and the
+# next training step pays for all pages again.
 #
-# The library keeps such memory on a shelf and lends it again. We can see it: a new array lies where
-# an old one lay.
+# The library keeps such memory in a pool and reuses it. We can see this from the addresses: a new
+# array lies where an old one was.
 
 # %%
 big = parallel.empty((1 << 20,), np.float32)
 address = big.ctypes.data
-del big  # goes to the shelf
+del big  # its memory goes back to the pool
 again = parallel.empty((1 << 20,), np.float32)
 assert again.ctypes.data == address
-print("the new array lies where the old one lay")
+print("the new array lies where the old one was")
 
 size = 16 * 2**20
 kept = np.ones(size, np.float32)
@@ -569,17 +571,17 @@ print(
 )
 
 # %% [markdown]
-# ## Loops along the long axis
+# ## Inner loops along the long axis
 #
-# An operation on arrays is a loop in C along the last axis, inside a slower loop over all other
-# axes. A row of 64 numbers costs as much to start as a row of 8192. Batch norm multiplies each
-# pixel of 64 channels by a vector of 64 numbers: the rows are short. Repeat the vector 128 times,
-# look at the same memory as rows of 8192, and the result is the same, number by number.
+# An array operation is a loop in C along the last axis, inside a slower loop over all other axes. A
+# row of 64 numbers costs as much to start as a row of 8192. Batch norm multiplies each pixel of 64
+# channels by a vector of 64 numbers: the rows are short. Tile the vector 128 times, view the same
+# memory as rows of 8192, and the result is the same, number by number.
 #
-# Other choices are of the same kind: they look alike, and cost differently. Below are five, each
-# with its check. In the third, a gradient is kept where a mask says so. In the fourth, the sum over
-# pixels is made a product with a row of ones. In the last, the windows of an image with one channel
-# are copied, by rows of 3 or by rows of 127.
+# Other choices are of the same kind: they look equivalent, but their costs differ. Below are five,
+# each with a check. In the third, a gradient is kept where a mask says so. In the fourth, the sum
+# over pixels becomes a product with a row of ones. In the last, the windows of an image with one
+# channel are copied in rows of 3 or in rows of 127.
 
 # %%
 # measured
@@ -635,18 +637,19 @@ with blas.limit(limits=1):
 draw(ax, gains, "times as fast, the second way over the first", mark=1)
 
 # %% [markdown]
-# *Figure 9.6. Measured: five things done in a plain way and in the library's. Red: no difference.*
+# *Figure 9.6. Measured: five operations done in the plain way and in the library's. Red: no
+# difference.*
 #
-# None of this follows from the text of the program. It was found by measuring, on one kind of
-# processor and with one version of NumPy: `python -m bench costs` measures it on yours. If a bar
-# here stays below the red line, the library's way is the slower one on your machine.
+# None of this can be seen in the program. It was found by measuring, on one kind of processor and
+# with one version of NumPy: `python -m bench costs` measures it on yours. If a bar stays below the
+# red line, the library's way is the slower one on your machine.
 
 # %% [markdown]
 # ## Fewer passes
 #
-# A *pass* reads or writes a whole array once. The elementwise work of a network is limited by
-# memory, so its cost is its number of passes, not its number of operations. Count them for batch
-# norm and ReLU behind a convolution, with $y$ the convolution's output (chapter 3):
+# A *pass* reads or writes an entire array once. The elementwise work of a network is limited by
+# memory, so its cost is its number of passes, not its number of operations. Let us count them for
+# batch norm and ReLU after a convolution, with $y$ the convolution's output (chapter 3):
 #
 # | step | plainly | in the library |
 # |---|---|---|
@@ -656,13 +659,13 @@ draw(ax, gains, "times as fast, the second way over the first", mark=1)
 # | ReLU: read, write | 2 | |
 # | **sum** | **6** | **2** |
 #
-# Six passes are the least without tiles. Plain NumPy takes more, as each operation of the formula
-# makes a new array.
+# Six passes are the minimum without tiles. Plain NumPy takes more, because each operation of the
+# formula makes a new array.
 #
-# A tile for elementwise work is a megabyte. Scaling, shifting and cutting off at 0 are three NumPy
-# calls; done tile by tile, the second and third call find the tile in cache, and memory sees one
-# pass. Now both ways behind the first layer of the network, from the photograph with 3 channels to
-# 64, where images are largest and products smallest:
+# A tile for elementwise work is a megabyte. Scale, shift and ReLU are three NumPy calls; done tile
+# by tile, the second and third call find the tile in cache, and memory sees one pass. Now we try
+# both ways after the first layer of the network, from the 3 channels of the photograph to 64, where
+# images are largest and products smallest:
 
 # %%
 # measured
@@ -679,18 +682,19 @@ def plainly() -> Array:
     return np.maximum(normalized, 0)
 
 
-def passes_kept_together() -> Array:
-    y, mean, var = conv2d.conv2d(photos, w1, S, moments=True)
-    normalized: Array = batchnorm.normalize_relu(y, mean, var, gamma, beta, EPS)
+def fewer_passes() -> Array:
+    moments = Moments()
+    y = conv2d.conv2d(photos, w1, S, epilogue=moments)
+    normalized: Array = batchnorm.normalize_relu(y, moments.mean, moments.var, gamma, beta, EPS)
     return normalized
 
 
-np.testing.assert_allclose(passes_kept_together(), plainly(), rtol=1e-3, atol=1e-4)
+np.testing.assert_allclose(fewer_passes(), plainly(), rtol=1e-3, atol=1e-4)
 spent = race(
     {
         "convolution alone": lambda: conv2d.conv2d(photos, w1, S),
         "with batch norm\nand ReLU, plainly": plainly,
-        "the same,\nfewer passes": passes_kept_together,
+        "the same,\nfewer passes": fewer_passes,
     }
 )
 alone = spent["convolution alone"].min()
@@ -698,21 +702,21 @@ fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 draw(ax, {name: alone / seconds for name, seconds in spent.items()}, "convolution alone / time", 1)
 
 # %% [markdown]
-# *Figure 9.7. Measured: the speed of the layer with batch norm and ReLU behind it, as a fraction
-# of that of the convolution alone. Plainly, work that hardly counts in FLOP takes much of the
+# *Figure 9.7. Measured: the speed of the layer followed by batch norm and ReLU, as a fraction of
+# that of the convolution alone. Done plainly, work that hardly counts in FLOP takes much of the
 # time.*
 
 # %% [markdown]
 # ## Where the time goes
 #
-# All this is worth nothing in the wrong place. If a part takes the share $p$ of the time and
-# becomes $g$ times as fast, the whole becomes
+# All this is worth nothing in the wrong place. If a part takes a fraction $p$ of the time and
+# becomes $g$ times as fast, the program becomes
 #
 # $$ \frac{1}{1 - p + p / g} $$
 #
 # times as fast (Amdahl's law). With $p = 0.04$ even an infinitely fast part gains 4 %. So look
-# first. `minispiral.profiling.profile` times a training step by layer and kind of work; here one of
-# a small Spiral-Net.
+# first. `minispiral.profiling.profile` times a training step by layer and kind of work; here, one
+# of a small Spiral-Net.
 
 # %%
 # measured
@@ -749,62 +753,62 @@ print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times a
 # *Figure 9.8. Measured: five training steps of a small Spiral-Net, by kind of work.*
 #
 # This network is narrow, so its products are small and elementwise work weighs more than in the
-# network of the paper. [How fast can NumPy go?](../speed.md) has the figures for that one: beside
-# PyTorch, with what was tried and did not help, and with what is still in the way.
+# network of the paper. [How fast can NumPy go?](../speed.md) has the figures for that one: compared
+# with PyTorch, with what was tried and did not help, and with what still stands in the way.
 
 # %% [markdown]
 # ## Where it lives
 #
 # - `minispiral.kernels.conv2d.conv2d`: tiles, and what is done while they are in cache
 # - `minispiral.kernels.conv2d.conv2d_weight_grad`: partial sums in a fixed order
-# - `minispiral.kernels.cpu.parallel.run`: tasks for threads, BLAS held to one
-# - `minispiral.kernels.cpu.parallel.beside`: what nothing waits for yet, while the caller goes on
-# - `minispiral.kernels.cpu.parallel.even_slices`: parts in even numbers
-# - `minispiral.kernels.cpu.parallel.empty`: memory that is used again
+# - `minispiral.kernels.cpu.parallel.run`: tasks for threads, BLAS limited to one
+# - `minispiral.kernels.cpu.parallel.submit`: what nothing waits for yet, while the caller goes on
+# - `minispiral.kernels.cpu.parallel.even_slices`: an even number of parts
+# - `minispiral.kernels.cpu.parallel.empty`: reused memory
 # - `minispiral.kernels.cpu.parallel.scratch`: a thread's own buffer
 # - `minispiral.kernels.batchnorm.scale_shift_relu`: three calls, one pass, long rows
 # - `minispiral.profiling.profile`: where the time goes
 #
 # `python -m bench costs`, `python -m bench cpu layers` and `python -m bench cpu step` measure on
-# your machine what this chapter has shown on a small layer.
+# your machine what this chapter has shown for a small layer.
 
 # %% [markdown]
 # ## Exercises
 #
-# Write each function into a file of your own and have it checked: `minispiral exercise 9.1
-# answer.py`. The checks count and compare. None of them looks at a clock, so they judge the same on
-# any machine.
+# Write each function into a file of your own and check it with `minispiral exercise 9.1 answer.py`.
+# The checks count and compare. None of them uses a clock, so the verdict is the same on any
+# machine.
 #
 # ### Exercise 9.1
 #
 # Write `scale_shift_relu(x, scale, shift)`, which replaces `x` by `max(scale * x + shift, 0)` *in
 # place* and returns nothing. `x (m, c)` is float32 and contiguous, `scale` and `shift` are vectors
-# `(c,)`. You may rely on this: `c` divides 4096, and `m * c` is a multiple of 4096, so that `x` can
-# be seen as rows of 4096 numbers. Three rules:
+# `(c,)`. You may assume that `c` divides 4096 and that `m * c` is a multiple of 4096, so that `x`
+# can be viewed as rows of 4096 numbers. Three rules:
 #
-# - no new array as large as `x` is made;
-# - all operations together handle at most `3 * m * c` numbers, plus a few times 4096 for what has
-#   the size of the vectors;
+# - make no new array as large as `x`;
+# - all operations together process at most `3 * m * c` numbers, plus a few times 4096 for work on
+#   the vectors;
 # - an operation on more than 4096 numbers runs along rows of at least 4096.
 #
 # ### Exercise 9.2
 #
 # Write `conv2d_in_tiles(x, w, stride, most, multiply)`, a convolution without padding that returns
-# `y (n, oh, ow, co)` in float32, for `x (n, h, v, ci)` and `w (kh, kw, ci, co)`. You are given the
-# function `multiply(rows, weights)`, which returns `rows @ weights`, and make every product by it:
-# `weights` is `w.reshape(kh * kw * ci, co)`, and `rows (pixels, kh * kw * ci)` are the windows of
-# one tile. A tile is made of $r$ whole rows of one output image, the last tile of an image of what
-# is left, with
+# `y (n, oh, ow, co)` in float32, for `x (n, h, v, ci)` and `w (kh, kw, ci, co)`. Use the given
+# function `multiply(rows, weights)`, which returns `rows @ weights`, for every product: `weights`
+# is `w.reshape(kh * kw * ci, co)`, and `rows (pixels, kh * kw * ci)` are the windows of one tile. A
+# tile consists of $r$ complete rows of one output image, and the last tile of an image of the
+# remaining rows, with
 #
 # $$ r = \min(o_h,\; \lfloor \text{most} / (o_w k_h k_w c_i) \rfloor), $$
 #
 # so that `multiply` is called $n \lceil o_h / r \rceil$ times and never with more than `most`
-# numbers as rows. You may rely on $r \ge 1$.
+# numbers in `rows`. You may assume $r \ge 1$.
 #
 # ### Exercise 9.3
 #
 # Write `run_in_order(work, tasks, threads)`, which calls `work(task)` once for each task of the
 # list `tasks` and returns the results as a list, in the order of the tasks. Up to `threads` tasks
-# run at the same time, each on a thread of its own. A thread that is done with a task takes the
-# next one that nobody has taken: none waits while there is a task left. If `work` raises an
+# run at the same time, each on a thread of its own. A thread that has finished a task takes the
+# next one that nobody has taken: no thread waits while there is a task left. If `work` raises an
 # exception, `run_in_order` raises it too.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.gradcheck import gradcheck
-from minispiral.kernels.cpu.losses import sigmoid
+from minispiral.kernels.arithmetic import sigmoid
 from minispiral.tensor import Function, Tensor
 
 Array = NDArray[Any]
@@ -16,10 +16,10 @@ Array = NDArray[Any]
 # %% [markdown]
 # ## Exercise 1.1
 #
-# Go back from the loss. The last step is a product, so $z$ gets $y$, and $y$ gets $z$. The step
-# before hands to $y$ its gradient times $y$, *twice*, because $y$ stands on both sides of the
-# product. Its sum hands the same to $w$. Then $y$ is complete: $g_y = z + 2\,g_z\,y$. The first
-# step hands $g_y x$ to $w$, which adds to what $w$ already has, and $g_y w$ to $x$.
+# Work backwards from the loss. The last step is a product, so $z$ gets $y$, and $y$ gets $z$. The
+# step before passes its gradient times $y$ to $y$, *twice*, because $y$ is both operands of the
+# product; its sum passes the gradient itself to $w$. Then $y$ is complete: $g_y = z + 2\,g_z\,y$.
+# The first step passes $g_y x$ to $w$, which adds to what $w$ already has, and $g_y w$ to $x$.
 
 
 # %%
@@ -46,10 +46,9 @@ assert gradients(w, x) == (3 * w**2 * x**3 + 2 * w * x, 3 * w**3 * x**2 + w**2)
 # %% [markdown]
 # ## Exercise 1.2
 #
-# The derivative is $e^x / (1 + e^x)$, which is the sigmoid of $x$. What arrives in `gy` is
-# multiplied by it. For large $x$ the exponential must not be taken:
-# $\log(1 + e^x) = x + \log(e^{-x} + 1)$ is the same and harmless there. The formula of the hint
-# is the one for $x < 0$ and the other for $x > 0$.
+# The derivative is $e^x / (1 + e^x)$, the sigmoid of $x$, and `gy` is multiplied by it. For large
+# $x$ the exponential overflows; $\log(1 + e^x) = x + \log(e^{-x} + 1)$ is the same and harmless
+# there. The formula of the hint is the first form for $x < 0$ and the second for $x > 0$.
 
 
 # %%
@@ -71,20 +70,20 @@ report = gradcheck(softplus, [np.random.default_rng(0).standard_normal((3, 4))])
 assert report.passed, report
 
 # %% [markdown]
-# `np.log1p(v)` is $\log(1 + v)$, exact also where $v$ is so small that $1 + v$ is rounded to 1.
+# `np.log1p(v)` is $\log(1 + v)$, accurate even where $v$ is so small that $1 + v$ rounds to 1.
 #
 # ## Exercise 1.3
 #
-# Two kinds of axes are summed: those that the input lacks, which come first, and those where it has
-# length 1 and the result has more. The first vanish, the second stay with length 1.
+# Two kinds of axes are summed: the leading ones that the input does not have, and those where it
+# has length 1 and the result has more. The first kind vanishes, the second keeps length 1.
 
 
 # %%
 def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
-    lacking = g.ndim - len(shape)
-    g = g.sum(axis=tuple(range(lacking)))
-    repeated = tuple(axis for axis, n in enumerate(shape) if n == 1)
-    return g.sum(axis=repeated, keepdims=True)
+    leading = g.ndim - len(shape)
+    g = g.sum(axis=tuple(range(leading)))
+    broadcast = tuple(axis for axis, n in enumerate(shape) if n == 1)
+    return g.sum(axis=broadcast, keepdims=True)
 
 
 # %%
@@ -92,6 +91,6 @@ g = np.ones((2, 3, 4))
 print(sum_to_shape(g, (3, 1)).tolist(), sum_to_shape(g, (4,)).tolist())
 
 # %% [markdown]
-# Summing an axis of length 1 that was not repeated does no harm. The library's version is
-# `minispiral.tensor._unbroadcast`. It returns `g` itself where nothing was repeated, and that is
-# why `Add` makes a copy for one of its two inputs.
+# Summing an axis of length 1 that was not broadcast does no harm. The library's version,
+# `minispiral.tensor._unbroadcast`, returns `g` itself where nothing was broadcast, which is why
+# `Add` makes a copy for one of its two inputs.

@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels.cpu.conv2d import conv2d, conv2d_input_grad
+from minispiral.kernels.conv2d import conv2d, conv2d_input_grad
 
 Array = NDArray[Any]
 
 # %% [markdown]
 # ## Exercise 2.1
 #
-# Padding rows and then columns is one linear operation after the other, $A = C R$ with rows $R$
-# first. The adjoint goes back in reverse order, $A^{\mathsf T} = R^{\mathsf T} C^{\mathsf T}$. Here
-# the two do not disturb each other, so the order does not matter, and the same few lines do for
-# both axes.
+# Padding the rows and then the columns is one linear operation after another, $A = C R$, the rows
+# $R$ first. The adjoint takes them in reverse order, $A^{\mathsf T} = R^{\mathsf T} C^{\mathsf T}$.
+# Here the two are independent, so the order does not matter, and the same few lines serve both
+# axes.
 #
-# Along one axis, the padded row `c b | a b c d | c b` hands each number to the pixel it was copied
-# from. The inner part goes straight back. The rim on the left, read from the mirror outwards, is
-# `b c`: it is added to the pixels 1 and 2. The rim on the right is `c b`, added to the pixels
-# $n - 2$ and $n - 3$. A pixel that was copied to both sides gets both: hence `+=`, twice.
+# Along one axis, the padded row `c b | a b c d | c b` passes each gradient back to the pixel it was
+# copied from. The inner part goes straight back. The rim on the left, read outwards, is `b c`: it
+# is added to pixels 1 and 2. The rim on the right is `c b`, added to pixels $n - 2$ and $n - 3$. A
+# pixel that was copied to both sides receives both: hence `+=`, twice.
 
 # %%
 
@@ -51,8 +51,8 @@ np.testing.assert_allclose(np.vdot(padded, y), np.vdot(x, mirror_pad_grad(y, 2))
 # %% [markdown]
 # ## Exercise 2.2
 #
-# Write the forward loop and exchange the two images in its line. Nothing else is needed. Since a
-# pixel of `gy` and a tap always lead to a pixel inside the image, there is no border to look after.
+# Write the forward loop and swap the two images in its line. Nothing else is needed. Since a pixel
+# of `gy` and a tap always lead to a pixel inside the image, there is no border to take care of.
 #
 # The loop over the pixels of `gy` can be left to NumPy, as in `fold`: one tap sends all of `gy` to
 # pixels that lie `stride` apart, no two to the same.
@@ -90,8 +90,8 @@ np.testing.assert_allclose(
 # %% [markdown]
 # ## Exercise 2.3
 #
-# One row of pixels, $k = 3$, no padding: $y_a = x_a w_0 + x_{a+1} w_1 + x_{a+2} w_2$. So
-# $x_u$ occurs in $y_u$ with $w_0$, in $y_{u-1}$ with $w_1$ and in $y_{u-2}$ with $w_2$:
+# One row of pixels, $k = 3$, no padding: $y_a = x_a w_0 + x_{a+1} w_1 + x_{a+2} w_2$. So $x_u$
+# occurs in $y_u$ with $w_0$, in $y_{u-1}$ with $w_1$ and in $y_{u-2}$ with $w_2$:
 #
 # $$ g^x_u = g^y_{u-2}\, w_2 + g^y_{u-1}\, w_1 + g^y_u\, w_0. $$
 #
@@ -100,8 +100,8 @@ np.testing.assert_allclose(
 # $P$, pixel $u$ of the image is pixel $u + P$ of the padded one, and the window begins at
 # $u + P - (k - 1)$: the padding is $k - 1 - P$.
 #
-# In two dimensions both axes are reversed, which turns the kernel by 180 degrees. Now `gy` is the
-# image that is gathered from, so its channels come first: the last two axes change places.
+# In two dimensions both axes are reversed, which rotates the kernel by 180 degrees. Now `gy` is the
+# image that is gathered from, so its channels come first: the last two axes are swapped.
 
 # %%
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels.cpu import batchnorm, conv2d
+from minispiral.kernels import batchnorm, conv2d
 
 Array = NDArray[Any]
 
@@ -17,9 +17,9 @@ Array = NDArray[Any]
 #
 # With constant moments batch norm is $a y + b$ in each channel, $a = \gamma / \sqrt{v + \epsilon}$
 # and $b = \beta - a\mu$. The convolution is linear in its weights, so $a$ times the output is the
-# output of $a$ times the weights. Each output channel has its own $a$, so it must meet the axis of
-# `w` that counts the output channels. That is the last one for a convolution, which goes from
-# `big` to `small`. For a transposed convolution it is the last but one.
+# output of $a$ times the weights. Each output channel has its own $a$, so $a$ must be broadcast
+# along the axis of `w` that counts the output channels. That is the last one for a convolution,
+# which goes from `big` to `small`. For a transposed convolution it is the last but one.
 
 # %%
 
@@ -52,7 +52,7 @@ np.testing.assert_allclose(enlarged + bias, normalized, rtol=0, atol=1e-12)
 # %% [markdown]
 # ## Exercise 3.2
 #
-# Keep three things of all that was seen: the number of rows $m$, the mean $\mu$ and the sum of
+# Keep three things about the rows seen so far: their number $m$, their mean $\mu$ and the sum of
 # squares about it, $S$. A new tile has $m_t$, $\mu_t$ and $S_t$. With $\delta = \mu_t - \mu$, the
 # mean of both is $\mu' = \mu + \delta\, m_t / (m + m_t)$. By the formula of the chapter, for two
 # tiles, the squares are
@@ -62,7 +62,7 @@ np.testing.assert_allclose(enlarged + bias, normalized, rtol=0, atol=1e-12)
 #
 # For the second step put in $\mu - \mu' = -\delta\, m_t / (m + m_t)$ and
 # $\mu_t - \mu' = \delta\, m / (m + m_t)$. Only differences are squared, so nothing large cancels.
-# The mean of a tile is best taken as its first row plus the mean distance from there: that keeps
+# The mean of a tile is best computed as its first row plus the mean difference from it: that keeps
 # the sum small, too.
 
 # %%
@@ -89,8 +89,8 @@ np.testing.assert_allclose(found[1], rows.var(0), rtol=1e-6)
 # %% [markdown]
 # ## Exercise 3.3
 #
-# The derivation of the chapter nowhere asks where the $m$ values come from. Let them be the $c$
-# numbers of a pixel, take the means over the last axis, and put $\gamma = 1$:
+# The derivation in the chapter does not depend on where the $m$ values come from. Let them be the
+# $c$ numbers of a pixel, take the means over the last axis, and set $\gamma = 1$:
 #
 # $$ g^x_i = \rho \left( g_i - \frac{1}{c} \sum_j g_j
 #    - \hat{x}_i\, \frac{1}{c} \sum_j g_j \hat{x}_j \right). $$
@@ -107,8 +107,8 @@ def layer_norm_grad(x: Array, gy: Array, eps: float) -> Array:
 
 
 # %% [markdown]
-# A pixel's channels are to layer norm what a channel's pixels are to batch norm. So batch norm's
-# gradient must come out where the pixels of an image are taken for its channels:
+# A pixel's channels are to layer norm what a channel's pixels are to batch norm. So if we swap the
+# pixels and channels of an image, batch norm must give the same gradient:
 
 # %%
 x, gy = rng.standard_normal((2, 1, 5, 1, 8))  # one row of 5 pixels, 8 channels

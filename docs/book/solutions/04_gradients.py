@@ -13,7 +13,7 @@ Array = NDArray[Any]
 # %% [markdown]
 # ## Exercise 4.1
 #
-# The formula, with $h v$ in place of $h$. `x + h * v` makes a new array, so `x` stays as it is.
+# The formula with $h v$ instead of $h$. `x + h * v` makes a new array, so `x` stays as it is.
 
 # %%
 
@@ -27,7 +27,7 @@ def richardson(f: Callable[[Array], float], x: Array, v: Array, h: float) -> flo
 
 # %% [markdown]
 # For a polynomial of degree 4 or less the derivative is exact at any step, since the first term
-# that is left holds the fifth derivative:
+# that remains contains the fifth derivative:
 
 # %%
 x = np.array([1.5])
@@ -39,8 +39,8 @@ for power in (4, 5):
 # %% [markdown]
 # ## Exercise 4.2
 #
-# Which side of the kink we are on is decided by the real part. On either side the function is $z$
-# or $-z$, which is analytic. For a real array `z.real` is `z` itself, so one line serves both.
+# The real part decides on which side of the kink we are. On either side the function is $z$ or
+# $-z$, which is analytic. For a real array `z.real` is `z` itself, so one line serves both.
 
 # %%
 
@@ -59,12 +59,12 @@ print(absolute(np.array([-3.0, 2.0]) + 1e-40j).imag / 1e-40)
 # %% [markdown]
 # ## Exercise 4.3
 #
-# One complex step for each element gives the true gradient to rounding. Central differences would
-# not do: their own error, $10^{-11}$ at the very best and more in a sum, comes too close to the
+# One complex step for each element gives the true gradient up to rounding. Central differences
+# would not do: their own error, $10^{-11}$ at best and more in a sum, comes too close to the
 # tolerance of $10^{-9}$ at most step sizes.
 #
-# The errors are compared with the largest element of the *true* gradient. The claimed one may hold
-# a huge wrong element, and then nothing would look wrong beside it.
+# The errors are compared with the largest element of the *true* gradient. The claimed one may
+# contain a huge wrong element, next to which nothing else would look wrong.
 
 # %%
 

@@ -28,8 +28,8 @@ def sigmoid(x: Array) -> Array:
 # {\beta^2 \frac{S}{A} + \frac{S}{N_1}}
 # = \frac{(1 + \beta^2)\, S}{\beta^2 N_1 + A} . $$
 #
-# The last step multiplies numerator and denominator by $A N_1 / S$. So $\beta^2 N_1 + A$ takes the
-# place of $T$, and nothing else changes: $L = \log(\beta^2 N_1 + A) - \log S + \text{const}$.
+# The last step multiplies numerator and denominator by $A N_1 / S$. So $\beta^2 N_1 + A$ replaces
+# $T$, and nothing else changes: $L = \log(\beta^2 N_1 + A) - \log S + \text{const}$.
 
 # %%
 
@@ -41,8 +41,8 @@ def f_beta_weights(logits: Array, crack: Mask, beta: float) -> tuple[float, floa
 
 
 # %% [markdown]
-# The ratio of the two is $\frac{\beta^2 N_1 + A - S}{S}$. With $\beta = 2$ and all classified well
-# it tends to 4: a crack pixel counts four times as much, to the end.
+# The ratio of the two is $\frac{\beta^2 N_1 + A - S}{S}$. With $\beta = 2$ and everything
+# classified well it tends to 4: a crack pixel counts four times as much to the end.
 
 # %%
 x, crack = np.array([0.5, -1.0, -2.0]), np.array([True, False, False])
@@ -63,7 +63,7 @@ print(f"ratio {on_crack / elsewhere:.6f}")
 # g(x_i) = \begin{cases} -\frac{1}{S} (1 - \sigma_i), & l_i = 1 \\
 # \frac{1}{U}\, \sigma_i, & l_i = -1 \end{cases} $$
 #
-# For logits of any size, $1 - \sigma(x)$ is computed as $\sigma(-x)$, and $\sigma$ by an
+# For logits of any size, $1 - \sigma(x)$ is computed as $\sigma(-x)$, and $\sigma$ with an
 # exponential that cannot overflow.
 
 # %%
@@ -79,9 +79,9 @@ def pseudo_iou(logits: Array, crack: Mask) -> Array:
 # %% [markdown]
 # The ratio of the weights is $\frac{U}{S}$, the same as Eq. 13: the pseudo-gradients of F1 and of
 # IoU differ by one common factor, $\frac{T}{U}$. That is no accident: IoU is
-# $\frac{\mathrm{F1}}{2 - \mathrm{F1}}$, a function of F1 that only rises, so by the chain rule its
-# derivatives are those of F1 times one number for the whole batch. Adam, which does not mind a
-# common factor, hardly tells the two apart.
+# $\frac{\mathrm{F1}}{2 - \mathrm{F1}}$, an increasing function of F1, so by the chain rule its
+# derivatives are those of F1 times one number for the whole batch. Adam, which ignores a common
+# factor, hardly tells the two apart.
 
 # %%
 ratio = pseudo_iou(x, crack) / losses.pseudo_f1_grad(x, crack, sums)
@@ -91,9 +91,9 @@ np.testing.assert_allclose(ratio, ratio[0])
 # %% [markdown]
 # ## Exercise 5.3
 #
-# The weights depend on `frozen` only, so in a derivative by `logits` they are constants. For a
-# crack pixel $-\log \sigma(x) = \log(1 + e^{-x})$, and for any other $-\log(1 - \sigma(x)) =
-# \log(1 + e^{x})$.
+# The weights depend on `frozen` only, so they are constants when differentiating with respect to
+# `logits`. For a crack pixel $-\log \sigma(x) = \log(1 + e^{-x})$, and for any other
+# $-\log(1 - \sigma(x)) = \log(1 + e^{x})$.
 
 # %%
 
@@ -114,5 +114,5 @@ slopes = [(frozen_loss(x + v, x, crack) - frozen_loss(x - v, x, crack)) / 2e-5 f
 np.testing.assert_allclose(slopes, losses.pseudo_f1_grad(x, crack, sums), rtol=1e-8)
 
 # %% [markdown]
-# A framework that differentiates by itself gets Eq. 11 in this way: compute the weights, take them
-# off the tape, and use them in a weighted cross-entropy.
+# This is how to get Eq. 11 from a framework that differentiates automatically: compute the weights,
+# detach them from the tape, and use them in a weighted cross-entropy.

@@ -17,8 +17,8 @@ Array = NDArray[Any]
 # ## Exercise 6.1
 #
 # Only the first layer of a module depends on what the module sees. Module 1 sees the three channels
-# of the picture. Module $k$ sees $k - 1$ maps with `concat`, and a single channel with the others:
-# a sum of maps has one channel. The last layer has a weight for each channel it sees, and one bias.
+# of the picture. Module $k$ sees $k - 1$ maps with `concat`, and a single channel otherwise: a sum
+# of maps has one channel. The last layer has a weight for each channel it sees, and one bias.
 
 # %%
 
@@ -37,8 +37,8 @@ def parameters(depths: Sequence[int], connection: str) -> int:
 # %% [markdown]
 # ## Exercise 6.2
 #
-# The same rule says what module $k$ sees and what the last layer sees, so it is worth a function.
-# The picture goes into module 1 and nowhere else.
+# The same rule determines what module $k$ sees and what the last layer sees, so it deserves a
+# function. The picture goes into module 1 and nowhere else.
 
 # %%
 
@@ -66,9 +66,9 @@ def logits(
 # ## Exercise 6.3
 #
 # Walk from the map of module $k$ back to the picture. In each module the way back leads through the
-# decoders first and then through the encoders. `-(-a // 2)` rounds up, as `a // 2` rounds down. It
-# is enough to follow the two ends. With `concat` module 3 sees module 1 directly too, but what it
-# sees through module 2 reaches further, so the longest way gives the field.
+# decoders first and then through the encoders. `-(-a // 2)` rounds up, `a // 2` rounds down. It is
+# enough to follow the two ends. With `concat`, module 3 also sees module 1 directly, but what it
+# sees through module 2 reaches further, so the longest path gives the field.
 
 # %%
 

@@ -13,8 +13,9 @@ Array = NDArray[Any]
 # %% [markdown]
 # ## Exercise 7.1
 #
-# A photograph of height `h` has `h - side + 1` windows below each other: `rng.integers(n)` draws
-# from 0 to `n - 1`, so the last one comes too. What is done to the photograph is done to the mask.
+# In a photograph of height `h` a window has `h - side + 1` vertical positions: `rng.integers(n)`
+# draws from 0 to `n - 1`, so the last one is included. The mask is cut and flipped like the
+# photograph.
 
 # %%
 
@@ -31,8 +32,8 @@ def patch(photo: Array, mask: Array, side: int, rng: np.random.Generator) -> tup
 # %% [markdown]
 # ## Exercise 7.2
 #
-# The batch's variance that normalises divides by $m$. What a whole photograph is normalised with
-# should be an estimate of the variance of all values, and that divides by $m - 1$: `ddof=1`.
+# The variance that normalises a batch is divided by $m$. What normalises a photograph should be an
+# estimate of the variance of all values, which is divided by $m - 1$: `ddof=1`.
 
 # %%
 
@@ -49,8 +50,8 @@ def running(batches: Sequence[Array], momentum: float) -> tuple[Array, Array]:
 # %% [markdown]
 # ## Exercise 7.3
 #
-# Lower the threshold through all distinct scores. At each the pixels of that score come in
-# together, so it does not matter in which order equal scores happen to stand.
+# Lower the threshold through all distinct scores. At each of them all pixels with that score enter
+# together, so the order of equal scores does not matter.
 
 # %%
 

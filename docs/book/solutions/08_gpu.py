@@ -15,10 +15,11 @@ Array = NDArray[Any]
 # %% [markdown]
 # ## Exercise 8.1
 #
-# The thread begins at its number in the grid and goes on by as many places as the grid has threads.
-# So in each turn the whole grid reads one stretch of the array, and neighbouring threads read
-# neighbouring numbers. In CUDA this is called a *grid-stride loop*; `weighted_grad` in
-# `kernels/losses.cu` has one. The condition of the loop takes care of threads without work, too.
+# The thread begins at its index in the grid and advances by the number of threads in the grid. So
+# in each iteration the grid reads one contiguous stretch of the array, and neighbouring threads
+# read neighbouring numbers. In CUDA this is called a *grid-stride loop*; `weighted_grad` in
+# `kernels/cuda/losses.cu` has one. The condition of the loop also takes care of threads without
+# work.
 
 
 # %%
@@ -28,17 +29,17 @@ def double(block: int, thread: int, blocks: int, threads: int, x: Array, y: Arra
 
 
 # %% [markdown]
-# The tempting other way, a stretch of neighbours for each thread, gives the same numbers. But then
-# the threads of a warp read far apart, and most of what the memory delivers is thrown away.
+# The tempting alternative, a contiguous chunk for each thread, gives the same numbers. But then the
+# threads of a warp read far apart, and most of what memory delivers is thrown away.
 #
 # ## Exercise 8.2
 #
-# `own` is the sum of the `step` numbers that end at the thread's place (of fewer, near the start).
-# Adding what the thread `step` places before has makes it the sum of `2 * step` numbers. Each step
-# needs two barriers: one between writing and reading, since a thread reads what another has
-# written; and one between reading and the next writing, since otherwise a fast thread would
-# overwrite a number that a slow one has yet to read. `yield` must not stand inside the `if`: all
-# threads come to it.
+# `own` is the sum of the `step` numbers that end at the thread's index (of fewer, near the start).
+# Adding the sum of the thread `step` places before makes it the sum of `2 * step` numbers. Each
+# step needs two barriers: one between writing and reading, since a thread reads what another has
+# written; and one between reading and the next write, since otherwise a fast thread could overwrite
+# a number that a slow one has yet to read. The second `yield` must not be inside the `if`: all
+# threads must reach it.
 
 
 # %%
@@ -57,12 +58,12 @@ def prefix_sum(thread: int, x: Array, shared: Array, y: Array) -> Iterator[None]
 
 # %% [markdown]
 # For one thread the loop does not run at all and there is no barrier. The function is a generator
-# all the same, for it contains a `yield`.
+# all the same, because it contains a `yield`.
 #
 # ## Exercise 8.3
 #
-# Adding half of the last bit that stays, and cutting off 13 bits, rounds to TF32. The difference `x
-# - first` is exact in float32, since the two are close. Of the three products, the small ones are
+# Adding half of the last bit that stays and cutting off 13 bits rounds to TF32. The difference
+# `a - a1` is exact in float32, since the two are close. Of the three products, the small ones are
 # added first.
 
 

@@ -17,9 +17,9 @@ Array = NDArray[np.float32]
 # %% [markdown]
 # ## Exercise 9.1
 #
-# The same memory is seen as rows of 4096 numbers, and each vector is repeated until it is as long.
-# The argument `out` makes each operation write where it has read. The vector of zeros matters less
-# for the rules than for the clock: NumPy's `maximum` is slow with a single number (Figure 9.6).
+# The same memory is viewed as rows of 4096 numbers, and each vector is tiled to that length. The
+# argument `out` makes each operation write where it has read. The vector of zeros is there for
+# speed, not for the rules: NumPy's `maximum` is slow with a single number (Figure 9.6).
 
 
 # %%
@@ -32,14 +32,13 @@ def scale_shift_relu(x: Array, scale: Array, shift: Array) -> None:
 
 
 # %% [markdown]
-# `rows` is a view, because `x` is contiguous: what is written into it is written into `x`. Had `x`
-# not been contiguous, `reshape` would have made a copy, and `x` would not change.
+# `rows` is a view, because `x` is contiguous: whatever is written to it is written to `x`. If `x`
+# were not contiguous, `reshape` would make a copy, and `x` would not change.
 #
 # ## Exercise 9.2
 #
-# The view of all windows costs nothing. `reshape` on a part of it makes the copy: this is the
-# gathering. The last tile of an image may be shorter, and slices in Python end by themselves at the
-# end of the array.
+# The view of all windows is free. `reshape` on a part of it makes the copy: this is the gather. The
+# last tile of an image may be shorter; Python slices simply stop at the end of the array.
 
 
 # %%
@@ -64,16 +63,15 @@ def conv2d_in_tiles(
 
 
 # %% [markdown]
-# The library's kernel copies into a buffer that it keeps, and multiplies straight into `y` by the
-# argument `out` of `np.matmul`. Here each tile makes two new arrays. They are small, so Python's
-# allocator has them at hand.
+# The library's kernel copies into a buffer that it keeps, and multiplies directly into `y` with the
+# argument `out` of `np.matmul`. Here each tile makes two new arrays.
 #
 # ## Exercise 9.3
 #
-# A pool of threads takes tasks from one queue, so a thread that is done takes the next. Each call
-# of `submit` returns a *future*, which stands for a result to come. We keep the futures in the
-# order of the tasks, and ask them for their results in that order. If a task raised an exception,
-# asking its future raises it again.
+# A thread pool takes tasks from one queue, so a thread that has finished a task takes the next.
+# Each call of `submit` returns a *future*, which stands for a result to come. We keep the futures
+# in the order of the tasks, and ask for their results in that order. If a task raised an exception,
+# asking for its result raises it again.
 
 
 # %%
@@ -85,5 +83,5 @@ def run_in_order(work: Callable[[Any], Any], tasks: list[Any], threads: int) -> 
 
 # %% [markdown]
 # `pool.map` does the same in one line. `minispiral.kernels.cpu.parallel.run` keeps its pool from
-# call to call, since threads take time to start, lets the calling thread take tasks too, and holds BLAS
-# to one thread meanwhile.
+# call to call, since threads take time to start. It also lets the calling thread take tasks, and
+# limits BLAS to one thread meanwhile.
