@@ -21,16 +21,6 @@ def output_hw(
     return oh, ow
 
 
-def pooled_hw(in_hw: tuple[int, int], size: int, stride: int) -> tuple[int, int]:
-    """The size of a pooled image; ValueError where the window does not fit."""
-    if size < 1 or stride < 1:
-        raise ValueError(f"expected size >= 1 and stride >= 1, got size {size}, stride {stride}")
-    h, w = in_hw
-    if size > h or size > w:
-        raise ValueError(f"a window of side {size} does not fit an image of height {h}, width {w}")
-    return (h - size) // stride + 1, (w - size) // stride + 1
-
-
 class Convolution(NamedTuple):
     """The sizes of a convolution, with the stride and padding that connect them.
 
@@ -94,33 +84,6 @@ def check_output(gy: Array, conv: Convolution) -> None:
             f"gy of shape {gy.shape} does not belong to this convolution, whose output "
             f"is (n={n}, oh={oh}, ow={ow}, small={small})"
         )
-
-
-def check_pooled(
-    gy: Array, argmax: Array, in_hw: tuple[int, int], size: int, stride: int
-) -> tuple[int, int, int, int]:
-    """``n, oh, ow, c`` of the gradient of a pooled image, which fits ``in_hw``."""
-    if gy.ndim != 4 or argmax.shape != gy.shape:
-        raise ValueError(
-            f"expected gy and argmax (n, oh, ow, c), got shapes {gy.shape} and {argmax.shape}"
-        )
-    n, oh, ow, c = gy.shape
-    if (oh, ow) != pooled_hw(in_hw, size, stride):
-        raise ValueError(
-            f"gy of height {oh} and width {ow} does not belong to an image of height {in_hw[0]} "
-            f"and width {in_hw[1]} under windows of side {size} at stride {stride}"
-        )
-    return n, oh, ow, c
-
-
-def check_vectors(x: Array, *vectors: Array) -> None:
-    """One number for each channel of ``x (..., c)``."""
-    for vector in vectors:
-        if vector.shape != x.shape[-1:]:
-            raise ValueError(
-                f"expected vectors of {x.shape[-1]} channels for x of shape {x.shape}, "
-                f"got shape {vector.shape}"
-            )
 
 
 def check_mask(logits: Array, mask: Array) -> None:

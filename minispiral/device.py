@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.errors import UserError
-from minispiral.kernels import arrays, dispatch
+from minispiral.kernels import arrays
 from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda.tf32 import tf32
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32")
@@ -24,7 +25,7 @@ PRECISIONS = ("float32", "tf32")
 NO_CUPY = "CuPy is not installed"
 EXTRA = "pip install 'minispiral[gpu]'"
 
-Array = Any
+Array = Any  # NumPy's or the GPU's
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,18 @@ class Device:
         return launch.gpu().put(np.asarray(values)) if self.is_gpu else values
 
     def get(self, array: Array) -> NDArray[Any]:
-        """A copy on the CPU of an array of this device; of one of the CPU the array itself."""
+        """A copy on the CPU of an array of the GPU; of one of the CPU the array itself."""
         return arrays.get(array)
 
     def synchronize(self) -> None:
-        """Wait until all that was begun is done."""
+        """Wait until everything begun so far is done."""
         if self.is_gpu:
             launch.gpu().synchronize()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Compute inside this context, with this precision. Leaving it waits for the GPU."""
-        with dispatch.tf32(self.precision == "tf32"):
+        with tf32(self.precision == "tf32"):
             if not self.is_gpu:
                 yield
                 return
@@ -72,7 +73,7 @@ def choose(device: str = "auto", precision: str = "float32") -> Device:
     """The device of this name; ``auto`` is the GPU where one works, else the CPU.
 
     Raises `UserError` for ``cuda`` where CuPy or a GPU is missing, for a precision that the device
-    has not, and for names that do not exist.
+    does not have, and for unknown names.
     """
     check(device, precision)
     if device == "cpu":
@@ -81,39 +82,39 @@ def choose(device: str = "auto", precision: str = "float32") -> Device:
     if obstacle is None:
         if precision == "tf32" and not launch.gpu().has_tensor_cores():
             raise UserError(
-                f"--precision tf32 was given, but {launch.gpu().describe()} has no tensor cores "
-                "for it, which came with compute capability 8.0; give --precision float32."
+                f"precision tf32 was given, but {launch.gpu().describe()} has no tensor cores for "
+                "it, which came with compute capability 8.0; choose float32",
+                "precision",
             )
         return Device("cuda", precision)
     if device == "cuda":
-        raise UserError(f"--device cuda was given, but {obstacle}; or give --device cpu.")
+        raise UserError(f"device cuda was given, but {obstacle}; or choose cpu", "device")
     if precision == "tf32":
         raise UserError(
-            f"--precision tf32 was given, which only a GPU has, but {obstacle}; or give "
-            "--precision float32."
+            f"precision tf32 was given, which only a GPU has, but {obstacle}; or choose float32",
+            "precision",
         )
     return CPU
 
 
 def check(device: str, precision: str) -> None:
     """Raise `UserError` for what no machine has."""
-    for option, value, known in (
+    for name, value, known in (
         ("device", device, DEVICES),
         ("precision", precision, PRECISIONS),
     ):
         if value not in known:
-            raise UserError(
-                f"--{option} {value} was given, expected {' or '.join(known)}; change --{option}."
-            )
+            raise UserError(f"{name} {value} was given, expected {' or '.join(known)}", name)
     if device == "cpu" and precision == "tf32":
         raise UserError(
-            "--precision tf32 was given with --device cpu, but only a GPU has it; give "
-            "--precision float32 or --device cuda."
+            "precision tf32 was given with device cpu, but only a GPU has it; choose float32 or "
+            "device cuda",
+            "precision",
         )
 
 
 def announcement(chosen: Device) -> str:
-    """Where is computed, and why not on a GPU where CuPy is there for it, in one line."""
+    """The device in one line and, if CuPy found no GPU that works, why it is the CPU."""
     if chosen.is_gpu:
         return f"computing on {chosen}, in {chosen.precision}"
     obstacle = _obstacle()
@@ -123,7 +124,7 @@ def announcement(chosen: Device) -> str:
 
 
 def _obstacle() -> str | None:
-    """Why there is no GPU to compute on, and what to do; None where there is one."""
+    """Why there is no GPU to compute on, and what to do about it; None where there is one."""
     try:
         gpu = launch.gpu()
     except ImportError as error:

@@ -1,5 +1,6 @@
-"""Adam (Kingma and Ba 2015), all of an update in one pass over the memory."""
+"""Adam in NumPy, one pass over the memory of each parameter; see `minispiral.kernels.adam`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,31 @@ from numpy.typing import NDArray
 from . import parallel
 
 Array = NDArray[Any]
+Table = list[tuple[Array, Array, Array, Array]]
 
 
-def adam(
+def table(
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    ms: Sequence[Array],
+    vs: Sequence[Array],
+    before: Table | None,
+) -> Table:
+    """The arrays of each parameter."""
+    return list(zip(ps, gs, ms, vs, strict=True))
+
+
+def adam(table: Table, step: Array, lr: Array, beta1: float, beta2: float, eps: float) -> None:
+    """The table is empty afterwards, so that it keeps no gradient alive."""
+    step += 1
+    if step < 1:
+        raise ValueError(f"steps are counted from 1, got {step}")
+    for arrays in table:
+        _update(*arrays, int(step), float(lr), beta1, beta2, eps)
+    table.clear()
+
+
+def _update(
     p: Array,
     g: Array,
     m: Array,
@@ -21,30 +44,8 @@ def adam(
     beta2: float,
     eps: float,
 ) -> None:
-    """Update the parameter ``p`` and its moments ``m``, ``v`` in place from the gradient ``g``.
-
-    ::
-
-        m = beta1 * m + (1 - beta1) * g          v = beta2 * v + (1 - beta2) * g**2
-        p = p - lr * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + eps)
-
-    All four are contiguous and of one shape and dtype; ``step`` counts updates from 1.
-    ValueError otherwise.
-    """
-    if not (p.shape == g.shape == m.shape == v.shape):
-        raise ValueError(
-            f"shapes differ: parameter {p.shape}, gradient {g.shape}, moments {m.shape}, {v.shape}"
-        )
-    if not (p.dtype == g.dtype == m.dtype == v.dtype):
-        raise ValueError(
-            f"dtypes differ: parameter {p.dtype}, gradient {g.dtype}, moments {m.dtype}, {v.dtype}"
-        )
-    if not (p.flags.c_contiguous and m.flags.c_contiguous and v.flags.c_contiguous):
-        raise ValueError("parameter and moments must be contiguous: they are updated in place")
-    if step < 1:
-        raise ValueError(f"steps are counted from 1, got {step}")
     p, g, m, v = p.reshape(-1), np.ascontiguousarray(g).reshape(-1), m.reshape(-1), v.reshape(-1)
-    # The corrections for the start, moved onto step size and eps: two divisions fewer an element.
+    # The bias corrections, moved to step size and eps: two divisions fewer for each element.
     correction = np.sqrt(1 - beta2**step)
     step_size = lr * correction / (1 - beta1**step)
     dtype = p.dtype.type

@@ -1,36 +1,43 @@
-"""Small steps between the large kernels: each a line or two of NumPy, and a kernel on the GPU."""
+"""Arithmetic in NumPy, a line or two each; see `minispiral.kernels.arithmetic`."""
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from . import logistic, parallel
 
 Array = NDArray[Any]
 
 
 def add(a: Array, b: Array) -> Array:
-    """``a + b``, broadcast against each other."""
     return a + b
 
 
 def multiply(a: Array, b: Array) -> Array:
-    """``a * b``, broadcast against each other."""
     return a * b
 
 
+def sigmoid(x: Array) -> Array:
+    y = parallel.empty(x.shape, x.dtype)
+    flat, out = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
+    parallel.run(
+        lambda tile: logistic.sigmoid(flat[tile], out[tile]), parallel.row_tiles(flat.size)
+    )
+    return y
+
+
 def astype(x: Any, dtype: DTypeLike) -> Array:
-    """A copy of ``x``, an array or a number of NumPy, in this dtype."""
     copy: Array = x.astype(dtype)
     return copy
 
 
 def leading_sum(x: Array, axes: int) -> Array:
-    """The sum over the first ``axes`` axes."""
     total: Array = x.sum(tuple(range(axes)))
     return total
 
 
 def blend(running: Array, value: Array, keep: float, take: float) -> None:
-    """``running = keep * running + take * value`` in place; both ``(c,)``."""
     dtype = running.dtype.type
     running *= dtype(keep)
     running += dtype(take) * value

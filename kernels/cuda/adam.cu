@@ -1,5 +1,5 @@
-// Adam (Kingma and Ba 2015); see adam.py for the formula. All parameters of a network are updated
-// in one launch: a table says where each lies, and which blocks work on it.
+// Adam; the formula is in kernels/adam.py. All parameters of a network are updated in one launch: a
+// table says where each lies, and which blocks work on it.
 
 // One parameter with its gradient and moments; `size` elements each, from block `first_block` on.
 template <class T>
@@ -10,8 +10,8 @@ struct Parameter {
   long long size, first_block;
 };
 
-// The two numbers of an update that depend on the count of steps. The corrections for the start are
-// moved onto step size and eps, which saves two divisions an element:
+// The two numbers of an update that depend on the count of steps. The bias corrections are moved to
+// step size and eps, which saves two divisions an element:
 //
 //     scales[0] = lr * sqrt(1 - beta2**step) / (1 - beta1**step)
 //     scales[1] = eps * sqrt(1 - beta2**step)

@@ -1,11 +1,12 @@
-// Small steps between the large kernels; see arithmetic.py. T is float or double. A thread makes one
-// element, and sums over rows are taken in two passes, in double.
+// Elementwise arithmetic, and sums over rows in two passes, in double. T is float or double. In the
+// elementwise kernels a thread makes one element.
 
+#include "logistic.cuh"
 #include "rows.cuh"
 
 __device__ inline int own_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
-// y (n,) = a (n,) + b (nb,), which is repeated: one number, one for each channel, or n of them.
+// y (n,) = a (n,) + b (nb,), with b repeated: one number, one for each channel, or n of them.
 template <class T>
 __global__ void __launch_bounds__(256) add(const T *a, const T *b, int n, int nb, T *y) {
   const int i = own_element();
@@ -17,6 +18,13 @@ template <class T>
 __global__ void __launch_bounds__(256) multiply(const T *a, const T *b, int n, int nb, T *y) {
   const int i = own_element();
   if (i < n) y[i] = a[i] * b[i % nb];
+}
+
+// y (n,) = sigmoid(x).
+template <class T>
+__global__ void __launch_bounds__(256) sigmoid_of(const T *x, int n, T *y) {
+  const int i = own_element();
+  if (i < n) y[i] = sigmoid(x[i]);
 }
 
 // y (n,) = x.

@@ -1,6 +1,7 @@
-"""Small steps between the large kernels on the GPU; see the NumPy twin.
+"""Arithmetic on the GPU; see `minispiral.kernels.arithmetic`.
 
-What is not among the shapes of a network's training step is left to the arrays' own arithmetic.
+There are kernels for what a training step broadcasts; the rest is left to the arrays' own
+arithmetic.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
 from .table import declare
 
 for t, registers in (("float", 40), ("double", 48)):
-    for name in ("add", "multiply", "blend"):
+    for name in ("add", "multiply", "sigmoid_of", "blend"):
         declare("arithmetic.cu", f"{name}<{t}>", registers=registers)
     for other in ("float", "double"):
         declare("arithmetic.cu", f"convert<{t}, {other}>")
@@ -20,24 +21,27 @@ for t, registers in (("float", 40), ("double", 48)):
 
 
 def add(a: Array, b: Array) -> Array:
-    """``a + b``, broadcast against each other."""
-    return _combine("add", *_larger_first(a, b)) if _repeats(a, b) else a + b
+    return _combine("add", *_longer_first(a, b)) if _repeats(a, b) else a + b
 
 
 def multiply(a: Array, b: Array) -> Array:
-    """``a * b``, broadcast against each other."""
-    return _combine("multiply", *_larger_first(a, b)) if _repeats(a, b) else a * b
+    return _combine("multiply", *_longer_first(a, b)) if _repeats(a, b) else a * b
+
+
+def sigmoid(x: Array) -> Array:
+    y = empty(x.shape, x.dtype)
+    launch(f"sigmoid_of<{ctype(x.dtype)}>", _grid(x), x, np.int32(x.size), y)
+    return y
 
 
 def astype(x: Array, dtype: DTypeLike) -> Array:
-    """A copy of ``x`` in this dtype."""
     y = empty(x.shape, dtype)
     launch(f"convert<{ctype(x.dtype)}, {ctype(dtype)}>", _grid(y), x, np.int32(x.size), y)
     return y
 
 
 def leading_sum(x: Array, axes: int) -> Array:
-    """The sum over the first ``axes`` axes; in float64, then rounded."""
+    """Summed in float64, then rounded."""
     y = empty(x.shape[axes:], x.dtype)
     t, c = ctype(x.dtype), y.size
     m = x.size // c
@@ -50,23 +54,18 @@ def leading_sum(x: Array, axes: int) -> Array:
 
 
 def blend(running: Array, value: Array, keep: float, take: float) -> None:
-    """``running = keep * running + take * value`` in place; both ``(c,)``."""
-    if running.shape != value.shape or running.dtype != value.dtype:
-        raise ValueError(
-            f"expected {running.dtype} of shape {running.shape}, got {value.dtype} {value.shape}"
-        )
     t, n = running.dtype.type, np.int32(running.size)
     launch(f"blend<{ctype(t)}>", _grid(running), running, value, t(keep), t(take), n)
 
 
 def _repeats(a: Array, b: Array) -> bool:
-    """Whether one of the two has the last axes of the other: it is repeated in memory then."""
+    """Whether the shape of one ends in that of the other: broadcasting repeats it in memory."""
     short, long = sorted((a.shape, b.shape), key=len)
     alike = a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
     return alike and long[len(long) - len(short) :] == short
 
 
-def _larger_first(a: Array, b: Array) -> tuple[Array, Array]:
+def _longer_first(a: Array, b: Array) -> tuple[Array, Array]:
     return (a, b) if a.ndim >= b.ndim else (b, a)
 
 

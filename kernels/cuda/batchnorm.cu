@@ -1,7 +1,7 @@
-// Batch normalisation, with and without the ReLU behind it; see batchnorm.py for the formulas.
+// Batch norm, alone and followed by a ReLU; the formulas are in kernels/batchnorm.py.
 //
-// Arrays of (m, c): `m` values for each of `c` channels. T is float or double. All that is kept per
-// channel is worked out in double, and all sums over rows are taken in double.
+// Arrays are (m, c): `m` values for each of `c` channels. T is float or double. What is kept per
+// channel is computed in double, and so are all sums over rows.
 
 #include "moments.cuh"
 
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(256)
   shift[channel] = affine.shift;
 }
 
-// y (m, c), with `relu` cut off at 0.
+// y (m, c), with `relu` followed by a ReLU.
 template <class T, bool relu>
 __global__ void __launch_bounds__(256)
     normalize(const T *x, const T *mean, const T *var, const T *gamma, const T *beta, double eps,
@@ -64,8 +64,7 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// The sums over the rows in the formula of the gradient: of g, which is gy behind the ReLU, and of
-// g * (x - mean).
+// Two sums over the rows: of g, which is gy where the ReLU lets it pass, and of g * (x - mean).
 struct GradSums {
   double g, g_centred;
 };
@@ -96,9 +95,9 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
 }
 
-// ggamma and gbeta (c,), and the rows a, b and d of `coefficients` (3, c): the formula of gx sorted
-// by what changes from pixel to pixel is gx = a * g + b * x + d. With `constant`, mean and var are
-// given numbers, and b and d are 0.
+// ggamma and gbeta (c,), and the rows a, b and d of `coefficients` (3, c). Sorted by what changes
+// from pixel to pixel, the formula of gx is gx = a * g + b * x + d. With `constant`, mean and var
+// are given numbers, and b and d are 0.
 template <class T>
 __global__ void __launch_bounds__(256)
     merge_grad_sums(const GradSums *partial, int blocks, const T *mean, const T *var,

@@ -1,9 +1,12 @@
-"""Batch normalisation on the GPU; the formulas are in `minispiral.kernels.batchnorm`."""
+"""Batch norm on the GPU, sums in two passes; the formulas are in `minispiral.kernels.batchnorm`.
+
+The arrays of a call have one dtype, ValueError where they have not: kernels would read the numbers
+of one as those of the other.
+"""
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..shapes import check_vectors
 from .launch import Array, blocks, ctype, empty, launch
 from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
 from .table import declare
@@ -19,11 +22,10 @@ for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
         declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
         declare("batchnorm.cu", f"apply_grad<{t}, {relu}>", registers=few)
 
-_MERGED_TOGETHER = 4  # channels of a block where their parts are many
+_CHANNELS = 4  # of a block that merges parts, which are many
 
 
 def moments(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance per channel: ``x (..., c)`` to two ``(c,)`` of the same dtype."""
     t, (m, c) = ctype(x.dtype), _rows(x)
     grid, block = grid_of(m, c), block_of(c)
     parts = empty((grid[1], c, 3), np.float64)
@@ -35,9 +37,8 @@ def merged_moments(parts: Array, dtype: DTypeLike) -> tuple[Array, Array]:
     """Mean and biased variance from counts, means and squares of parts: ``(parts, c, 3)``."""
     count, c, _ = parts.shape
     mean, var = empty((c,), dtype), empty((c,), dtype)
-    block = _MERGED_TOGETHER, THREADS // _MERGED_TOGETHER
+    grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
     sizes = np.int32(count), np.int32(c)
-    grid = (blocks(c, _MERGED_TOGETHER),)
     launch(f"merge_moments<{ctype(dtype)}>", grid, parts, *sizes, mean, var, block=block)
     return mean, var
 
@@ -45,8 +46,7 @@ def merged_moments(parts: Array, dtype: DTypeLike) -> tuple[Array, Array]:
 def scale_shift(
     dtype: DTypeLike, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
 ) -> tuple[Array, Array]:
-    """Batch norm as ``scale * x + shift``: two vectors ``(c,)`` of ``dtype``, theirs."""
-    check_vectors(mean, var, gamma, beta)
+    """``dtype`` is that of the vectors."""
     t, c = _type_of(mean, var, gamma, beta), mean.size
     if ctype(dtype) != t:
         raise ValueError(f"expected vectors of dtype {np.dtype(dtype)}, got {mean.dtype}")
@@ -56,54 +56,9 @@ def scale_shift(
     return scale, shift
 
 
-def normalize(x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float) -> Array:
-    """``gamma * (x - mean) / sqrt(var + eps) + beta`` for ``x (..., c)``."""
-    return _normalize(x, mean, var, gamma, beta, eps, relu=False)
-
-
-def normalize_relu(
-    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
-) -> Array:
-    """``max(normalize(x), 0)`` in one pass."""
-    return _normalize(x, mean, var, gamma, beta, eps, relu=True)
-
-
-def normalize_grad(
-    x: Array,
-    gy: Array,
-    mean: Array,
-    var: Array,
-    gamma: Array,
-    eps: float,
-    constant: bool = False,
-) -> tuple[Array, Array, Array]:
-    """``gx, ggamma, gbeta`` of `normalize`.
-
-    ``mean`` and ``var`` are the moments of ``x`` or, with ``constant``, any given numbers: then
-    ``gx = gamma / sqrt(var + eps) * gy``.
-    """
-    beta = gamma  # read, and of no effect without the ReLU
-    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=False)
-
-
-def normalize_relu_grad(
-    x: Array,
-    gy: Array,
-    mean: Array,
-    var: Array,
-    gamma: Array,
-    beta: Array,
-    eps: float,
-    constant: bool = False,
-) -> tuple[Array, Array, Array]:
-    """``gx, ggamma, gbeta`` of `normalize_relu`; ``constant`` as above."""
-    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=True)
-
-
-def _normalize(
+def normalize(
     x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float, relu: bool
 ) -> Array:
-    check_vectors(x, mean, var, gamma, beta)
     t, (m, c) = _type_of(x, mean, var, gamma, beta), _rows(x)
     y = empty(x.shape, x.dtype)
     vectors = mean, var, gamma, beta, np.float64(eps)
@@ -113,7 +68,7 @@ def _normalize(
     return y
 
 
-def _normalize_grad(
+def normalize_grad(
     x: Array,
     gy: Array,
     mean: Array,
@@ -124,9 +79,6 @@ def _normalize_grad(
     constant: bool,
     relu: bool,
 ) -> tuple[Array, Array, Array]:
-    check_vectors(x, mean, var, gamma, beta)
-    if gy.shape != x.shape:
-        raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
     t, (m, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
     grid, block = grid_of(m, c), block_of(c)
     parts = empty((grid[1], c, 2), np.float64)
@@ -151,7 +103,6 @@ def _rows(x: Array) -> tuple[int, int]:
 
 
 def _type_of(*arrays: Array) -> str:
-    """Their type in CUDA; ValueError where they differ: a kernel would take one for another."""
     dtypes = {array.dtype for array in arrays}
     if len(dtypes) > 1:
         raise ValueError(f"expected one dtype throughout, got {' and '.join(map(str, dtypes))}")

@@ -1,4 +1,4 @@
-"""Images put together and taken apart on the GPU; see the NumPy twin."""
+"""Layout of images on the GPU, a thread for each element; see `minispiral.kernels.layout`."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,34 +19,24 @@ for t in BYTES.values():
     declare("layout.cu", f"flip<{t}>")
 
 
-def scale_pixels(pixels: Array, dtype: DTypeLike = np.float32) -> Array:
-    """0 to 255 (uint8) onto -1 to 1, that is ``v / 127.5 - 1``."""
+def scale_pixels(pixels: Array, dtype: DTypeLike) -> Array:
     y = empty(pixels.shape, dtype)
     launch(f"scale_pixels<{ctype(dtype)}>", _grid(y), pixels, np.int32(y.size), y)
     return y
 
 
 def flip(images: Array, flips: Array) -> Array:
-    """Each of n images of bytes, its rows and columns reversed where ``flips`` (n, 2) say so."""
-    n, h, w, c = images.shape
-    if images.dtype not in BYTES or flips.shape != (n, 2) or flips.dtype != np.bool_:
-        raise ValueError(
-            f"expected images of uint8 or bool and boolean flips ({n}, 2), got {images.dtype} "
-            f"{images.shape} and {flips.dtype} {flips.shape}"
-        )
+    _, h, w, c = images.shape
     y = empty(images.shape, images.dtype)
     sizes = map(np.int32, (h, w, c, y.size))
     launch(f"flip<{BYTES[images.dtype]}>", _grid(y), images, flips, *sizes, y)
     return y
 
 
-def concatenate(*xs: Array, axis: int = -1) -> Array:
-    """Arrays side by side along an axis; along other axes than the last it has no kernel."""
-    if axis not in (-1, xs[0].ndim - 1):
+def concatenate(xs: Sequence[Array], axis: int) -> Array:
+    """There is a kernel for the last axis, where a network joins channels."""
+    if axis != xs[0].ndim - 1:
         return np.concatenate(xs, axis)
-    if any(x.shape[:-1] != xs[0].shape[:-1] or x.dtype != xs[0].dtype for x in xs):
-        given = ", ".join(f"{x.dtype} {x.shape}" for x in xs)
-        raise ValueError(f"expected arrays that differ in their last axis alone, got {given}")
     y = empty((*xs[0].shape[:-1], sum(x.shape[-1] for x in xs)), xs[0].dtype)
     to = 0
     for x in xs:
@@ -55,10 +45,9 @@ def concatenate(*xs: Array, axis: int = -1) -> Array:
     return y
 
 
-def split(x: Array, borders: Sequence[int], axis: int = -1) -> tuple[Array, ...]:
-    """The parts of ``x`` between these places on an axis, each an array of its own."""
-    borders = list(map(int, borders))
-    if axis not in (-1, x.ndim - 1):
+def split(x: Array, borders: list[int], axis: int) -> tuple[Array, ...]:
+    """As for `concatenate`, there is a kernel for the last axis."""
+    if axis != x.ndim - 1:
         return tuple(part.copy() for part in np.split(x, borders, axis))
     parts = []
     for start, stop in pairwise((0, *borders, x.shape[-1])):
@@ -68,7 +57,6 @@ def split(x: Array, borders: Sequence[int], axis: int = -1) -> tuple[Array, ...]
 
 
 def edge_pad(x: Array, before: int, after: int) -> Array:
-    """``x`` with its outermost rows and columns repeated."""
     n, h, w, c = x.shape
     y = empty((n, before + h + after, before + w + after, c), x.dtype)
     sizes = map(np.int32, (h, w, c, before, after, y.size))
@@ -77,7 +65,6 @@ def edge_pad(x: Array, before: int, after: int) -> Array:
 
 
 def edge_pad_grad(gy: Array, before: int, after: int) -> Array:
-    """The adjoint of `edge_pad`."""
     n, oh, ow, c = gy.shape
     h, w = oh - before - after, ow - before - after
     gx = empty((n, h, w, c), gy.dtype)
@@ -87,12 +74,10 @@ def edge_pad_grad(gy: Array, before: int, after: int) -> Array:
 
 
 def crop(x: Array, start: int, hw: tuple[int, int]) -> Array:
-    """The ``hw`` pixels of ``x`` from row ``start`` and column ``start`` on."""
     return _window(x, start, hw)
 
 
 def crop_grad(gy: Array, start: int, hw: tuple[int, int]) -> Array:
-    """The adjoint of `crop`: ``gy`` in an image of ``hw`` pixels, zeros around it."""
     return _window(gy, -start, hw)
 
 

@@ -1,5 +1,5 @@
-// Mean and variance of the channels, gathered in parts and merged. However far from zero the values
-// are, none of their digits are lost: a part is centred on a value or on a mean of its own.
+// Mean and variance of the channels, gathered in parts and merged. A part is centred on one of its
+// values or on its own mean, so nothing cancels, however far from zero the values are.
 
 #ifndef MINISPIRAL_MOMENTS_CUH
 #define MINISPIRAL_MOMENTS_CUH
@@ -11,7 +11,7 @@ struct Moments {
   double count, mean, squares;
 };
 
-// Chan, Golub and LeVeque 1979: of two sets of values as of one.
+// Two sets of values as one (Chan, Golub and LeVeque 1979).
 __device__ inline Moments merge(Moments a, Moments b) {
   const double count = a.count + b.count;
   if (count == 0) return a;
@@ -20,8 +20,8 @@ __device__ inline Moments merge(Moments a, Moments b) {
           a.squares + b.squares + distance * distance * (a.count * b.count / count)};
 }
 
-// What one thread gathers, value by value. Distances are taken from the first one: squares of the
-// values themselves would lose the variance of a channel whose mean is large.
+// What one thread gathers, value by value. Distances are taken from the first value: squares of the
+// values themselves would cancel where the mean of a channel is large.
 template <class T>
 struct Gathered {
   int count = 0;
@@ -41,8 +41,8 @@ struct Gathered {
   }
 };
 
-// Of own_channel() over the rows of this block, where there is such a channel; right in the threads
-// of row 0. `value(row)` is called once for each row.
+// The moments of own_channel(), where there is one, over the rows of this block. The threads of row
+// 0 get the right result. `value(row)` is called once for each row.
 template <class T, class Value>
 __device__ Moments moments_of_rows(int m, int c, Value value) {
   Gathered<T> own;
@@ -51,8 +51,8 @@ __device__ Moments moments_of_rows(int m, int c, Value value) {
   return merge_rows(own.moments());
 }
 
-// Of a few dozen values in the registers of a warp, in float: a rounded mean, and the sums of the
-// distances from it and of their squares.
+// The moments of a few dozen values in the registers of a warp, in float: a rounded mean, and the
+// sums of the distances from it and of their squares.
 struct TileMoments {
   float mean, rest, squares;
 
@@ -71,8 +71,8 @@ __device__ float sum_of_lanes(float x) {
   return x;
 }
 
-// Of the first `count` rows of a warp's tile in one column, which such lanes share: each has
-// `size` values, value(i) in row(i).
+// The moments of one column of a warp's tile, over its first `count` rows. Such lanes share a
+// column: each has `size` values, value(i) in row(i).
 template <int size, int lowest, class Value, class Row>
 __device__ TileMoments moments_of_lanes(int count, Value value, Row row) {
   float total = 0;

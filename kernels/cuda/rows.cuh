@@ -1,8 +1,8 @@
-// How the kernels that reduce over pixels share out their work.
+// How kernels that reduce over pixels share their work.
 //
-// An array of `m` rows and `c` channels, channels side by side in memory, meets blocks of
-// blockDim.x channels by blockDim.y rows. A thread stays with one channel and walks down the rows,
-// gridDim.y * blockDim.y at a time. Every sum has a fixed order, which depends on the shape alone.
+// An array of `m` rows and `c` channels, channels contiguous in memory, is covered by blocks of
+// blockDim.x channels by blockDim.y rows. A thread stays with one channel and walks down the rows
+// in steps of gridDim.y * blockDim.y. Every sum has a fixed order, which depends on the shape alone.
 
 #ifndef MINISPIRAL_ROWS_CUH
 #define MINISPIRAL_ROWS_CUH
@@ -13,9 +13,8 @@ __device__ inline int own_channel() { return blockIdx.x * blockDim.x + threadIdx
 __device__ inline int first_row() { return blockIdx.y * blockDim.y + threadIdx.y; }
 __device__ inline int row_step() { return gridDim.y * blockDim.y; }
 
-// Merges what the threads of a channel have gathered, in pairs at half the distance each time. The
-// result is right in the threads of row 0. Needs blockDim.x * blockDim.y of Part in shared memory;
-// blockDim.y is a power of two.
+// Merges what the threads of a channel have gathered, in a tree. The threads of row 0 get the right
+// result. Needs blockDim.x * blockDim.y of Part in shared memory; blockDim.y is a power of two.
 template <class Part>
 __device__ Part merge_rows(Part own) {
   Part *parts = dynamic_shared<Part>();

@@ -1,9 +1,9 @@
-// What a training run wants to know of its steps, gathered on the GPU and read now and then; see
-// cuda/statistics.py.
+// What a training run wants to know of its steps, summed on the GPU and read now and then; see
+// kernels/statistics.py.
 
 #include "rows.cuh"
 
-// Of a batch at probability 0.5: crack pixels, pixels taken for crack, and those that are both.
+// Pixels of a batch: crack, detected at probability 0.5, and both.
 struct Counts {
   double crack, detected, correct;
 };

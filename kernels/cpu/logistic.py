@@ -1,0 +1,29 @@
+"""The logistic function and its integral, element by element and without overflow.
+
+Both take a complex ``x`` too, whose real part decides; complex steps need that.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def sigmoid(x: Array, out: Array | None = None) -> Array:
+    """``1 / (1 + exp(-x))``; ``1 - sigmoid(x)`` is ``sigmoid(-x)``, without cancellation."""
+    e = _exp_minus_abs(x)
+    y: Array = np.divide(np.where(x >= 0, x.dtype.type(1), e), 1 + e, out=out)
+    return y
+
+
+def softplus(x: Array) -> Array:
+    """``log(1 + exp(x))``, which is ``-log(sigmoid(-x))``."""
+    y: Array = np.maximum(x, 0) + np.log1p(_exp_minus_abs(x))
+    return y
+
+
+def _exp_minus_abs(x: Array) -> Array:
+    e: Array = np.exp(np.where(x >= 0, -x, x))
+    return e
