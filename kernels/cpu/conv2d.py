@@ -15,7 +15,7 @@ first of `SPLITS` and `INPUT_GRADS` that accepts the sizes.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def conv2d(x: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> 
     """``y = windows @ weights``."""
     y = parallel.empty(conv.output_shape, x.dtype)
     weights = w.reshape(-1, conv.small)
-    parts = first(SPLITS, conv).conv2d(windows(x, conv), weights, y, finisher(epilogue))
+    parts = _first(SPLITS, conv).conv2d(windows(x, conv), weights, y, finisher(epilogue))
     conclude(epilogue, parts, y.dtype)
     return y
 
@@ -42,14 +42,14 @@ def conv2d_weight_grad(x: Array, gy: Array, conv: Convolution) -> Array:
     """``gw = windows.T @ gy``."""
     gw = parallel.empty(conv.weight_shape, x.dtype)
     gy = np.ascontiguousarray(gy)
-    first(SPLITS, conv).conv2d_weight_grad(windows(x, conv), gy, gw.reshape(-1, conv.small))
+    _first(SPLITS, conv).conv2d_weight_grad(windows(x, conv), gy, gw.reshape(-1, conv.small))
     return gw
 
 
 def conv2d_input_grad(gy: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
     """``gx = fold(gy @ weights.T)``."""
     gx = parallel.empty(conv.image_shape, gy.dtype)
-    parts = first(INPUT_GRADS, conv).conv2d_input_grad(gy, w, gx, conv, finisher(epilogue))
+    parts = _first(INPUT_GRADS, conv).conv2d_input_grad(gy, w, gx, conv, finisher(epilogue))
     conclude(epilogue, parts, gx.dtype)
     return gx
 
@@ -91,7 +91,7 @@ class StrideOne:
         rotated = np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))  # (kh, kw, small, big)
         conv = convolution(gy.shape, rotated.shape, 1, conv.kh - 1 - conv.pad)
         weights = rotated.reshape(-1, conv.small)
-        return first(SPLITS, conv).conv2d(windows(gy, conv), weights, gx, finish)
+        return _first(SPLITS, conv).conv2d(windows(gy, conv), weights, gx, finish)
 
 
 class Padded:
@@ -111,9 +111,11 @@ class Padded:
         return [parallel.run(lambda tile: finish(rows[tile]), tiles)]
 
 
+Way = TypeVar("Way", bound=InputGrad)
+
 SPLITS: Sequence[Split] = (conv2d_pixels, conv2d_channels)
 INPUT_GRADS: Sequence[InputGrad] = (StrideOne(), Padded(), *SPLITS)
 
 
-def first(ways, conv):
+def _first(ways: Sequence[Way], conv: Convolution) -> Way:
     return next(way for way in ways if way.accepts(conv))

@@ -40,7 +40,7 @@ def conv2d(x: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> 
     """``y (n, oh, ow, small)``."""
     y = empty(conv.output_shape, x.dtype)
     arguments = EpilogueArguments(epilogue, y)
-    algorithm(conv, x.dtype).conv2d(x, w, y, conv, arguments)
+    _algorithm(conv, x.dtype).conv2d(x, w, y, conv, arguments)
     arguments.conclude()
     return y
 
@@ -49,7 +49,7 @@ def conv2d_input_grad(gy: Array, w: Array, conv: Convolution, epilogue: Epilogue
     """``gx (n, h, w, big)``."""
     gx = empty(conv.image_shape, gy.dtype)
     arguments = EpilogueArguments(epilogue, gx)
-    algorithm(conv, gy.dtype).conv2d_input_grad(gy, w, gx, conv, arguments)
+    _algorithm(conv, gy.dtype).conv2d_input_grad(gy, w, gx, conv, arguments)
     arguments.conclude()
     return gx
 
@@ -57,11 +57,11 @@ def conv2d_input_grad(gy: Array, w: Array, conv: Convolution, epilogue: Epilogue
 def conv2d_weight_grad(x: Array, gy: Array, conv: Convolution) -> Array:
     """``gw (kh, kw, big, small)``."""
     gw = empty(conv.weight_shape, x.dtype)
-    algorithm(conv, x.dtype).conv2d_weight_grad(x, gy, gw, conv)
+    _algorithm(conv, x.dtype).conv2d_weight_grad(x, gy, gw, conv)
     return gw
 
 
-def algorithm(conv: Convolution, dtype: DTypeLike) -> Algorithm:
+def _algorithm(conv: Convolution, dtype: DTypeLike) -> Algorithm:
     """The first that accepts. ValueError where TF32 is asked for and the dtype is another."""
     tf32.check_dtype(dtype)
     return next(candidate for candidate in ALGORITHMS if candidate.accepts(conv, dtype))

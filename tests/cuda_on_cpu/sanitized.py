@@ -14,19 +14,25 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from minispiral.kernels import conv2d
 from minispiral.kernels.cuda import (
     adam,
     arithmetic,
     batchnorm,
-    conv2d,
+    conv2d_few,
+    conv2d_mma,
+    conv2d_plain,
     layout,
     losses,
     pooling,
+    split_k,
     statistics,
     table,
 )
+from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from tests.cuda_on_cpu.device import CpuDevice, build_at_once
 from tests.cuda_on_cpu.twins import call
+from tests.kernels.epilogues import with_moments, with_scale_shift_relu
 
 FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -35,10 +41,14 @@ ONLY = {name for name in table.KERNELS if "double" not in name}
 
 
 def convolutions(x, w, gy):
-    """The three kernels at stride 2 with a rim of 1, and all that can come with the outputs."""
-    big, small = ((v.copy(), v.copy()) for v in (w[0, 0, :, 0], w[0, 0, 0]))
-    yield conv2d.conv2d, (x, w, 2, 1, True, small)
-    yield conv2d.conv2d_input_grad, (gy, w, x.shape[1:3], 2, 1, True, big)
+    """The three kernels at stride 2 and padding 1, with each epilogue."""
+    big, small = w[0, 0, :, 0].copy(), w[0, 0, 0].copy()
+    for kernel, vector, arguments in (
+        (conv2d.conv2d, small, (x, w, 2, 1)),
+        (conv2d.conv2d_input_grad, big, (gy, w, x.shape[1:3], 2, 1)),
+    ):
+        yield with_moments(kernel), arguments
+        yield with_scale_shift_relu(kernel), (vector, vector, *arguments)
     yield conv2d.conv2d_weight_grad, (x, gy, w.shape[:2], 2, 1)
 
 
@@ -79,13 +89,13 @@ def calls(file):
             yield relu, (x, *vectors, 1e-5)
         yield batchnorm.normalize_grad, (x, x, *vectors[:3], 1e-5)
         yield batchnorm.normalize_relu_grad, (x, x, *vectors, 1e-5)
-    if file == "conv2d.cu":
+    if file == "conv2d_plain.cu":
         w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
-        conv2d._kind = lambda *_: "plain"
+        cuda_conv2d.ALGORITHMS = (conv2d_plain,)
         yield from convolutions(x, w, gy)
     if file == "conv2d_few.cu":
-        conv2d._kind = lambda *_: "few"
-        for big in range(1, conv2d.FEW + 1):
+        cuda_conv2d.ALGORITHMS = (conv2d_few,)
+        for big in range(1, conv2d_few.FEW + 1):
             small = 68 - big % 2
             x, w, gy = (
                 rng.random(shape).astype(dtype)
@@ -93,17 +103,20 @@ def calls(file):
             )
             yield from convolutions(x, w, gy)
     if file == "conv2d_mma.cu":
-        conv2d._kind = lambda *_: "mma"
-        for tiling in conv2d.TILINGS:
-            conv2d._tiling = lambda *_, tiling=tiling: tiling
-            columns, narrow = conv2d.TILINGS[tiling][1], "Narrow" in tiling
+        cuda_conv2d.ALGORITHMS = (conv2d_mma,)
+        for tiling in conv2d_mma.TILINGS:
+            conv2d_mma.choose_tiling = lambda *_, tiling=tiling: tiling
+            columns, narrow = conv2d_mma.TILINGS[tiling][1], "Narrow" in tiling
             big, small = 12 - narrow, columns + 4 - narrow
             x, w, gy = (
                 rng.random(shape).astype(dtype)
                 for shape in ((2, 7, 5, big), (3, 2, big, small), (2, 4, 3, small))
             )
             yield from convolutions(x, w, gy)
-        conv2d._parts = lambda *_: 2
+    if file == "split_k.cu":
+        cuda_conv2d.ALGORITHMS = (conv2d_mma,)
+        split_k.parts = lambda *_: 2
+        w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
         yield from convolutions(x, w, gy)
     if file == "losses.cu":
         mask = rng.random(x.shape) < 0.1

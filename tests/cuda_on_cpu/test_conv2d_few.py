@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minispiral.kernels.cuda import conv2d as cuda
+from minispiral.kernels.cuda import conv2d_few, split_k
 from tests.cuda_on_cpu import in_both_orders, needs_compiler
 from tests.kernels.convolutions import Case
 from tests.kernels.test_conv2d import in_float64
@@ -26,9 +27,9 @@ def cases(draw):
 
 
 def assert_exact(case, rng):
+    assert cuda._algorithm(case.sizes, np.float32) is conv2d_few
     for kernel, args in case.calls(rng, np.float32):
-        assert cuda._kind(args[0], (*case.kernel_hw, case.big, case.small)) == "few"
-        result = in_both_orders(getattr(cuda, kernel.__name__), *args)
+        result = in_both_orders(kernel, *args)
         expected = kernel(*in_float64(args))
         assert result.dtype == np.float32
         assert result.shape == expected.shape
@@ -45,6 +46,6 @@ def test_any_convolution_is_exact(case, seed):
 def test_layers_of_the_network_are_exact(rng, monkeypatch, big):
     """3 x 3 at stride 2: more pixels than a tile or a step, sums in one part or in several."""
     parts = 1 + big % 3
-    monkeypatch.setattr(cuda, "_parts", lambda *_: parts)
+    monkeypatch.setattr(split_k, "parts", lambda *_: parts)
     for small in (64, 85):
         assert_exact(Case(2, (25, 23), big, small, (3, 3), 2, 0), rng)

@@ -4,15 +4,15 @@ What a tensor core does to its factors is known, so a result is compared with th
 rounded factors: a tolerance for rounding would hide a wrong index.
 """
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minispiral.kernels.conv2d import conv2d_input_grad, conv2d_weight_grad
 from minispiral.kernels.cuda import conv2d as cuda
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import conv2d_few, conv2d_mma, conv2d_plain, launch, split_k
+from minispiral.kernels.cuda.tf32 import tf32
 from tests.cuda_on_cpu import CpuDevice, in_both_orders, needs_compiler
 from tests.kernels.convolutions import Case
 from tests.kernels.test_conv2d import in_float64
@@ -43,44 +43,45 @@ def cases(draw):
     )
 
 
-def assert_exact(case, rng, tf32):
+def assert_exact(case, rng, rounded):
     """All three kernels, against float64 on what the tensor cores see of the arguments."""
     for kernel, args in case.calls(rng, np.float32):
-        cuda_twin = partial(getattr(cuda, kernel.__name__), tf32=tf32)
-        result = in_both_orders(cuda_twin, *args)
-        seen = [to_tf32(a) if tf32 and isinstance(a, np.ndarray) else a for a in args]
+        with tf32(rounded):
+            result = in_both_orders(kernel, *args)
+        seen = [to_tf32(a) if rounded and isinstance(a, np.ndarray) else a for a in args]
         expected = kernel(*in_float64(seen))
         assert result.dtype == np.float32
         assert result.shape == expected.shape
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
-@given(case=cases(), tf32=st.booleans(), seed=st.integers(0, 2**32))
+@given(case=cases(), rounded=st.booleans(), seed=st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
-def test_any_convolution_is_exact(case, tf32, seed):
-    assert_exact(case, np.random.default_rng(seed), tf32)
+def test_any_convolution_is_exact(case, rounded, seed):
+    assert_exact(case, np.random.default_rng(seed), rounded)
 
 
 # More pixels than a tile, and more channels on either side.
 @pytest.mark.parametrize(("tiling", "parts"), [("Large", 1), ("Medium", 3), ("Precise", 2)])
 def test_results_of_several_tiles_and_sums_in_parts(rng, monkeypatch, tiling, parts):
-    monkeypatch.setattr(cuda, "_tiling", lambda *_: tiling)
-    monkeypatch.setattr(cuda, "_parts", lambda *_: parts)
+    monkeypatch.setattr(conv2d_mma, "choose_tiling", lambda *_: tiling)
+    monkeypatch.setattr(split_k, "parts", lambda *_: parts)
     assert_exact(Case(3, (15, 13), 8, 132, (3, 3), 2, 0), rng, tiling != "Precise")
     assert_exact(Case(2, (8, 9), 132, 4, (3, 2), 1, 1), rng, tiling != "Precise")
 
 
-@pytest.mark.parametrize("tf32", [True, False])
+@pytest.mark.parametrize("rounded", [True, False])
 @pytest.mark.parametrize("parts", [1, 2])
-def test_channels_that_do_not_come_in_fours(rng, monkeypatch, tf32, parts):
-    monkeypatch.setattr(cuda, "_parts", lambda *_: parts)
+def test_channels_that_do_not_come_in_fours(rng, monkeypatch, rounded, parts):
+    monkeypatch.setattr(split_k, "parts", lambda *_: parts)
     for big, small, narrow in ((9, 131, True), (130, 5, True), (8, 5, True), (8, 12, False)):
-        assert cuda._is_narrow((3, 3, big, small)) == narrow
-        assert_exact(Case(2, (11, 9), big, small, (3, 2), 2, 1), rng, tf32)
+        case = Case(2, (11, 9), big, small, (3, 2), 2, 1)
+        assert conv2d_mma._is_narrow(case.sizes) == narrow
+        assert_exact(case, rng, rounded)
 
 
 def test_more_parts_than_steps_leave_zeros(rng, monkeypatch):
-    monkeypatch.setattr(cuda, "_parts", lambda *_: 5)
+    monkeypatch.setattr(split_k, "parts", lambda *_: 5)
     assert_exact(Case(1, (5, 4), 8, 4, (1, 1), 2, 0), rng, True)
 
 
@@ -89,55 +90,68 @@ def test_split_numbers_are_far_more_exact_than_rounded_ones(rng):
     for kernel, args in case.calls(rng, np.float32):
         expected = kernel(*in_float64(args))
         errors = []
-        for tf32 in (True, False):
-            cuda_twin = partial(getattr(cuda, kernel.__name__), tf32=tf32)
-            result = in_both_orders(cuda_twin, *args)
+        for allowed in (True, False):
+            with tf32(allowed):
+                result = in_both_orders(kernel, *args)
             errors.append(np.linalg.norm(result - expected) / np.linalg.norm(expected))
         rounded, split = errors
         assert 1e-5 < rounded < 1e-3
         assert split < 1e-6
 
 
-def test_shapes_and_dtype_decide_which_kernels_run():
-    def kind(big, small, kernel_hw=(3, 3), dtype=np.float32, device=None):
+def test_shapes_and_dtype_decide_which_algorithm_runs():
+    def chosen(big, small, kernel_hw=(3, 3), dtype=np.float32, device=None):
         with launch.using(device or CpuDevice()):
-            return cuda._kind(np.empty(0, dtype), (*kernel_hw, big, small))
+            return cuda._algorithm(Case(1, (9, 9), big, small, kernel_hw, 2, 0).sizes, dtype)
 
-    assert kind(64, 128) == "mma"
-    assert kind(64, 128, dtype=np.float64) == "plain"
-    assert kind(7, 1) == kind(1, 3) == "plain"
-    assert kind(3, 64) == kind(7, 4) == kind(4, 64) == kind(1, 85) == "few"
-    assert kind(8, 64) == kind(64, 1) == kind(85, 171) == "mma"
-    assert kind(3, 64, (5, 5)) == "mma"  # more terms than those kernels can take
+    assert chosen(64, 128) is conv2d_mma
+    assert chosen(64, 128, dtype=np.dtype(np.float64)) is conv2d_plain
+    assert chosen(3, 64, dtype=np.dtype(np.float64)) is conv2d_plain
+    for big, small in ((7, 1), (1, 3)):
+        assert chosen(big, small) is conv2d_plain
+    for big, small in ((3, 64), (7, 4), (4, 64), (1, 85)):
+        assert chosen(big, small) is conv2d_few
+    for big, small in ((8, 64), (64, 1), (85, 171)):
+        assert chosen(big, small) is conv2d_mma
+    assert chosen(3, 64, (5, 5)) is conv2d_mma  # more terms than the others can take
     old = CpuDevice()
     old.has_tensor_cores = lambda: False
-    assert kind(64, 128, device=old) == "plain"
+    assert chosen(64, 128, device=old) is conv2d_plain
+    assert chosen(3, 64, device=old) is conv2d_few
+
+
+def test_tf32_is_refused_for_float64(rng):
+    case = Case(1, (9, 9), 8, 4, (3, 3), 2, 0)
+    for kernel, args in case.calls(rng, np.float64):
+        with tf32(True), pytest.raises(ValueError, match="float32 numbers, but these are float64"):
+            in_both_orders(kernel, *args)
 
 
 @pytest.mark.parametrize("big", [8, 3])
-def test_arrays_that_begin_amidst_16_bytes_are_refused(rng, big):
+def test_arrays_that_are_not_aligned_to_16_bytes_are_refused(rng, big):
     case = Case(1, (6, 6), big, 8, (3, 3), 1, 0)
     with launch.using(CpuDevice()) as device:
         x, w, gy = map(device.put, case.arrays(rng, np.float32))
         shifted = device.empty((gy.size + 4,), np.float32)[1:-3].reshape(gy.shape)
         shifted[...] = gy
-        with pytest.raises(ValueError, match=r"\(1, 4, 4, 8\) begins amidst 16 bytes"):
-            cuda.conv2d_input_grad(shifted, w, case.hw)
+        with pytest.raises(ValueError, match=r"\(1, 4, 4, 8\) is not aligned to 16 bytes"):
+            conv2d_input_grad(shifted, w, case.hw)
         if big == 8:
             with pytest.raises(ValueError, match="copy it"):
-                cuda.conv2d_weight_grad(x, shifted, (3, 3))
+                conv2d_weight_grad(x, shifted, (3, 3))
 
 
 def test_sizes_decide_alone_how_work_is_shared():
     """Of the full network, batch 32: tiles enough for a large GPU, and parts where they are few."""
-    assert cuda._tiling(127008, 128, True) == "Large"
-    assert cuda._tiling(127008, 64, True) == "Medium"
-    assert cuda._tiling(1568, 512, True) == "Medium"
-    assert cuda._tiling(127008, 128, False) == "Precise"
-    assert cuda._tiling(127008, 171, True, True) == "NarrowMedium"
-    assert cuda._tiling(127008, 171, False, True) == "NarrowPrecise"
-    assert cuda._parts(993, 36) == 1
-    assert cuda._parts(4, 288) == 36
-    assert cuda._parts(9, 7938) == 28
-    assert cuda._parts(1, 10**6) == 256
-    assert cuda._parts(0, 1) == 1
+    with tf32(True):
+        assert conv2d_mma.choose_tiling(127008, 128, False) == "Large"
+        assert conv2d_mma.choose_tiling(127008, 64, False) == "Medium"
+        assert conv2d_mma.choose_tiling(1568, 512, False) == "Medium"
+        assert conv2d_mma.choose_tiling(127008, 171, True) == "NarrowMedium"
+    assert conv2d_mma.choose_tiling(127008, 128, False) == "Precise"
+    assert conv2d_mma.choose_tiling(127008, 171, True) == "NarrowPrecise"
+    assert split_k.parts(993, 36) == 1
+    assert split_k.parts(4, 288) == 36
+    assert split_k.parts(9, 7938) == 28
+    assert split_k.parts(1, 10**6) == 256
+    assert split_k.parts(0, 1) == 1

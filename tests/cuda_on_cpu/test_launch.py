@@ -78,8 +78,6 @@ def test_twins_have_the_same_names_and_arguments(numpy_twin, cuda_twin):
         theirs.pop(name, None)
     for name in ("table", "blank_table", "fill", "adam_all", "count_step", "merged_moments"):
         ours.pop(name, None)
-    # And how exact the tensor cores are to be.
-    ours = {name: [a for a in arguments if a != "tf32"] for name, arguments in ours.items()}
     assert ours == theirs
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minispiral.kernels.cpu import batchnorm, conv2d, layout, losses, pooling
+from minispiral.kernels import conv2d
+from minispiral.kernels.cpu import batchnorm, layout, losses, pooling
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
-from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from minispiral.kernels.cuda import layout as cuda_layout
 from minispiral.kernels.cuda import losses as cuda_losses
 from minispiral.kernels.cuda import pooling as cuda_pooling
@@ -25,6 +25,7 @@ from tests.cuda_on_cpu import (
     mutant,
     needs_compiler,
 )
+from tests.kernels.epilogues import with_moments, with_scale_shift_relu
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
@@ -85,10 +86,10 @@ MISTAKES = {
         "losses.cu", "partial[blockIdx.y] = all", "partial[0] = all", "f1_sums", "wrong"
     ),
     "a column before the image": Mistake(
-        "conv2d.cu", "u >= conv.h || v < 0 || v >= conv.w", "u >= conv.h", "conv2d", "wrong"
+        "conv2d_plain.cu", "u >= conv.h || v < 0 || v >= conv.w", "u >= conv.h", "conv2d", "wrong"
     ),
     "a share of rows that leaves out the last": Mistake(
-        "conv2d.cu",
+        "conv2d_plain.cu",
         "(rows + gridDim.y - 1) / gridDim.y",
         "rows / gridDim.y",
         "conv2d_weight_grad",
@@ -205,13 +206,13 @@ MISTAKES = {
         "wrong",
     ),
     "an image flipped as another one is": Mistake(
-        "layout.cu", "flips[2 * image + 1]", "flips[image + 1]", "flip", "wrong"
+        "layout.cu", "flips[2 * b + 1]", "flips[b + 1]", "flip", "wrong"
     ),
     "a column beyond the last one": Mistake(
-        "layout.cu", "w - 1 - v : v", "w - v : v", "flip", "memory that is not there"
+        "layout.cu", "w - 1 - j : j", "w - j : j", "flip", "memory that is not there"
     ),
     "a window beyond the last one": Mistake(
-        "pooling.cu", "if (a >= oh || b >= ow) continue;", "", "max_pool2d_grad", ""
+        "pooling.cu", "if (i >= oh || j >= ow) continue;", "", "max_pool2d_grad", ""
     ),
 }
 
@@ -227,20 +228,20 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "f1_sums": (losses, cuda_losses),
         "flip": (layout, cuda_layout),
         "max_pool2d_grad": (pooling, cuda_pooling),
-    }.get(function, (conv2d, cuda_conv2d))
+    }.get(function, (conv2d, conv2d))
     arguments = {
         "moments": (arrays(rng, 2, 17, 19, 33),),
         "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
         "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
         "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
-        "conv2d_mma_moments": (arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, True),
+        "conv2d_mma_moments": (arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1),
         "conv2d_mma_narrow": (arrays(rng, 3, 9, 9, 9), arrays(rng, 3, 3, 9, 7), 2, 1),
         "conv2d_mma_scaled": (
-            *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1, False),
-            (arrays(rng, 8), arrays(rng, 8)),
+            *(arrays(rng, 8), arrays(rng, 8)),
+            *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1),
         ),
         "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
-        "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1, True),
+        "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1),
         "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),
         "conv2d_weight_grad": (arrays(rng, 2, 303, 6, 5), arrays(rng, 2, 301, 4, 3), (3, 3)),
         "flip": (
@@ -257,6 +258,9 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
     }[function]
     name = re.sub("_(mma|few)(_moments|_scaled|_narrow)?$", "", function)
     numpy_twin, cuda_twin = (getattr(module, name) for module in twins)
+    for ending, epilogue in (("_moments", with_moments), ("_scaled", with_scale_shift_relu)):
+        if function.endswith(ending):
+            numpy_twin = cuda_twin = epilogue(numpy_twin)
     return cuda_twin, arguments, numpy_twin(*arguments)
 
 

@@ -9,7 +9,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from minispiral.kernels import shapes
 from minispiral.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minispiral.kernels.epilogues import Moments, ScaleShiftReLU
 
 Array = NDArray[Any]
 Kernel = Callable[..., Any]
@@ -54,22 +53,6 @@ class Case(NamedTuple):
             (conv2d_input_grad, (gy, w, self.hw, self.stride, self.pad)),
             (conv2d_weight_grad, (x, gy, self.kernel_hw, self.stride, self.pad)),
         )
-
-
-def with_moments(kernel: Kernel) -> Kernel:
-    """The kernel with the epilogue `Moments`: returns the output, its mean and its variance."""
-
-    def call(*args: Any) -> tuple[Any, Any, Any]:
-        moments = Moments()
-        y = kernel(*args, epilogue=moments)
-        return y, moments.mean, moments.var
-
-    return call
-
-
-def with_scale_shift_relu(kernel: Kernel) -> Kernel:
-    """The kernel with the epilogue `ScaleShiftReLU`, whose vectors come first."""
-    return lambda scale, shift, *args: kernel(*args, epilogue=ScaleShiftReLU(scale, shift))
 
 
 @st.composite

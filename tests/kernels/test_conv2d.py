@@ -14,7 +14,8 @@ from minispiral.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_g
 from minispiral.kernels.cpu import conv2d as cpu
 from minispiral.kernels.cpu import conv2d_channels, conv2d_pixels, im2col, parallel
 from minispiral.kernels.epilogues import ScaleShiftReLU
-from tests.kernels.convolutions import Case, small_cases, with_moments, with_scale_shift_relu
+from tests.kernels.convolutions import Case, small_cases
+from tests.kernels.epilogues import with_moments, with_scale_shift_relu
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
 
@@ -110,7 +111,7 @@ def test_either_split_matches_the_loops(split, case, seed, dtype):
 def test_sizes_decide_which_way_is_taken(case, split, input_grad):
     ways = {cpu.SPLITS: split, cpu.INPUT_GRADS: input_grad}
     for candidates, expected in ways.items():
-        chosen = cpu.first(candidates, case.sizes)
+        chosen = cpu._first(candidates, case.sizes)
         assert chosen is expected or type(chosen) is expected
 
 

@@ -6,9 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minispiral.kernels import reference
+from minispiral.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minispiral.kernels.cuda import conv2d as cuda
+from minispiral.kernels.cuda import conv2d_plain
 from tests.cuda_on_cpu import in_both_orders, needs_compiler
 from tests.kernels.convolutions import Case, small_cases
+from tests.kernels.epilogues import with_moments, with_scale_shift_relu
 from tests.kernels.test_conv2d import TOLERANCE, assert_matches, both_dtypes
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries", "plain")]
@@ -18,7 +21,7 @@ pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries", "plain")
 def plain():
     """No other kernels than the plain ones, in float32 too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda, "_kind", lambda *_: "plain")
+        patch.setattr(cuda, "ALGORITHMS", (conv2d_plain,))
         yield
 
 
@@ -26,7 +29,7 @@ def plain():
 @settings(max_examples=20, deadline=None)
 def test_small_shapes_match_the_loops(case, seed, dtype):
     for kernel, args in case.calls(np.random.default_rng(seed), dtype):
-        result = in_both_orders(getattr(cuda, kernel.__name__), *args)
+        result = in_both_orders(kernel, *args)
         assert_matches(result, getattr(reference, kernel.__name__)(*args), dtype)
 
 
@@ -42,34 +45,35 @@ def test_small_shapes_match_the_loops(case, seed, dtype):
 )
 def test_shapes_of_several_blocks_match_the_numpy_twins(rng, case, dtype):
     for kernel, args in case.calls(rng, dtype):
-        result = in_both_orders(getattr(cuda, kernel.__name__), *args)
+        result = in_both_orders(kernel, *args)
         assert_matches(result, kernel(*args), dtype)
 
 
 @both_dtypes
-def test_moments_come_with_the_output(rng, dtype):
+def test_epilogues_match_the_numpy_twins(rng, dtype):
     case = Case(2, (9, 8), 5, 6, (3, 3), 2, 1)
     for kernel, args in case.calls(rng, dtype)[:2]:
-        channels = kernel(*args).shape[-1]
-        for scale_shift in (None, tuple(rng.standard_normal((2, channels)).astype(dtype))):
-            function = getattr(cuda, kernel.__name__)
-            found = in_both_orders(function, *args, True, scale_shift)
-            expected = kernel(*args, True, scale_shift)
-            for result, wanted in zip(found, expected, strict=True):
-                assert_matches(result, wanted, dtype)
+        function = with_moments(kernel)
+        found, expected = in_both_orders(function, *args), function(*args)
+        for result, wanted in zip(found, expected, strict=True):
+            assert_matches(result, wanted, dtype)
+        function = with_scale_shift_relu(kernel)
+        vectors = rng.standard_normal((2, expected[0].shape[-1])).astype(dtype)
+        cut = in_both_orders(function, *vectors, *args)
+        assert_matches(cut, function(*vectors, *args), dtype)
 
 
-def test_shapes_that_do_not_fit_are_refused(rng):
+def test_shapes_that_do_not_fit_are_refused_as_on_the_cpu(rng):
     case = Case(2, (11, 13), 5, 7, (3, 3), 2, 0)
     x, w, gy = case.arrays(rng, np.float32)
     for call, said in (
-        (lambda: in_both_orders(cuda.conv2d, x[..., :4].copy(), w), r"image \(n, h, w, 5\)"),
-        (lambda: in_both_orders(cuda.conv2d, x, w[0]), r"weights \(kh, kw, big, small\)"),
-        (lambda: in_both_orders(cuda.conv2d, x, w.astype(np.float64)), "one floating dtype"),
-        (lambda: in_both_orders(cuda.conv2d_input_grad, gy, w, (13, 13), 2), "does not belong"),
-        (lambda: in_both_orders(cuda.conv2d_input_grad, x[:, :5, :6], w, (11, 13), 2), "channels"),
-        (lambda: in_both_orders(cuda.conv2d_weight_grad, x[0], gy, (3, 3), 2), "expected an image"),
-        (lambda: in_both_orders(cuda.conv2d_weight_grad, x, gy, (3, 2), 3), "does not belong"),
+        (lambda: in_both_orders(conv2d, x[..., :4].copy(), w), r"image \(n, h, w, 5\)"),
+        (lambda: in_both_orders(conv2d, x, w[0]), r"weights \(kh, kw, big, small\)"),
+        (lambda: in_both_orders(conv2d, x, w.astype(np.float64)), "one floating dtype"),
+        (lambda: in_both_orders(conv2d_input_grad, gy, w, (13, 13), 2), "does not belong"),
+        (lambda: in_both_orders(conv2d_input_grad, x[:, :5, :6], w, (11, 13), 2), "small=7"),
+        (lambda: in_both_orders(conv2d_weight_grad, x[0], gy, (3, 3), 2), "expected weights"),
+        (lambda: in_both_orders(conv2d_weight_grad, x, gy, (3, 2), 3), "does not belong"),
     ):
         with pytest.raises(ValueError, match=said):
             call()
