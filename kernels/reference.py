@@ -298,9 +298,7 @@ def balanced(logits: Array, mask: Mask) -> tuple[float, Float64]:
     return _weighted_sum(logits, mask, weights, _softplus, _sigmoid)
 
 
-def focal(
-    logits: Array, mask: Mask, alpha: float = 0.25, gamma: float = 2.0
-) -> tuple[float, Float64]:
+def focal(logits: Array, mask: Mask, alpha: float, gamma: float) -> tuple[float, Float64]:
     """The mean of -a * (1 - p)**gamma * log p, with p the probability of the label.
 
     p is sigma and a is alpha where the mask is True; elsewhere they are 1 - sigma and 1 - alpha.

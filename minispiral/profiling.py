@@ -35,6 +35,7 @@ KINDS = {
     "ConvNormReLU": "batch norm and ReLU",  # what is left of it beside its convolution
     "ConvTranspose2d": "convolution",
     "LossFunction": "loss",
+    "PseudoLossFunction": "loss",
 }
 """What a function's time counts as, by its class; other classes count under their own names."""
 

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from minispiral.gradcheck.check import (
     OwnRules,
     numbers,
 )
-from minispiral.kernels import reference
+from minispiral.kernels import loss_table, reference
 from minispiral.kernels.arrays import like
 from minispiral.losses import LOSSES
 from minispiral.nn import BatchNorm
@@ -253,27 +254,21 @@ def _max_pool(size: int, stride: int, hw: tuple[int, int], rng: Generator) -> Ar
 
 
 def losses() -> Iterator[Check]:
-    oracles: dict[str, Callable[..., float]] = {
-        "f1": lambda x, mask: reference.f1_loss(reference.f1_sums(x, mask)),
-        "pseudo-f1": lambda x, mask: reference.f1_loss(reference.f1_sums(x, mask)),
-        "cross-entropy": reference.cross_entropy,
-        "balanced": reference.balanced,
-        "focal": partial(reference.focal, alpha=0.25, gamma=2.0),
-        "linear": reference.linear,
-    }
-    for name, loss in LOSSES.items():
-        yield Check(name, partial(_loss, loss, oracles[name]))
+    for name in LOSSES:
+        yield Check(name, partial(_loss, name))
     yield OwnRules("pseudo-f1 by its own rules", _eq_11)
 
 
-def _loss(loss: Callable[..., Tensor], oracle: Callable[..., float], rng: Generator) -> Arguments:
+def _loss(name: str, rng: Generator) -> Arguments:
+    oracle = getattr(reference, name.replace("-", "_"))
+    parameters = astuple(loss_table.LOSSES[name]())
     x = rng.normal(0, 3, (2, 7, 5, 1))
     mask = rng.random(x.shape) < 0.2
     mask[0, 0, 0] = True
     return {
-        "function": lambda logits: loss(logits, mask),
+        "function": lambda logits: LOSSES[name](logits, mask),
         "inputs": {"logits": x},
-        "oracle": lambda logits: np.float64(oracle(logits, mask)),
+        "oracle": lambda logits: np.float64(oracle(logits, mask, *parameters)[0]),
     }
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minispiral.losses import LOSSES, CrossEntropy, PseudoF1, f1_loss, pseudo_f1
+from minispiral.losses import LOSSES, cross_entropy, f1_loss, focal, pseudo_f1
 from minispiral.tensor import Tensor
 
 
@@ -54,18 +54,19 @@ def test_pseudo_gradient_is_the_product_of_the_paper(batch) -> None:
     n_pos, sum_pos, sum_all = paper_sums(logits, mask)
     sigma, one_minus_sigma = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))
     weight = np.where(mask, 1 / sum_pos - 1 / (n_pos + sum_all), 1 / (n_pos + sum_all))
-    cross_entropy = np.where(mask, -1 / sigma, 1 / one_minus_sigma)
-    expected = weight * cross_entropy * sigma * one_minus_sigma
+    eq_10 = np.where(mask, -1 / sigma, 1 / one_minus_sigma)
+    expected = weight * eq_10 * sigma * one_minus_sigma
     np.testing.assert_allclose(gradient(pseudo_f1, logits, mask), expected, rtol=1e-12)
 
 
 def test_pseudo_f1_has_the_value_of_f1_and_says_it_is_not_exact(batch) -> None:
     logits, mask = batch
-    assert not PseudoF1.exact
     n_pos, sum_pos, sum_all = paper_sums(logits, mask)
     expected = -math.log(2 * sum_pos / (n_pos + sum_all))
-    for loss in (f1_loss, pseudo_f1):
-        np.testing.assert_allclose(loss(Tensor(logits), mask).data, expected, rtol=1e-12)
+    for loss, exact in ((f1_loss, True), (pseudo_f1, False)):
+        value = loss(Tensor(logits, requires_grad=True), mask)
+        assert value.creator.exact == exact
+        np.testing.assert_allclose(value.data, expected, rtol=1e-12)
 
 
 def test_cross_entropy_is_equation_10_over_n(batch) -> None:
@@ -75,7 +76,14 @@ def test_cross_entropy_is_equation_10_over_n(batch) -> None:
         for x, label in zip(logits.flat, mask.flat, strict=True)
     ]
     expected = math.fsum(terms) / len(terms)
-    np.testing.assert_allclose(CrossEntropy(mask)(Tensor(logits)).data, expected, rtol=1e-12)
+    np.testing.assert_allclose(cross_entropy(Tensor(logits), mask).data, expected, rtol=1e-12)
+
+
+def test_losses_are_had_by_name_with_their_parameters(batch) -> None:
+    logits, mask = batch
+    by_name = LOSSES["focal"](Tensor(logits), mask, alpha=0.5, gamma=0.0).data
+    assert by_name == focal(Tensor(logits), mask, 0.5, 0.0).data
+    np.testing.assert_allclose(by_name, cross_entropy(Tensor(logits), mask).data / 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", LOSSES)

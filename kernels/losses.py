@@ -1,0 +1,70 @@
+"""Losses over all pixels of a batch and their gradients; `LOSSES` has the formulas of each.
+
+``logits`` and ``mask`` are of one shape, the mask True on crack (the paper's l = 1). Sums are taken
+in float64 whatever the dtype of the logits, in a fixed order. On the GPU the three sums are one
+array ``(3,)`` and the value is an array without axes, so that nothing waits for the GPU.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import on_gpu
+from .cpu import losses as cpu
+from .cuda import losses as cuda
+from .loss_table import (
+    F1,
+    LOSSES,
+    Balanced,
+    CrossEntropy,
+    Focal,
+    Linear,
+    Loss,
+    Parameter,
+    PseudoF1,
+    Sums,
+)
+from .shapes import check_mask
+
+__all__ = [
+    "F1",
+    "LOSSES",
+    "Balanced",
+    "CrossEntropy",
+    "Focal",
+    "Linear",
+    "Loss",
+    "Parameter",
+    "PseudoF1",
+    "gradient",
+    "sums",
+    "value",
+]
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+def sums(loss: Loss, logits: Array, mask: Mask) -> Sums:
+    """The three sums that a loss needs of a batch; `PixelLoss` and `OverlapLoss` say which.
+
+    ValueError where the mask is not boolean or of another shape.
+    """
+    check_mask(logits, mask)
+    return (cuda if on_gpu(logits) else cpu).sums(loss, logits, mask)
+
+
+def value(loss: Loss, sums: Sums, n: int) -> np.float64:
+    """The loss of a batch of ``n`` pixels with these sums; without axes, float64."""
+    return cuda.value(loss, sums, n) if on_gpu(sums) else loss.value(sums, n)
+
+
+def gradient(loss: Loss, logits: Array, mask: Mask, sums: Sums) -> Array:
+    """What the loss hands back to its logits, in their shape and dtype.
+
+    ``-w_pos * slope(-x)`` on crack and ``w_neg * slope(x)`` elsewhere, for logits ``x``.
+    ValueError where the mask is not boolean or of another shape.
+    """
+    check_mask(logits, mask)
+    return (cuda if on_gpu(logits) else cpu).gradient(loss, logits, mask, sums)
