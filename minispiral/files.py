@@ -1,7 +1,7 @@
-"""Files that are replaced whole or not at all.
+"""Files that are replaced atomically.
 
-A file is written beside its place, flushed to the disk and renamed over the old one, so a reader
-sees the old file or the new one, whole, whatever happens in between.
+A file is written next to its destination, flushed to disk and renamed over the old one. A reader
+therefore sees either the old file or the new one, complete, whatever happens in between.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from minispiral.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to, which takes the place of ``path`` once all of it is on the disk.
+    """Open a file for bytes that takes the place of ``path`` once all of it is on disk.
 
     On any failure the file at ``path`` stays as it was. Raises `UserError` when the disk is full
-    or the folder cannot be written to.
+    or the folder is not writable.
     """
-    part = path.with_name(f".{path.name}.part")  # a fixed name: killed runs leave one at most
+    part = path.with_name(f".{path.name}.part")  # a fixed name: killed runs leave at most one
     try:
         with part.open("wb") as file:
             yield file
@@ -45,12 +45,12 @@ def writing_error(path: Path, error: OSError) -> UserError:
             "free some space and run the command again."
         )
     return UserError(
-        f"{path} could not be written ({error.strerror or error}); choose a folder that can be "
-        "written to or change its permissions."
+        f"{path} could not be written ({error.strerror or error}); choose a writable folder or "
+        "change its permissions."
     )
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 in place of whatever ``path`` holds, all or nothing."""
+    """Atomically write ``text`` to ``path`` as UTF-8."""
     with replacing(path) as file:
         file.write(text.encode())

@@ -22,7 +22,7 @@ from minispiral.errors import UserError
 from minispiral.files import write_text
 from minispiral.kernels.cpu import parallel
 from minispiral.runs.checkpoint import load, load_network
-from minispiral.runs.folder import resumable
+from minispiral.runs.folder import checkpoint_to_resume
 from minispiral.training.config import TrainConfig
 from minispiral.training.interrupt import Interrupted
 from minispiral.training.loop import train
@@ -97,7 +97,7 @@ def main() -> int:
     run, test = Path(job["run"]), Path(job["test"])
     try:
         config = TrainConfig.from_dict(job["config"])
-        train(config, run, resume=resumable(run) is not None, report=Lines())
+        train(config, run, resume=checkpoint_to_resume(run) is not None, report=Lines())
         write_text(run / SCORES, json.dumps(score(run, test), indent=2) + "\n")
     except UserError as error:
         say(error=str(error))

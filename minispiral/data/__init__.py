@@ -1,1 +1,1 @@
-"""Photographs, masks, datasets, and the patches that training draws from them."""
+"""Photographs and masks, real and synthetic, and the patches that training draws from them."""

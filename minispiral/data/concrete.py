@@ -1,9 +1,9 @@
-"""The look of board-marked concrete, without any crack, and of the camera that takes it.
+"""Board-marked concrete without cracks, and the camera that photographs it.
 
-Everything is drawn from a random generator. Fields that cover the whole photograph are sums of
-octaves of random grids, enlarged; what is small (holes, scratches) is drawn one by one, so many
-to the megapixel. A pixel means the same on the wall whatever the size of the photograph: a
-larger photograph shows more concrete, not larger pores.
+Everything is drawn from a random generator. What covers the photograph is made of random fields;
+small features such as holes and scratches are drawn one by one, so many per megapixel. A pixel
+covers the same area of the wall whatever the size of the photograph: a larger photograph shows
+more concrete, not larger pores.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-Field = NDArray[np.float32]
+from minispiral.data.painting import Field, draw_stroke, noise, noise_1d, soft_step
 
 
 @dataclass
 class Surface:
-    """A wall seen straight on; its arrays are painted on in place.
+    """A wall seen head-on; its arrays are painted on in place.
 
-    ``grey`` (h, w): the share of light sent back, 0 black to 1 white.
+    ``grey`` (h, w): the reflectance, 0 for black to 1 for white.
     ``warmth`` (h, w): the tint, positive towards brown and rust, negative towards blue.
-    ``joints`` (h, w): True on the joints between the boards of the formwork.
+    ``joints`` (h, w): True on the joints between formwork boards.
     """
 
     grey: Field
@@ -31,7 +30,7 @@ class Surface:
 
 
 def make_surface(rng: np.random.Generator, height: int, width: int) -> Surface:
-    """Paint concrete of ``height`` x ``width`` pixels that has every usual mark but cracks."""
+    """Paint ``height`` x ``width`` pixels of concrete with all its usual marks except cracks."""
     upright = rng.random() < 0.75
     shape = (height, width) if upright else (width, height)
     boards = Surface(
@@ -41,7 +40,9 @@ def make_surface(rng: np.random.Generator, height: int, width: int) -> Surface:
     )
     _imprint_grain(rng, boards)
     _lay_boards(rng, boards)
-    surface = boards if upright else _turned(boards)
+    surface = boards
+    if not upright:
+        surface = Surface(boards.grey.T.copy(), boards.warmth.T.copy(), boards.joints.T.copy())
     _mottle(rng, surface)
     _stain(rng, surface)
     _speckle(rng, surface)
@@ -51,13 +52,13 @@ def make_surface(rng: np.random.Generator, height: int, width: int) -> Surface:
 
 
 def photograph(rng: np.random.Generator, surface: Surface) -> NDArray[np.uint8]:
-    """Light the surface and take its picture: (h, w, 3) RGB with blur and sensor noise."""
+    """Light the surface and photograph it: (h, w, 3) RGB with blur and sensor noise."""
     height, width = surface.grey.shape
     exposed = surface.grey * _light(rng, height, width)
     _blur(exposed, rng.uniform(0.04, 0.14))
     sensor_noise = rng.uniform(0.006, 0.013)
     photo = np.empty((height, width, 3), np.uint8)
-    concrete = ((1.0, 0.009), (1.008, 0.002), (0.965, -0.014))  # a greenish grey, and its tint
+    concrete = ((1.0, 0.009), (1.008, 0.002), (0.965, -0.014))  # greenish grey, and its tint
     for channel, (gain, tint) in enumerate(concrete):
         values = exposed * (rng.normal(gain, 0.008) + tint * surface.warmth)
         values += sensor_noise * rng.standard_normal(values.shape, np.float32)
@@ -65,76 +66,8 @@ def photograph(rng: np.random.Generator, surface: Surface) -> NDArray[np.uint8]:
     return photo
 
 
-def noise(
-    rng: np.random.Generator,
-    shape: tuple[int, ...],
-    coarse: float,
-    fine: float,
-    stretch: float = 1.0,
-) -> Field:
-    """A smooth random field of ``shape`` (h, w), mean 0 and standard deviation about 1.
-
-    Octaves of equal strength, from cells of ``coarse`` pixels halved down to ``fine``; cells are
-    ``stretch`` times as high as wide. Each octave is added at its own size and the sum enlarged
-    to the next, so all octaves together cost little more than the finest.
-    """
-    height, width = shape
-    octaves = 1 + int(np.log2(coarse / fine))
-    field = np.zeros((1, 1), np.float32)
-    for octave in range(octaves):
-        cell = coarse / 2**octave
-        rows = max(1, round(height / (cell * stretch)))
-        cols = max(1, round(width / cell))
-        field = _resize(field, rows, cols) + rng.standard_normal((rows, cols), np.float32)
-    return _resize(field, height, width) / np.float32(0.8 * np.sqrt(octaves))
-
-
-def wander(rng: np.random.Generator, count: int, coarse: int, fine: int) -> NDArray[np.float64]:
-    """The same in one dimension: ``count`` values, octaves joined by straight lines."""
-    values: NDArray[np.float64] = np.zeros(count)
-    octaves = 1 + int(np.log2(coarse / fine))
-    for octave in range(octaves):
-        cell = coarse / 2**octave
-        knots = rng.standard_normal(int(count / cell) + 3)
-        values += np.interp(np.arange(count) / cell + rng.random(), np.arange(len(knots)), knots)
-    values /= 0.8 * np.sqrt(octaves)
-    return values
-
-
-def draw_stroke(
-    canvas: Field,
-    points: NDArray[np.float64],
-    widths: NDArray[np.float64],
-    strength: NDArray[np.float64] | float = 1.0,
-) -> None:
-    """Draw a line of varying width onto ``canvas`` (h, w), keeping the larger value.
-
-    A pixel at distance d from the line receives strength * clip(width/2 + 1/2 - d, 0,
-    min(width, 1)): the share of it that the line covers, so that a line thinner than a pixel is
-    fainter, not wider. ``points`` (n, 2) are x, y in pixels from the top left corner (the first
-    pixel's centre is 0.5, 0.5); ``widths`` (n,) in pixels; parts outside the canvas are lost.
-    """
-    steps = np.hypot(*np.diff(points, axis=0).T)
-    along = np.concatenate([[0.0], np.cumsum(steps)])
-    dense = np.linspace(0, along[-1], max(2, int(2 * along[-1]) + 1))  # half a pixel apart
-    x, y, wide, strong = (
-        np.interp(dense, along, values)[:, None, None]
-        for values in (*points.T, widths, np.broadcast_to(strength, widths.shape))
-    )
-    reach = int(np.ceil(widths.max() / 2 + 0.5))
-    near = np.arange(-reach, reach + 1)
-    cols = np.floor(x).astype(np.intp) + near[None, None, :]
-    rows = np.floor(y).astype(np.intp) + near[None, :, None]
-    distance = np.hypot(cols + 0.5 - x, rows + 0.5 - y)  # (dense points, rows, cols)
-    value = strong * np.clip(wide / 2 + 0.5 - distance, 0, np.minimum(wide, 1))
-    rows, cols = np.broadcast_arrays(rows, cols)
-    height, width = canvas.shape
-    inside = (value > 0) & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    np.maximum.at(canvas, (rows[inside], cols[inside]), value[inside].astype(np.float32))
-
-
 def dig_hole(rng: np.random.Generator, surface: Surface, x: float, y: float, radius: float) -> None:
-    """Dig one hole with an uneven rim: shaded under its upper edge, its lower edge in the light."""
+    """Dig a hole with an uneven rim, lit from above: its upper edge shaded, its lower edge lit."""
     height, width = surface.grey.shape
     reach = int(1.8 * radius + 3)
     top, left = max(0, int(y) - reach), max(0, int(x) - reach)
@@ -161,32 +94,14 @@ def dig_hole(rng: np.random.Generator, surface: Surface, x: float, y: float, rad
     grey *= (1 - inside * (1 - floor) + 0.12 * lip * (1 - inside)).astype(np.float32)
 
 
-def _resize(field: Field, height: int, width: int) -> Field:
-    if field.shape == (height, width):
-        return field
-    image = Image.fromarray(field).resize((width, height), Image.Resampling.BICUBIC)
-    return np.array(image, dtype=np.float32)
-
-
-def _soft_step(field: Field, threshold: Field | float, slope: float) -> Field:
-    """0 below the threshold, 1 above, over a ramp of 1/slope."""
-    ramp: Field = (field - threshold) * np.float32(slope) + np.float32(0.5)
-    return ramp.clip(0, 1)
-
-
-def _turned(surface: Surface) -> Surface:
-    """The same surface with x and y exchanged."""
-    return Surface(surface.grey.T.copy(), surface.warmth.T.copy(), surface.joints.T.copy())
-
-
 def _imprint_grain(rng: np.random.Generator, surface: Surface) -> None:
-    """Press the year rings of the boards into the surface: lines along y that wave and close."""
+    """Imprint the growth rings of the boards: wavy lines along y, some of them closed."""
     shape = surface.grey.shape
     width = shape[1]
     across = noise(rng, shape, coarse=128, fine=32, stretch=6) * rng.uniform(4, 14)
     across += np.arange(width, dtype=np.float32)
-    rings = wander(rng, width + 256, coarse=16, fine=2).astype(np.float32)
-    strength = _soft_step(noise(rng, shape, coarse=256, fine=64, stretch=3), 0.3, 0.8)
+    rings = noise_1d(rng, width + 256, coarse=16, fine=2).astype(np.float32)
+    strength = soft_step(noise(rng, shape, coarse=256, fine=64, stretch=3), 0.3, 0.8)
     strength *= min(0.05, rng.exponential(0.015))
     surface.grey *= 1 + strength * rings[np.clip(across + 128, 0, width + 255).astype(np.intp)]
     fibres = noise(rng, shape, coarse=8, fine=1, stretch=rng.uniform(8, 20))
@@ -199,7 +114,7 @@ def _lay_boards(rng: np.random.Generator, surface: Surface) -> None:
     if rng.random() < 0.25:
         return
     pitch = rng.uniform(80, 360)
-    roll = rng.normal(0, 0.008)  # the camera was not held quite level
+    roll = rng.normal(0, 0.008)  # of a camera that was not quite level
     x = rng.uniform(0.1, 1) * pitch
     while x < width:
         _draw_joint(rng, surface, x + roll * np.arange(height))
@@ -207,27 +122,27 @@ def _lay_boards(rng: np.random.Generator, surface: Surface) -> None:
 
 
 def _draw_joint(rng: np.random.Generator, surface: Surface, line: NDArray[Any]) -> None:
-    """Draw one joint that runs along ``line``, x in pixels for each row."""
+    """Draw one joint along ``line``, which gives x in pixels for each row."""
     height, width = surface.grey.shape
     kind = rng.choice(["open", "tight", "ridge"], p=[0.25, 0.5, 0.25])
     ragged = 0.25 if kind == "tight" else 0.5
-    line = line + wander(rng, height, 256, 64) + ragged * wander(rng, height, 8, 2)
+    line = line + noise_1d(rng, height, 256, 64) + ragged * noise_1d(rng, height, 8, 2)
     middle, size = {"open": (3.5, 0.35), "tight": (1.0, 0.4), "ridge": (1.5, 0.3)}[kind]
-    wide = middle * np.exp(size * rng.normal() + 0.2 * wander(rng, height, 128, 2))
-    depth = rng.uniform(0.2, 0.55) + 0.15 * wander(rng, height, 128, 8)
+    wide = middle * np.exp(size * rng.normal() + 0.2 * noise_1d(rng, height, 128, 2))
+    depth = rng.uniform(0.2, 0.55) + 0.15 * noise_1d(rng, height, 128, 8)
     depth = np.clip(depth + (0.3 if kind == "open" else 0.0), 0.0, 0.88)
 
     left, right = max(0, int(line.min()) - 20), min(width, int(line.max()) + 20)
     if left >= right:
         return
-    aside = np.arange(left, right) + 0.5 - line[:, None]  # (h, columns): distance, signed
+    aside = np.arange(left, right) + 0.5 - line[:, None]  # signed distance, (h, columns)
     covered = np.clip(wide[:, None] / 2 + 0.5 - abs(aside), 0, np.minimum(wide, 1)[:, None])
     shade = 1 - depth[:, None] * covered
     edge = np.exp(-(((abs(aside) - wide[:, None] / 2 - 2) / 1.5) ** 2))
     shade += edge * np.where(aside * rng.choice([-1, 1]) > 0, 0.06, -0.05)
     if kind == "ridge":
-        beside = np.clip(2.0 - abs(aside - rng.choice([-1, 1]) * (wide[:, None] + 1)), 0, 1)
-        shade += rng.uniform(0.05, 0.16) * beside
+        ridge = np.clip(2.0 - abs(aside - rng.choice([-1, 1]) * (wide[:, None] + 1)), 0, 1)
+        shade += rng.uniform(0.05, 0.16) * ridge
     shade -= rng.uniform(0, 0.08) * np.exp(-abs(aside) / rng.uniform(3, 9))  # dirt
     tone = rng.normal(0, 0.02)  # of the next board
     shade *= 1 + tone * np.clip(aside + 0.5, 0, 1)
@@ -238,7 +153,7 @@ def _draw_joint(rng: np.random.Generator, surface: Surface, line: NDArray[Any]) 
 
 
 def _mottle(rng: np.random.Generator, surface: Surface) -> None:
-    """Cloud the cement's tone at every scale from the photograph's down to the sand's."""
+    """Vary the tone of the cement at every scale, from that of the photograph to that of sand."""
     shape = surface.grey.shape
     clouds = noise(rng, shape, coarse=512, fine=8)
     surface.grey *= 1 + np.float32(rng.uniform(0.015, 0.035)) * clouds
@@ -248,7 +163,7 @@ def _mottle(rng: np.random.Generator, surface: Surface) -> None:
 
 
 def _stain(rng: np.random.Generator, surface: Surface) -> None:
-    """Let water run down: fine streaks, broad dark runs, pale lime and brown dirt."""
+    """Leave the traces of water: fine streaks, broad dark runs, pale lime and brown dirt."""
     shape = surface.grey.shape
     streaks = noise(rng, shape, coarse=64, fine=2, stretch=rng.uniform(10, 25))
     surface.grey *= 1 + np.float32(min(0.03, rng.exponential(0.01))) * streaks
@@ -256,27 +171,27 @@ def _stain(rng: np.random.Generator, surface: Surface) -> None:
     for tone, chance in ((-rng.uniform(0.08, 0.25), 0.35), (rng.uniform(0.05, 0.15), 0.35)):
         if rng.random() < chance:
             runs = noise(rng, shape, coarse=128, fine=16, stretch=rng.uniform(3, 10))
-            runs = _soft_step(runs + ragged, rng.uniform(0.9, 1.6), rng.uniform(0.8, 4))
+            runs = soft_step(runs + ragged, rng.uniform(0.9, 1.6), rng.uniform(0.8, 4))
             surface.grey *= 1 + np.float32(tone) * runs * (np.float32(0.9) + ragged)
     if rng.random() < 0.3:
         dirt = noise(rng, shape, coarse=256, fine=4, stretch=2)
-        dirt = _soft_step(dirt, rng.uniform(1.2, 1.8), rng.uniform(0.8, 2))
+        dirt = soft_step(dirt, rng.uniform(1.2, 1.8), rng.uniform(0.8, 2))
         surface.grey *= 1 - np.float32(rng.uniform(0.05, 0.2)) * dirt
         surface.warmth += np.float32(rng.uniform(1, 5)) * dirt
 
 
 def _speckle(rng: np.random.Generator, surface: Surface) -> None:
-    """Leave grey flecks where the cement's skin has come off, crowded in some places."""
+    """Leave grey flecks where the skin of the cement has come off, in clusters."""
     shape = surface.grey.shape
     crowd = noise(rng, shape, coarse=256, fine=64)
     for coarse, fine, threshold in ((24, 2, 1.9), (6, 1.5, 2.3)):
         flecks = noise(rng, shape, coarse, fine, stretch=rng.uniform(0.8, 2.2))
-        flecks = _soft_step(flecks, rng.normal(threshold, 0.2) - 0.45 * crowd, rng.uniform(2, 5))
+        flecks = soft_step(flecks, rng.normal(threshold, 0.2) - 0.45 * crowd, rng.uniform(2, 5))
         surface.grey *= 1 - np.float32(rng.uniform(0.04, 0.24)) * flecks
 
 
 def _scratch(rng: np.random.Generator, surface: Surface) -> None:
-    """Scratch the surface: straight or gently bent, dark or pale, of even width."""
+    """Scratch the surface: straight or slightly bent, dark or pale, of even width."""
     height, width = surface.grey.shape
     dark, pale = np.zeros_like(surface.grey), np.zeros_like(surface.grey)
     preferred = rng.uniform(0, np.pi)
@@ -293,7 +208,7 @@ def _scratch(rng: np.random.Generator, surface: Surface) -> None:
 
 
 def _pit(rng: np.random.Generator, surface: Surface) -> None:
-    """Leave the bug holes of trapped air, a few spalls, and here and there rust below one."""
+    """Leave the bug holes of trapped air and a few spalls, some with rust below them."""
     height, width = surface.grey.shape
     megapixels = height * width / 1e6
     for _ in range(rng.poisson(np.exp(rng.normal(5.6, 0.8)) * megapixels)):
@@ -308,7 +223,7 @@ def _pit(rng: np.random.Generator, surface: Surface) -> None:
 
 
 def _rust(rng: np.random.Generator, surface: Surface, x: float, y: float, radius: float) -> None:
-    """Let rust run down from x, y."""
+    """Let rust run down from (x, y)."""
     height, width = surface.grey.shape
     length = int(rng.uniform(3, 8) * radius)
     half = int(1.5 * radius)
@@ -319,13 +234,13 @@ def _rust(rng: np.random.Generator, surface: Surface, x: float, y: float, radius
     run = (np.exp(-(aside**2)) * (1 - down)).astype(np.float32)
     if run.size == 0:
         return
-    run *= _soft_step(noise(rng, run.shape, coarse=32, fine=2, stretch=3), -0.3, 0.7)
+    run *= soft_step(noise(rng, run.shape, coarse=32, fine=2, stretch=3), -0.3, 0.7)
     surface.warmth[rows, cols] += 7 * run
     surface.grey[rows, cols] *= 1 - 0.15 * run
 
 
 def _light(rng: np.random.Generator, height: int, width: int) -> Field:
-    """The light on the wall (h, w): uneven over the photograph, with a shadow's edge in some."""
+    """The illumination of the wall (h, w): uneven, and sometimes with the edge of a shadow."""
     direction = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, width, dtype=np.float32) * np.float32(np.cos(direction))
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(np.sin(direction))
@@ -335,13 +250,13 @@ def _light(rng: np.random.Generator, height: int, width: int) -> Field:
     if rng.random() < 0.2:
         longer = max(height, width)
         edge = slope + 0.04 * noise(rng, slope.shape, coarse=longer / 2, fine=longer / 16)
-        shadow = _soft_step(edge, rng.uniform(-0.6, 0.8), rng.uniform(3, 60))
+        shadow = soft_step(edge, rng.uniform(-0.6, 0.8), rng.uniform(3, 60))
         light *= 1 - np.float32(rng.uniform(0.15, 0.45)) * shadow
     return light
 
 
 def _blur(field: Field, side: float) -> None:
-    """Blur in place with the weights side, 1 - 2 side, side along both axes."""
+    """Blur in place along both axes with the weights ``side, 1 - 2 * side, side``."""
     for view in (field, field.T):
         padded = np.pad(view, ((1, 1), (0, 0)), mode="edge")
         view *= np.float32(1 - 2 * side)

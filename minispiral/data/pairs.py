@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data.photos import read_mask, read_photo
+from minispiral.data.photos import is_picture, read_mask, read_photo
 from minispiral.errors import UserError
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A photograph and the mask of its cracks; ``name`` is the stem the two files share."""
+    """A photograph and its crack mask; ``name`` is the stem that the two files share."""
 
     name: str
     photo: Path
@@ -23,13 +23,13 @@ class Pair:
 
 
 def find_pairs(folder: Path | str) -> list[Pair]:
-    """The photographs of ``folder/images`` and their masks in ``folder/masks``, sorted by name.
+    """Pair the photographs in ``folder/images`` with their masks in ``folder/masks`` by stem.
 
-    A photograph and its mask share the stem. Files count whose suffix belongs to a format that
-    Pillow reads; hidden files and others, such as ``Thumbs.db``, do not.
+    The pairs are sorted by name. Hidden files are ignored, and so are files whose suffix is of no
+    format that Pillow reads, such as ``Thumbs.db``.
 
-    Raises `UserError` for a folder that is missing, no pictures at all, two files of one stem, a
-    photograph without mask and a mask without photograph.
+    Raises `UserError` for a missing folder, no pictures at all, two files with the same stem, a
+    photograph without a mask and a mask without a photograph.
     """
     folder = Path(folder)
     photos = _pictures_by_stem(folder, "images")
@@ -45,18 +45,18 @@ def find_pairs(folder: Path | str) -> list[Pair]:
     if unpaired:
         raise UserError(
             f"In {folder} there is {' and '.join(unpaired)}; every photograph in images/ needs "
-            "a mask of the same name, but for the suffix, in masks/"
+            "a mask in masks/ with the same name up to the suffix"
         )
     if not photos:
         raise UserError(
-            f"{folder} has no pictures in images/ and masks/; put photographs and masks of the "
+            f"{folder} has no pictures in images/ and masks/; put photographs and masks with the "
             "same names there"
         )
     return [Pair(stem, photos[stem], masks[stem]) for stem in sorted(photos)]
 
 
 def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The photograph (h, w, 3) and the mask (h, w) of a pair.
+    """Read the photograph (h, w, 3) and the mask (h, w) of a pair.
 
     Raises `UserError` for a file that cannot be read and for sizes that differ.
     """
@@ -71,26 +71,18 @@ def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 
 
 def _pictures_by_stem(folder: Path, part: str) -> dict[str, Path]:
-    """Map the stem of each picture file in ``folder/part`` to its path."""
-    from PIL import Image
-
+    """The picture files in ``folder/part`` by stem."""
     place = folder / part
     if not place.is_dir():
         raise UserError(
             f"There is no folder {place}; a dataset is a folder with photographs in images/ and "
             "masks in masks/"
         )
-    suffixes = {
-        suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN
-    }
     pictures: dict[str, Path] = {}
-    for path in sorted(place.iterdir()):
-        hidden = path.name.startswith(".")
-        if hidden or path.suffix.lower() not in suffixes or not path.is_file():
-            continue
+    for path in filter(is_picture, sorted(place.iterdir())):
         if path.stem in pictures:
             raise UserError(
-                f"{pictures[path.stem]} and {path.name} share the stem {path.stem}, so they "
+                f"{pictures[path.stem]} and {path.name} have the same stem {path.stem}, so they "
                 "cannot both be paired; rename or remove one of them"
             )
         pictures[path.stem] = path
@@ -98,6 +90,6 @@ def _pictures_by_stem(folder: Path, part: str) -> dict[str, Path]:
 
 
 def _some(names: Sequence[str]) -> str:
-    """Name up to three and count the rest."""
+    """Name up to three of them and count the rest."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

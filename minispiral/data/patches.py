@@ -1,41 +1,25 @@
-"""Datasets: pairs of photograph and mask, decoded once, drawn from as random patches."""
+"""Random patches of photographs, to train on (Section 4.2)."""
 
 from __future__ import annotations
-
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.data.store import PhotoStore
 from minispiral.errors import UserError
-from minispiral.kernels.dispatch import layout
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Patches to train on, and the random state that continues after them.
-
-    ``pixels`` are (n, p, p, 3), 0 to 255, ``mask`` (n, p, p, 1), True on crack. Where there are
-    ``flips``, both are still to be flipped by them; see `PatchSampler.cut`.
-    """
-
-    pixels: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
-    flips: NDArray[np.bool_] | None
-    random_state: dict[str, Any]
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Flips = NDArray[np.bool_]
 
 
 class PatchSampler:
-    """Random square patches of random photographs, each flip at even odds (Section 4.2).
+    """Draws batches of square patches, uniformly over photographs, positions and flips.
 
     ``patch`` is the side p in pixels, ``batch`` the number n of patches per draw.
 
-    Raises `UserError` for a photograph smaller than the patch and for masks without any crack
-    pixel.
+    Raises `UserError` for a photograph smaller than the patch and for masks without a single
+    crack pixel.
     """
 
     def __init__(self, store: PhotoStore, patch: int, batch: int) -> None:
@@ -44,7 +28,8 @@ class PatchSampler:
             if min(h, w) < patch:
                 raise UserError(
                     f"Photograph {pair.photo} is {w} x {h} pixels, smaller than a patch of "
-                    f"{patch} x {patch}; choose a smaller patch or leave the photograph out"
+                    f"{patch} x {patch}; leave the photograph out",
+                    "patch",
                 )
         if store.crack_pixels == 0:
             raise UserError(
@@ -55,17 +40,11 @@ class PatchSampler:
         self.patch = patch
         self.batch = batch
 
-    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Draw the pixels (n, p, p, 3), 0 to 255, and their mask (n, p, p, 1)."""
-        pixels, mask, flips = self.cut(rng)
-        return layout.flip(pixels, flips), layout.flip(mask, flips)
+    def draw(self, rng: np.random.Generator) -> tuple[Pixels, Mask, Flips]:
+        """Pixels (n, p, p, 3), 0 to 255, their mask (n, p, p, 1) and flips (n, 2) still to be done.
 
-    def cut(
-        self, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-        """What `draw` draws, before it is flipped, and the flips (n, 2).
-
-        A patch's two flips are True where its rows and its columns are to be reversed.
+        ``flips[k]`` says whether the rows and whether the columns of patch k are to be reversed,
+        both at even odds. The training step does that, on the device it runs on.
         """
         p = self.patch
         pixels = np.empty((self.batch, p, p, 3), np.uint8)
@@ -81,29 +60,3 @@ class PatchSampler:
             pixels[k] = self.store.photo(i)[window]
             mask[k, ..., 0] = self.store.mask(i)[window]
         return pixels, mask, flips
-
-
-def prefetch(
-    sampler: PatchSampler, rng: np.random.Generator, batches: int, flipped: bool = True
-) -> Generator[Batch, None, None]:
-    """Yield ``batches`` batches; a thread draws the next one while the caller uses this one.
-
-    A generator set to the ``random_state`` of a batch (``rng.bit_generator.state``) draws the
-    batches that follow it. ``rng`` itself belongs to the thread until the end and runs one
-    batch ahead. With ``flipped=False`` the patches come as they were cut, for a GPU to flip. Errors
-    of the thread are raised in the caller; closing ends the thread.
-    """
-
-    def draw() -> Batch:
-        pixels, mask, flips = (*sampler.draw(rng), None) if flipped else sampler.cut(rng)
-        return Batch(pixels, mask, flips, dict(rng.bit_generator.state))
-
-    if batches < 1:
-        return
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
-        following = pool.submit(draw)
-        for remaining in range(batches - 1, -1, -1):
-            batch = following.result()
-            if remaining:
-                following = pool.submit(draw)
-            yield batch

@@ -1,4 +1,4 @@
-"""Photographs and crack masks: from picture files to arrays and back."""
+"""Photographs and crack masks: picture files to arrays and back."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 from minispiral.files import replacing
-from minispiral.kernels.dispatch import layout
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Twenty-five times an ordinary 20-megapixel photograph: room for stitched facades. Beyond it a
-# small file that claims a huge picture (a decompression bomb) would fill the memory.
+# 25 ordinary photographs of 20 megapixels: room for stitched facades. The limit keeps a
+# decompression bomb, a small file that claims to hold a huge picture, from filling the memory.
 MAX_PIXELS = 500_000_000
 
-# These formats do not keep pixel values exactly (some of them only optionally).
+# Formats that do not, or do not always, keep pixel values exactly.
 LOSSY_FORMATS = {"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"}
 
 _pillow_limit = threading.Lock()
 
 
 def read_photo(path: Path | str) -> NDArray[np.uint8]:
-    """A photograph as 8-bit RGB (h, w, 3), turned upright as its EXIF orientation says.
+    """Read a photograph as 8-bit RGB (h, w, 3), rotated as its EXIF orientation says.
 
-    Grey becomes equal R, G and B; 16-bit values v become round(v / 257), so that 65535 is
-    white; palette and CMYK colours are converted; transparency is laid over white. Of a file
-    with several pictures the first is read.
+    Grey becomes equal R, G and B; 16-bit values v become ``round(v / 257)``, so that 65535 is
+    white; palettes and CMYK are converted; transparency is composited over white. Of a file with
+    several pictures the first is read.
 
-    Raises `UserError` for a file that is missing, no picture, truncated, corrupt, above 500
-    million pixels, or holds floating-point or 32-bit values, for which white is not defined.
+    Raises `UserError` for a file that is missing, not a picture, truncated, corrupt or larger than
+    500 million pixels, and for floating-point or 32-bit values, in which white is undefined.
     """
     path = Path(path)
     image = _decode(path)
@@ -46,15 +45,15 @@ def read_photo(path: Path | str) -> NDArray[np.uint8]:
 
 
 def read_mask(path: Path | str) -> NDArray[np.bool_]:
-    """A crack mask (h, w), True on crack, turned upright as its EXIF orientation says.
+    """Read a crack mask (h, w), True on crack, rotated as its EXIF orientation says.
 
-    Any non-zero pixel is crack: 0/1 and 0/255 masks mean the same. In a palette mask the index
-    counts, not its colour; in a colour mask any non-zero channel; an alpha channel is ignored.
-    A lossy format (JPEG, JPEG 2000, WebP, AVIF) surrounds every line with small non-zero
-    values, therefore only values of at least 128 are crack there.
+    Any non-zero pixel is crack: 0/1 and 0/255 masks mean the same. What counts is the index in a
+    palette mask, not its colour, and any non-zero channel in a colour mask; alpha is ignored.
+    Lossy formats (JPEG, JPEG 2000, WebP, AVIF) surround every line with small non-zero values, so
+    there only values of at least 128 are crack.
 
-    Raises `UserError` as `read_photo` does, and for a mask in a lossy format whose non-zero
-    values are all below 128, because they cannot be told from the traces of the compression.
+    Raises `UserError` as `read_photo` does, and for a mask in a lossy format whose non-zero values
+    are all below 128: they cannot be told from compression artefacts.
     """
     path = Path(path)
     image = _decode(path)
@@ -77,18 +76,18 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
     return mask
 
 
-def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels as networks take them, in training and after it: 0 to 255 onto -1 to 1."""
-    x: NDArray[np.float32] = layout.scale_pixels(pixels)
-    return x
+def is_picture(path: Path) -> bool:
+    """Whether ``path`` is a file, not hidden, with a suffix of a format that Pillow reads."""
+    from PIL import Image
+
+    image_format = Image.registered_extensions().get(path.suffix.lower())
+    return image_format in Image.OPEN and not path.name.startswith(".") and path.is_file()
 
 
 def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
-    """Write (h, w) grey or (h, w, 3) RGB as PNG or JPEG, as the suffix of ``path`` says.
+    """Atomically write (h, w) grey or (h, w, 3) RGB as PNG or JPEG, by the suffix of ``path``.
 
-    An existing picture is replaced whole or not at all.
-
-    Raises `UserError` for another suffix and where the file cannot be written.
+    Raises `UserError` for any other suffix and when the file cannot be written.
     """
     from PIL import Image
 
@@ -98,7 +97,7 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
         case ".png":
             image_format, options = "PNG", {}
         case ".jpg" | ".jpeg":
-            # Chroma at half resolution would smear hairlines and thin coloured overlays.
+            # Chroma subsampling would smear hairlines and thin coloured overlays.
             image_format, options = "JPEG", {"quality": 95, "subsampling": 0}
         case _:
             raise UserError(f"Pictures are written as .png or .jpg, not as {path.name}")
@@ -107,7 +106,7 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
 
 
 def _decode(path: Path) -> Image.Image:
-    """Open, check the size before any pixel is decoded, decode, turn upright."""
+    """Open, check the size before any pixel is decoded, decode, apply the EXIF orientation."""
     from PIL import ImageOps, UnidentifiedImageError
 
     try:
@@ -117,33 +116,33 @@ def _decode(path: Path) -> Image.Image:
                     f"{path} claims {image.width} x {image.height} pixels, more than the "
                     f"{MAX_PIXELS // 10**6} million accepted; cut it into smaller pictures"
                 )
-            image.verify()  # the checksums of a PNG, which decoding alone passes over
+            image.verify()  # the checksums of a PNG, which decoding ignores
         with _open(path) as image:
             image.load()
-            with contextlib.suppress(Exception):  # damaged EXIF data tell no orientation
+            with contextlib.suppress(Exception):  # damaged EXIF data give no orientation
                 ImageOps.exif_transpose(image, in_place=True)
     except UserError:
         raise
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{path} is not a picture in a known format, or its beginning is damaged; "
+            f"{path} is not a picture in a known format, or its header is damaged; "
             "replace or remove it"
         ) from error
-    except Exception as error:  # decoders raise almost anything on damaged files
+    except Exception as error:  # on damaged files decoders raise almost anything
         if isinstance(error, OSError) and error.strerror:
             raise UserError(f"Cannot read {path}: {error.strerror}") from error
         raise UserError(
             f"{path} cannot be decoded ({error or type(error).__name__}), it seems truncated or "
-            "corrupt; replace it by an intact copy"
+            "corrupt; replace it with an intact copy"
         ) from error
     return image
 
 
 def _open(path: Path) -> Image.Image:
-    """Read the header alone, without Pillow's limit, which would warn from 89 megapixels on."""
+    """Read the header only, without Pillow's own limit, which warns above 89 megapixels."""
     from PIL import Image
 
-    with _pillow_limit:  # the limit is one for the whole process
+    with _pillow_limit:  # the limit is global
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(path)
@@ -152,17 +151,17 @@ def _open(path: Path) -> Image.Image:
 
 
 def _eight_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-    """Scale 16-bit grey, whichever integer type Pillow keeps it in, to 8 bit."""
+    """Scale 16-bit grey, in whichever integer type Pillow holds it, to 8 bits."""
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
         raise UserError(
-            f"{path} holds {values.dtype} values from {values.min()} to {values.max()}, where "
-            "8 or 16 bits per channel were expected; save it as an 8-bit picture"
+            f"{path} holds {values.dtype} values from {values.min()} to {values.max()}, expected "
+            "8 or 16 bits per channel; save it as an 8-bit picture"
         )
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    """Lay a picture with transparency of any kind over white."""
+    """Composite a picture with any kind of transparency over white."""
     from PIL import Image
 
     if not image.has_transparency_data:

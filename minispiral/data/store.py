@@ -1,4 +1,4 @@
-"""Photographs and masks of a dataset, decoded once."""
+"""The photographs and masks of a dataset, decoded once into a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from minispiral.errors import UserError
 
 
 class PhotoStore:
-    """Photographs and masks, decoded once into one temporary file and mapped into memory.
+    """Random access to decoded photographs and masks that need not fit in memory.
 
-    A photograph takes 4 bytes per pixel in the file and none of the process's own memory: the
-    system reads the rows that a patch touches and forgets them when memory is short. The file
-    has no name where the system allows that, so it vanishes with the process however it ends.
+    Photograph and mask take 4 bytes per pixel in a temporary file and none of the process's own
+    memory: the operating system pages in the rows that a patch touches and drops them when memory
+    is short. Where the system allows it the file has no name, so it vanishes with the process
+    however that ends.
 
-    ``pairs``, at least one, are decoded into the existing folder ``scratch``; ``progress`` is
-    called with the photographs done and all of them. ``pixels`` and ``crack_pixels`` are counted
-    over all masks.
+    ``pairs``, at least one, are decoded into a file in the existing folder ``scratch``;
+    ``progress(done, total)`` is called after each. ``pixels`` and ``crack_pixels`` are totals over
+    all masks.
 
-    Raises `UserError` for a file that cannot be read, for a photograph and a mask of different
-    size and for too little room in ``scratch``.
+    Raises `UserError` for a file that cannot be read, a photograph whose mask has another size
+    and too little room in ``scratch``.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class PhotoStore:
         self.pairs = list(pairs)
         self.pixels = 0
         self.crack_pixels = 0
-        self._places: dict[int, tuple[int, int, int]] = {}  # index: offset, h, w
+        self._places: dict[int, tuple[int, int, int]] = {}  # offset, h, w by index
         self._lock = threading.Lock()
         try:
             self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
@@ -49,7 +50,7 @@ class PhotoStore:
                 f"Cannot store decoded photographs in {scratch}: {error.strerror}"
             ) from error
         try:
-            # Pillow decodes outside Python's global lock.
+            # Threads help, since Pillow releases the interpreter lock while it decodes.
             with ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode") as pool:
                 for done, _ in enumerate(pool.map(self._add, range(len(self))), start=1):
                     if progress:
@@ -58,8 +59,8 @@ class PhotoStore:
         except OSError as error:
             self.close()
             raise UserError(
-                f"Cannot store {len(self)} decoded photographs in {scratch} "
-                f"({error.strerror}), which takes 4 bytes per pixel; make room there"
+                f"Cannot store {len(self)} decoded photographs in {scratch} ({error.strerror}), "
+                "which takes 4 bytes per pixel; make room there"
             ) from error
         except BaseException:
             self.close()
@@ -69,29 +70,29 @@ class PhotoStore:
         return len(self.pairs)
 
     def photo(self, i: int) -> NDArray[np.uint8]:
-        """Photograph ``i``: (h, w, 3), read-only, a view into the file."""
+        """Photograph ``i``, (h, w, 3): a read-only view of the file."""
         offset, h, w = self._places[i]
         return self._bytes[offset : offset + h * w * 3].reshape(h, w, 3)
 
     def mask(self, i: int) -> NDArray[np.bool_]:
-        """Mask ``i``: (h, w), read-only, a view into the file."""
+        """Mask ``i``, (h, w): a read-only view of the file."""
         offset, h, w = self._places[i]
         start = offset + h * w * 3
         return self._bytes[start : start + h * w].view(np.bool_).reshape(h, w)
 
     def close(self) -> None:
-        """Give the file back to the system, once no view of it is left."""
+        """Release the file; the disk space is freed once no view of it is left."""
         self._places.clear()
         self._bytes = np.empty(0, np.uint8)
-        with contextlib.suppress(OSError):  # what a full disk refused is not needed any more
+        with contextlib.suppress(OSError):  # a full disk refuses to flush what nobody needs
             self._file.close()
 
     def _add(self, i: int) -> None:
         photo, mask = read_pair(self.pairs[i])
         h, w = mask.shape
         with self._lock:
-            # Ordinary writes: a full disk raises here, where a store into mapped memory would
-            # kill the process.
+            # Ordinary writes raise when the disk is full; writing to mapped memory would kill
+            # the process.
             offset = self._file.tell()
             self._file.write(photo.data)
             self._file.write(mask.data)

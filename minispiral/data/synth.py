@@ -1,12 +1,11 @@
-"""Synthetic photographs of concrete with hairline cracks, and the labels a person would give.
+"""Synthetic photographs of concrete with hairline cracks, labelled as a person would.
 
-About 1 pixel in 450 is labelled crack, as in the photographs of the paper (Section 4). The label
-is a trace some 3 pixels wide, drawn by an unsteady hand; the crack beneath it is often thinner
-than a pixel, faint, and broken in places. Below about 400 x 400 pixels the share of crack pixels
-is higher, since a crack takes some length to be one.
+About 1 pixel in 450 is labelled crack, as in the photographs of the paper (Section 4). A label is
+a trace about 3 pixels wide, drawn by an unsteady hand; the crack beneath it is often thinner than
+a pixel, faint and interrupted. Below about 400 x 400 pixels the share of crack pixels is higher,
+since a crack needs some length.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,36 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data.concrete import (
-    Field,
-    Surface,
-    dig_hole,
-    draw_stroke,
-    make_surface,
-    photograph,
-    wander,
-)
+from minispiral.data.concrete import Surface, dig_hole, make_surface, photograph
+from minispiral.data.crack import Crack, cracks_json
+from minispiral.data.painting import Field, draw_stroke, noise_1d
 from minispiral.data.photos import write_picture
 from minispiral.errors import UserError
 from minispiral.files import write_text
 
-SMALLEST = 64  # pixels, the least side of a photograph
+SMALLEST = 64  # pixels, the shortest side of a photograph
 CRACK_SHARE = 1 / 450  # of all pixels, on average over many photographs
 UNCRACKED = 0.1  # of the photographs
 TRACE_WIDTH = 3.0  # pixels
 STEP = 2.0  # pixels between the points of a crack
-
-
-@dataclass(frozen=True)
-class Crack:
-    """One crack or one branch: where it runs and how wide it truly is.
-
-    ``points`` (n, 2): x, y in pixels from the top left corner (the first pixel's centre is 0.5,
-    0.5). ``widths`` (n,): the opening in pixels, 0 where the crack is interrupted.
-    """
-
-    points: NDArray[np.float64]
-    widths: NDArray[np.float64]
+KINDS = ("images", "masks", "joints", "cracks")  # the folders of a dataset
 
 
 @dataclass(frozen=True)
@@ -61,11 +43,7 @@ def make_sample(rng: np.random.Generator, height: int, width: int) -> Sample:
 
     One in ten has no crack. Raises `UserError` for a side below 64 pixels.
     """
-    if min(height, width) < SMALLEST:
-        raise UserError(
-            f"A synthetic photograph of {width}x{height} pixels is too small: "
-            f"choose at least {SMALLEST} pixels for each side."
-        )
+    _check_size(height, width)
     surface = make_surface(rng, height, width)
     cracks = [] if rng.random() < UNCRACKED else _grow_cracks(rng, height, width)
     _paint_cracks(rng, surface, cracks)
@@ -82,31 +60,26 @@ def write_dataset(
 ) -> None:
     """Write ``photos`` photographs of ``size`` (width, height) pixels and their labels.
 
-    Writes ``images/0000.jpg``, ``masks/0000.png`` and ``joints/0000.png`` (0 or 255), and
-    ``cracks/0000.json``: ``{"width", "height", "cracks": [{"points": [[x, y], ...], "widths":
-    [...]}, ...]}``, see ``Crack``. Photograph k depends on ``seed``, ``size`` and k alone, so that
-    a larger set begins with the smaller one. ``progress(done, photos)`` is called after each.
+    The first becomes ``images/0000.jpg``, with the labels ``masks/0000.png`` and
+    ``joints/0000.png`` (0 or 255) and ``cracks/0000.json`` (see `cracks_json`). Photograph k
+    depends on ``seed``, ``size`` and k alone, so that a larger dataset begins with the smaller
+    one. ``progress(done, photos)`` is called after each.
 
     Raises `UserError` for a count below 1, a side below 64, a negative seed, a folder that already
-    holds photographs or masks, and a disk that is full.
+    holds a dataset and a full disk.
     """
     width, height = size
     if photos < 1:
-        raise UserError(f"{photos} photographs were asked for: ask for at least 1.")
+        raise UserError(f"{photos} photographs were asked for, expected at least 1", "photos")
     if seed < 0:
-        raise UserError(f"The seed {seed} is negative: choose 0 or a positive whole number.")
-    if min(size) < SMALLEST:
-        raise UserError(
-            f"Photographs of {width}x{height} pixels are too small: "
-            f"choose at least {SMALLEST} pixels for each side."
-        )
-    kinds = ("images", "masks", "joints", "cracks")
-    _make_folders(folder, kinds)
+        raise UserError(f"The seed {seed} is negative, expected at least 0", "seed")
+    _check_size(height, width)
+    _make_folders(folder)
     for k in range(photos):
         sample = make_sample(np.random.default_rng([seed, k]), height, width)
-        images, masks, joints, cracks = (folder / kind / f"{k:04d}" for kind in kinds)
-        # The photograph comes last: one that is there has all its labels.
-        write_text(cracks.with_suffix(".json"), _to_json(sample))
+        images, masks, joints, cracks = (folder / kind / f"{k:04d}" for kind in KINDS)
+        # The photograph comes last, so that one that is there has all its labels.
+        write_text(cracks.with_suffix(".json"), cracks_json(sample.cracks, height, width))
         write_picture(joints.with_suffix(".png"), np.uint8(255) * sample.joints)
         write_picture(masks.with_suffix(".png"), np.uint8(255) * sample.mask)
         write_picture(images.with_suffix(".jpg"), sample.photo)
@@ -114,8 +87,17 @@ def write_dataset(
             progress(k + 1, photos)
 
 
+def _check_size(height: int, width: int) -> None:
+    if min(height, width) < SMALLEST:
+        raise UserError(
+            f"Photographs of {width}x{height} pixels were asked for, expected at least {SMALLEST} "
+            "pixels on each side",
+            "size",
+        )
+
+
 def _grow_cracks(rng: np.random.Generator, height: int, width: int) -> list[Crack]:
-    """Grow cracks and their branches until their traces fill the photograph's share of pixels."""
+    """Grow cracks and branches until their traces cover the photograph's share of pixels."""
     share = CRACK_SHARE / (1 - UNCRACKED) * rng.gamma(2.0, 1 / 2.0)
     shortest = min(height, width) / 3
     budget = max(share * height * width / TRACE_WIDTH, shortest)
@@ -150,13 +132,13 @@ def _grow(
     height: int,
     width: int,
 ) -> NDArray[np.float64]:
-    """Walk at most ``length`` pixels from ``start``, and no further than the photograph's edge.
+    """Walk at most ``length`` pixels from ``start``, stopping at the edge of the photograph.
 
-    The heading strays by smooth bends and by sudden turns around the stones of the concrete.
+    The heading varies by smooth bends and by sudden turns, as around stones in the concrete.
     """
     count = max(2, int(length / STEP))
     turns = np.repeat(rng.normal(0, 0.5, count), rng.integers(1, 6, count))[:count]
-    headings = heading + 0.3 * wander(rng, count, 128, 16) + turns
+    headings = heading + 0.3 * noise_1d(rng, count, 128, 16) + turns
     steps = STEP * np.stack([np.cos(headings), np.sin(headings)], axis=1)
     points = np.vstack([start, start + np.cumsum(steps, axis=0)])
     points[1:] += rng.normal(0, 0.2, (count, 2))
@@ -165,26 +147,26 @@ def _grow(
 
 
 def _widths(rng: np.random.Generator, count: int, opening: float) -> NDArray[np.float64]:
-    """Openings in pixels for ``count`` points: uneven, narrow at the ends, 0 where interrupted."""
-    widths = opening * np.exp(0.4 * wander(rng, count, 64, 1))
+    """The opening in pixels at ``count`` points: uneven, narrow at the ends, 0 at gaps."""
+    widths = opening * np.exp(0.4 * noise_1d(rng, count, 64, 1))
     widths *= np.minimum(1, 0.3 + np.minimum(np.arange(count), np.arange(count)[::-1]) / 30)
-    widths[wander(rng, count, 16, 4) > rng.uniform(1.3, 2.5)] = 0
+    widths[noise_1d(rng, count, 16, 4) > rng.uniform(1.3, 2.5)] = 0
     return np.clip(widths, 0, 3.2)
 
 
 def _paint_cracks(rng: np.random.Generator, surface: Surface, cracks: list[Crack]) -> None:
-    """Darken the surface along the cracks, some with lime or damp beside them or holes on them."""
+    """Darken the surface along the cracks; some have lime or damp along them or holes on them."""
     dark = np.zeros_like(surface.grey)
-    beside = np.zeros_like(surface.grey)
+    margins = np.zeros_like(surface.grey)
     darkness = rng.uniform(0.45, 0.85)
     for crack in cracks:
         count = len(crack.points)
-        strength = np.clip(darkness + 0.1 * wander(rng, count, 64, 4), 0.15, 0.85)
+        strength = np.clip(darkness + 0.1 * noise_1d(rng, count, 64, 4), 0.15, 0.85)
         draw_stroke(dark, crack.points, crack.widths, strength)
         if rng.random() < 0.3:
-            broad = 4 + 2 * np.abs(wander(rng, count, 32, 4))
-            draw_stroke(beside, crack.points, broad, 0.05 * np.abs(wander(rng, count, 64, 8)))
-    surface.grey *= (1 - dark) * (1 + rng.choice([-1, 1]) * beside)
+            broad = 4 + 2 * np.abs(noise_1d(rng, count, 32, 4))
+            draw_stroke(margins, crack.points, broad, 0.05 * np.abs(noise_1d(rng, count, 64, 8)))
+    surface.grey *= (1 - dark) * (1 + rng.choice([-1, 1]) * margins)
     for crack in cracks:
         for at in rng.integers(len(crack.points), size=rng.poisson(len(crack.points) / 150)):
             x, y = crack.points[at]
@@ -194,7 +176,7 @@ def _paint_cracks(rng: np.random.Generator, surface: Surface, cracks: list[Crack
 def _trace(
     rng: np.random.Generator, cracks: list[Crack], height: int, width: int
 ) -> NDArray[np.bool_]:
-    """Trace the cracks as a person would: through short gaps, cutting corners, a little beside."""
+    """Trace the cracks as a person would: across short gaps, cutting corners, slightly off."""
     canvas: Field = np.zeros((height, width), np.float32)
     for crack in cracks:
         clicks = np.arange(0, len(crack.points), 4)
@@ -204,26 +186,14 @@ def _trace(
     return canvas >= 0.5
 
 
-def _make_folders(folder: Path, kinds: tuple[str, ...]) -> None:
-    for kind in kinds:
+def _make_folders(folder: Path) -> None:
+    for kind in KINDS:
         if (folder / kind).is_dir() and any((folder / kind).iterdir()):
-            raise UserError(
-                f"{folder} already holds a dataset ({kind}/ is not empty): "
-                "choose another folder, or remove this one first."
-            )
+            raise UserError(f"{folder} already holds a dataset ({kind}/ is not empty)", "folder")
     try:
-        for kind in kinds:
+        for kind in KINDS:
             (folder / kind).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be made a folder ({error.strerror}): choose another place."
+            f"{folder} cannot be made a folder ({error.strerror or error})", "folder"
         ) from error
-
-
-def _to_json(sample: Sample) -> str:
-    height, width = sample.mask.shape
-    cracks = [
-        {"points": crack.points.round(2).tolist(), "widths": crack.widths.round(3).tolist()}
-        for crack in sample.cracks
-    ]
-    return json.dumps({"width": width, "height": height, "cracks": cracks})

@@ -1,1 +1,1 @@
-"""Whole photographs: probabilities of crack, scores, and the pictures that show them."""
+"""Cracks in photographs: finding them, drawing them and scoring what was found."""

@@ -1,4 +1,4 @@
-"""A network at work: logits of pictures, without a tape."""
+"""Inference: logits without a tape."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.kernels.arrays import on_gpu
 from minispiral.kernels.cpu import parallel
-from minispiral.kernels.dispatch import on_device
 from minispiral.tensor import Tensor, no_grad
 
 Array = NDArray[Any]
 
 
 def infer(network: Callable[[Tensor], Tensor], x: Array) -> Array:
-    """The logits that a network in evaluation mode gives for ``x (n, h, w, 3)``.
+    """The logits (n, h, w, 1) of a network in evaluation mode for ``x`` (n, h, w, 3).
 
-    On the CPU the two halves of the pictures go through it at the same time, each in a thread of
-    its own: two threads that share every layer wait for each other at every layer.
+    On the CPU each half of the batch goes through the network in a thread of its own. Two threads
+    that shared every layer would have to wait for each other after each.
     """
 
-    def logits(pictures: Array) -> Array:
-        with no_grad():  # it holds for the thread that enters it
-            return network(Tensor(pictures)).data
+    def logits(images: Array) -> Array:
+        with no_grad():  # applies to the thread that enters it
+            return network(Tensor(images)).data
 
-    if on_device(x):
+    if on_gpu(x):
         return logits(x)
     halves = parallel.slices(len(x), -(-len(x) // 2))
     return np.concatenate(parallel.run(lambda half: logits(x[half]), halves))

@@ -1,10 +1,9 @@
-"""Scores of a crack map against a person's labels: Section 4.1 of the paper.
+"""Scores of crack maps against labels (Section 4.1).
 
-Scores are taken per photograph, pixel by pixel, and averaged over photographs. A photograph
-whose labels hold no crack has no recall; it is left out of the averages and counted apart.
+Photographs are scored one by one, pixel-wise, and the scores are averaged. A photograph without
+any labelled crack has no recall; it is left out of the averages and counted separately.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isqrt
@@ -17,14 +16,12 @@ from minispiral.errors import UserError
 
 
 def average_precision(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
-    """Average precision, exact over all distinct scores: ``AP = sum_t (R_t - R_(t-1)) P_t``.
+    """Average precision ``AP = sum_k (R_k - R_(k-1)) P_k``, exact and without interpolation.
 
-    ``P_t`` and ``R_t`` are precision and recall of ``scores >= t``, and ``t`` runs down all
-    distinct scores; equal scores enter together and nothing is interpolated. Recall changes
-    only at the scores of positives, so the sum needs no other ``t``, and sorting positives and
-    negatives apart replaces the sorting of an index. Both arrays have the same shape, any.
+    ``P_k`` and ``R_k`` are the precision and recall of ``scores >= t_k``, where ``t_k`` runs down
+    all distinct scores. Both arrays have the same shape, whatever it is.
 
-    Raises `UserError` for shapes that differ, for NaN and where no label is positive.
+    Raises `UserError` for shapes that differ, for NaN and if no label is positive.
     """
     if scores.shape != labels.shape:
         raise UserError(
@@ -32,11 +29,13 @@ def average_precision(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
             "expected the same shape; compare each map with the mask of its own photograph"
         )
     labels = labels.astype(bool, copy=False)
+    # Recall changes only at the scores of positives, so no other thresholds contribute; and two
+    # plain sorts are faster than one argsort.
     positives, negatives = np.sort(scores[labels]), np.sort(scores[~labels])
     if positives.size == 0:
-        raise UserError("average precision needs at least one positive label, none was given")
+        raise UserError("no positive label was given, average precision needs at least one")
     if np.isnan(positives[-1]) or (negatives.size and np.isnan(negatives[-1])):
-        raise UserError("average precision needs scores that are numbers, NaN was given")
+        raise UserError("a score of NaN was given, average precision needs numbers")
     thresholds, gained = np.unique(positives, return_counts=True)
     true = positives.size - np.searchsorted(positives, thresholds)
     false = negatives.size - np.searchsorted(negatives, thresholds)
@@ -44,10 +43,10 @@ def average_precision(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
 
 
 def dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """Every pixel within ``radius`` pixels (Euclidean) of a true pixel: (h, w) -> (h, w)."""
+    """The mask (h, w) of all pixels within a Euclidean distance of ``radius`` of a true one."""
     h = mask.shape[0]
     near = np.zeros_like(mask)
-    wide = mask.copy()  # mask widened by `reach` pixels to the left and right
+    wide = mask.copy()  # the mask dilated horizontally by `reach` pixels
     reach = 0
     for dy in range(min(radius, h - 1), -1, -1):
         while reach < isqrt(radius**2 - dy**2):
@@ -61,11 +60,11 @@ def dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class PhotoScores:
-    """The scores of one photograph; those that need a crack are None where there is none.
+    """The scores of one photograph; those that need a crack are None without one.
 
-    ``precision``, ``recall`` and ``f1`` are those of ``probability >= threshold``, counted with
-    a tolerance of ``tolerance`` pixels; ``average_precision`` has no tolerance, ever.
-    ``false_alarm_rate`` is the share of the pixels without crack that are false alarms.
+    ``precision``, ``recall`` and ``f1`` are those of ``probability >= threshold``, with a
+    tolerance of ``tolerance`` pixels; ``average_precision`` never has a tolerance.
+    ``false_alarm_rate`` is the share of false alarms among the pixels that are not crack.
     """
 
     name: str
@@ -90,11 +89,11 @@ def score_photo(
     threshold: float = 0.5,
     tolerance: int = 0,
 ) -> PhotoScores:
-    """Score one map of probabilities (h, w) against the mask (h, w) of its photograph.
+    """Score a map of probabilities (h, w) against the mask (h, w) of its photograph.
 
     With a tolerance of k pixels, a detected pixel is correct within k pixels of a crack pixel,
-    and a crack pixel is found within k pixels of a detected one; distances are Euclidean.
-    Where nothing is detected, precision and F1 are 0.
+    and a crack pixel is found within k pixels of a detected one; distances are Euclidean. If
+    nothing is detected, precision and F1 are 0.
 
     Raises `UserError` for shapes that differ, for NaN and for a negative tolerance.
     """
@@ -104,7 +103,9 @@ def score_photo(
             "given, expected the same shape; compare each map with the mask of its photograph"
         )
     if tolerance < 0:
-        raise UserError(f"a tolerance of {tolerance} pixels was given, expected 0 or more")
+        raise UserError(
+            f"a tolerance of {tolerance} pixels was given, expected 0 or more", "tolerance"
+        )
     if np.isnan(probability).any():
         raise UserError(
             f"{name}: the map holds NaN, expected probabilities; the network that made it is "
@@ -140,9 +141,9 @@ def score_photo(
 class Summary:
     """The scores of a set of photographs, averaged over those with a crack.
 
-    ``false_alarm_rate_without_crack`` is averaged over the photographs without one. The pooled
-    scores count the pixels of all photographs together, those without a crack included. None
-    stands for a score that no photograph has.
+    ``false_alarm_rate_without_crack`` is the average over those without one. The pooled scores
+    count the pixels of all photographs together, with or without a crack. A score that no
+    photograph has is None.
     """
 
     average_precision: float | None
@@ -160,14 +161,14 @@ class Summary:
     photos: list[PhotoScores]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, text, None, lists and dictionaries under the names above, for JSON."""
+        """JSON values by field name."""
         return asdict(self)
 
 
 def summarize(photos: Sequence[PhotoScores]) -> Summary:
-    """Average the scores of photographs, each photograph counting the same.
+    """Average the scores of photographs, with equal weights.
 
-    Raises `UserError` for no photographs and for differing thresholds or tolerances.
+    Raises `UserError` if there are no photographs or their thresholds or tolerances differ.
     """
     settings = {(photo.threshold, photo.tolerance) for photo in photos}
     if len(settings) != 1:
@@ -205,7 +206,7 @@ def summarize(photos: Sequence[PhotoScores]) -> Summary:
 def _precision_recall_f1(
     crack: int, found: int, detected: int, correct: int
 ) -> tuple[float, float | None, float | None]:
-    """Precision, and where there is a crack recall and their harmonic mean F1."""
+    """Precision, recall and F1; without any crack the last two are None."""
     precision = correct / detected if detected else 0.0
     if crack == 0:
         return precision, None, None
@@ -217,50 +218,3 @@ def _precision_recall_f1(
 def _mean(values: Sequence[float | None]) -> float | None:
     numbers = [value for value in values if value is not None]
     return float(np.mean(numbers)) if numbers else None
-
-
-@dataclass
-class RunningSums:
-    """Sums over the batches since the last row of ``metrics.csv``.
-
-    Precision, recall and F1 are those of all their pixels pooled, at probability 0.5.
-    """
-
-    loss_sum: float = 0.0
-    finite_losses: int = 0
-    crack: int = 0  # pixels
-    detected: int = 0
-    correct: int = 0
-    batches_without_crack: int = 0
-    nan_losses: int = 0
-
-    def add(self, loss: float, logits: NDArray[Any], mask: NDArray[np.bool_]) -> None:
-        """Count one batch: logits and mask (n, h, w, 1)."""
-        detected = logits >= 0  # probability >= 0.5
-        crack = int(np.count_nonzero(mask))
-        self.crack += crack
-        self.detected += int(np.count_nonzero(detected))
-        self.correct += int(np.count_nonzero(detected & mask))
-        self.batches_without_crack += crack == 0
-        if math.isfinite(loss):  # -log F1 of a batch without crack is not
-            self.loss_sum += loss
-            self.finite_losses += 1
-        self.nan_losses += math.isnan(loss)
-
-    @property
-    def loss(self) -> float | None:
-        return self.loss_sum / self.finite_losses if self.finite_losses else None
-
-    @property
-    def precision(self) -> float | None:
-        if not self.crack:
-            return None
-        return self.correct / self.detected if self.detected else 0.0
-
-    @property
-    def recall(self) -> float | None:
-        return self.correct / self.crack if self.crack else None
-
-    @property
-    def f1(self) -> float | None:
-        return 2 * self.correct / (self.crack + self.detected) if self.crack else None

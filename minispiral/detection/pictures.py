@@ -1,7 +1,7 @@
-"""Pictures of a run: detections laid over photographs, columns side by side, curves of training.
+"""Pictures of detections: overlays on photographs, and pictures side by side.
 
-Where colours carry a meaning they are those of Okabe and Ito, which colour-blind readers tell
-apart.
+Colours that carry a meaning are from the palette of Okabe and Ito, which colour-blind readers can
+tell apart.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from minispiral.errors import UserError
 
 Colour = tuple[int, int, int]
 
-DETECTED: Colour = (255, 0, 60)  # no truth to compare with
+DETECTED: Colour = (255, 0, 60)  # without a truth to compare with
 HIT: Colour = (86, 180, 233)
 MISS: Colour = (240, 228, 66)
 FALSE_ALARM: Colour = (213, 94, 0)
@@ -27,34 +27,32 @@ LEGEND: tuple[tuple[str, Colour], ...] = (
 
 def overlay(
     photo: NDArray[np.uint8],
-    probability: NDArray[np.float32],
-    threshold: float = 0.5,
+    crack: NDArray[np.bool_],
     truth: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """The photograph (h, w, 3) with the pixels of ``probability >= threshold`` painted over.
+    """Paint the detected ``crack`` (h, w) over the photograph (h, w, 3).
 
-    With a ``truth`` (h, w), cracks found, cracks missed and false alarms get colours of their
-    own, on the photograph in dark grey so that hairlines of each colour show.
+    With a ``truth`` (h, w), cracks found, cracks missed and false alarms have colours of their
+    own, on a dark grey photograph so that hairlines of each colour show.
 
     Raises `UserError` for sizes that differ.
     """
-    for name, other in (("probability map", probability), ("truth", truth)):
+    for name, other in (("crack mask", crack), ("truth", truth)):
         if other is not None and other.shape != photo.shape[:2]:
             raise UserError(
                 f"a photograph of {photo.shape[:2]} pixels and a {name} of {other.shape} were "
-                "given, expected the same height and width; choose the pair that belongs together"
+                "given, expected the same height and width"
             )
-    detected = probability >= threshold
     if truth is None:
         picture = photo.copy()
-        picture[detected] = DETECTED
+        picture[crack] = DETECTED
         return picture
     truth = truth.astype(bool, copy=False)
-    grey = photo[..., 1] // 3  # green carries most of the brightness
+    grey = photo[..., 1] // 3  # green carries most of the luminance
     picture = np.stack([grey, grey, grey], axis=2)
-    picture[detected & truth] = HIT
-    picture[~detected & truth] = MISS
-    picture[detected & ~truth] = FALSE_ALARM
+    picture[crack & truth] = HIT
+    picture[~crack & truth] = MISS
+    picture[crack & ~truth] = FALSE_ALARM
     return picture
 
 
@@ -65,14 +63,14 @@ def side_by_side(
     width: int = 360,
     legend: bool = True,
 ) -> NDArray[np.uint8]:
-    """Pictures in titled columns, ``width`` pixels each, as one picture (h, w, 3) uint8.
+    """Arrange pictures in titled columns of ``width`` pixels: one picture (h, w, 3) uint8.
 
-    ``rows`` holds one picture per column: uint8 grey or RGB, or a boolean mask; pictures of a
-    row have the same proportions. Where all titles are empty, no line is left for them.
-    ``captions`` are texts under the pictures, in the same arrangement. ``legend`` explains the
-    colours of `overlay` at the foot.
+    Each of ``rows`` has one picture per column, uint8 grey or RGB or a boolean mask, all with the
+    same aspect ratio. If all titles are empty, they take no space. ``captions`` are texts below
+    the pictures, in the same arrangement. ``legend`` explains the colours of `overlay` at the
+    bottom.
 
-    Raises `UserError` for a row or captions that do not fit the titles.
+    Raises `UserError` for rows or captions that do not match the titles.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -85,10 +83,10 @@ def side_by_side(
     if captions is not None and len(captions) != len(rows):
         raise UserError(
             f"{len(captions)} rows of captions were given for {len(rows)} rows of pictures, "
-            "expected as many; leave the captions out or give each row its own"
+            "expected as many"
         )
     gap, line = width // 24, width // 10
-    size = width // 16  # of the letters, in pixels
+    size = width // 16  # font size in pixels
     heights = [max(round(width * row[0].shape[0] / row[0].shape[1]), 1) for row in rows]
     caption_line = line if captions is not None else 0
     top = gap + (line if any(titles) else 0)

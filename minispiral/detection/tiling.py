@@ -1,4 +1,4 @@
-"""Crack probabilities for a photograph of any size, by overlapping tiles that leave no seams."""
+"""Crack probabilities for a photograph of any size, predicted in overlapping tiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data.photos import scaled
 from minispiral.detection.inference import infer
 from minispiral.errors import UserError
+from minispiral.kernels import arithmetic, layout
+from minispiral.kernels.arrays import get, like
 from minispiral.kernels.cpu import parallel
-from minispiral.kernels.dispatch import losses, to_host
 from minispiral.networks import Network
 
 LEAST_OVERLAP = 64  # neighbouring tiles share at least this many pixels, less one
-LARGEST_SIDE = 768  # a tile side chosen here stays below this, so that a batch fits in memory
+LARGEST_SIDE = 768  # the default tile side stays below this, so that a batch fits in memory
 
 
 @dataclass(frozen=True)
 class TileAxis:
     """The tiles along one axis of a photograph, in pixels of the photograph.
 
-    Tile ``k`` covers ``first + k * step`` up to ``side`` pixels further; ``first`` is negative
-    and, like ``step``, a multiple of the network's unit. The strided convolutions therefore
-    sample every tile on the same grid, the grid of one pass over the whole photograph.
+    Tile ``k`` starts at ``first + k * step`` and has ``side`` pixels; ``first`` is negative and,
+    like ``step``, a multiple of the network's unit. The strided convolutions therefore sample
+    every tile on the same grid, that of a single pass over the photograph.
     """
 
     length: int
@@ -34,25 +34,24 @@ class TileAxis:
     count: int
 
     def source(self, k: int) -> NDArray[np.intp]:
-        """The photograph's pixel under each pixel of tile ``k``, edges reflected: ``(side,)``."""
+        """The photograph's pixel under each pixel of tile ``k``, ``(side,)``, edges reflected."""
         start = self.first + k * self.step
         period = max(2 * (self.length - 1), 1)
         place = np.arange(start, start + self.side) % period
         return np.minimum(place, period - place) if self.length > 1 else np.zeros_like(place)
 
     def inside(self, k: int) -> tuple[slice, slice]:
-        """The part of tile ``k`` that lies on the photograph, in the photograph and in the tile."""
+        """Where tile ``k`` lies on the photograph, as a slice of the photograph and of the tile."""
         start = self.first + k * self.step
         low, high = max(start, 0), min(start + self.side, self.length)
         return slice(low, high), slice(low - start, high - start)
 
     def weight(self, k: int) -> NDArray[np.float32]:
-        """The share of tile ``k`` in each of its pixels: ``(side,)``, summing to 1 over the tiles.
+        """The weight of tile ``k`` in the average, ``(side,)``; weights of all tiles sum to 1.
 
-        Over the pixels shared with a neighbour it is 0 for the outer quarter, where the network
-        sees too little around a pixel, then a linear ramp, then 1. With an overlap of
-        ``2^p - 1`` pixels the ramp's values are multiples of ``2^(1-p)``, so that the shares
-        sum to one without rounding.
+        Where the tile overlaps a neighbour the weight is 0 in the outer quarter, where the
+        network sees too little context, then a linear ramp, then 1. With an overlap of
+        ``2^p - 1`` pixels the ramp consists of multiples of ``2^(1-p)``, so that the sum is exact.
         """
         weight = np.ones(self.side, np.float32)
         overlap = self.side - self.step
@@ -68,20 +67,21 @@ class TileAxis:
 def tile_axis(length: int, unit: int, side: int | None = None) -> TileAxis:
     """Lay tiles of at most ``side`` pixels over ``length`` pixels.
 
-    The photograph is extended by at least a quarter of the overlap on either hand, so that its
-    edge pixels have surroundings too. Without ``side``, the tile side below 768 that has the
-    fewest pixels computed is chosen. Where one tile suffices it is made as small as possible.
+    The photograph is extended by at least a quarter of the overlap at both ends, so that its edge
+    pixels have context too. Without ``side``, the tile side below 768 that computes the fewest
+    pixels is chosen. A single tile is made as small as possible.
 
-    Raises `UserError` for a ``side`` too small to overlap its neighbours.
+    Raises `UserError` if tiles of ``side`` pixels are too small to overlap.
     """
     shared = unit * -(-LEAST_OVERLAP // unit)  # the overlap is one pixel less
     margin = unit * -(-shared // (4 * unit))
     extended = margin + length + shared // 4
-    smallest = 2 * shared - 1  # a pixel lies on two tiles at most
+    smallest = 2 * shared - 1  # so that a pixel lies on at most two tiles
     if side is not None and side < smallest:
         raise UserError(
             f"tiles of side {side} are too small to overlap without seams for this network, "
-            f"expected at least {smallest}; choose {smallest} or leave the side out"
+            f"expected at least {smallest}",
+            "side",
         )
 
     def lay(side: int) -> TileAxis:
@@ -97,6 +97,18 @@ def tile_axis(length: int, unit: int, side: int | None = None) -> TileAxis:
     return min(map(lay, sides), key=lambda axis: axis.count * axis.side)
 
 
+def photo_progress(
+    progress: Callable[[float, int], None] | None, done: int, total: int
+) -> Callable[[int, int], None] | None:
+    """Progress over the tiles of one photograph, told as progress over ``total`` photographs.
+
+    ``done`` of them are finished; the tiles add the fraction of the one in work.
+    """
+    if progress is None:
+        return None
+    return lambda tiles_done, tiles: progress(done + tiles_done / tiles, total)
+
+
 def predict(
     network: Network,
     photo: NDArray[np.uint8],
@@ -104,19 +116,19 @@ def predict(
     batch: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """The probability of crack in every pixel: ``photo`` (h, w, 3) uint8 -> (h, w) float32.
+    """The probability of crack in every pixel: ``photo`` (h, w, 3) uint8 to (h, w) float32.
 
     The network runs in evaluation mode on ``batch`` overlapping tiles at a time; the
-    probabilities are averaged with separable weights that sum to one. Where the receptive
-    fields lie inside a tile the result is that of one pass over the whole photograph. Beside
-    the batch in work only the result is held, so memory hardly grows with the photograph.
+    probabilities are averaged with separable weights that sum to 1. Wherever the receptive field
+    lies inside a tile, the result is that of a single pass over the photograph. Apart from the
+    current batch only the result is held in memory, which hardly grows with the photograph.
 
-    ``side`` is the largest tile side, ``network.unit * k - 1`` (default: what costs least). On
-    the CPU two such tiles keep the cores busy, and a larger ``batch`` only takes more memory.
-    ``progress`` is called with the number of tiles done and of all tiles.
+    ``side`` is the largest tile side, ``network.unit * k - 1`` (default: the cheapest). Two such
+    tiles keep the cores of a CPU busy; a larger ``batch`` only takes more memory.
+    ``progress(done, total)`` counts tiles.
 
-    Raises `UserError` for an array that is no photograph, a side the network cannot take and a
-    batch below one.
+    Raises `UserError` for an array that is not a photograph, a side that the network cannot take
+    and a batch below 1.
     """
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
         raise UserError(
@@ -124,28 +136,30 @@ def predict(
             "(height, width, 3) and uint8; read it with minispiral.data.photos.read_photo"
         )
     if batch < 1:
-        raise UserError(f"a batch of {batch} tiles was given, expected 1 or more")
+        raise UserError(f"a batch of {batch} tiles was given, expected 1 or more", "batch")
     if side is not None:
         network.check_side(side)
     rows, columns = (tile_axis(length, network.unit, side) for length in photo.shape[:2])
     tiles = list(product(range(rows.count), range(columns.count)))
     probability = np.zeros(photo.shape[:2], np.float32)
+    weights = network.parameters()[0].data
 
     training = network.training
     network.eval()
     try:
         for done in range(0, len(tiles), batch):
             chosen = tiles[done : done + batch]
-            x = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
-            logits = infer(network, scaled(network.place(x)))
-            for (i, j), tile in zip(chosen, to_host(losses.sigmoid(logits))[..., 0], strict=True):
+            pixels = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
+            logits = infer(network, layout.scale_pixels(like(pixels, weights)))
+            predicted = get(arithmetic.sigmoid(logits))[..., 0]
+            for (i, j), tile in zip(chosen, predicted, strict=True):
                 (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
                 weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])
                 probability[top, left] += weight * tile[tile_top, tile_left]
             if progress is not None:
                 progress(done + len(chosen), len(tiles))
     finally:
-        parallel.trim()  # the next photograph's tiles, or training's patches, have other sizes
+        parallel.trim()  # the next arrays, of another photograph or of training, differ in size
         if training:
             network.train()
     return probability

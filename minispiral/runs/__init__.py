@@ -1,1 +1,1 @@
-"""What training leaves on the disk: the folder of a run, its table of scores, its checkpoints."""
+"""What training leaves on disk: the run folder, its table of scores and its checkpoints."""

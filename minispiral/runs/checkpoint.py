@@ -1,9 +1,9 @@
-"""Checkpoints: a run on the disk, whole.
+"""Checkpoints: everything a run needs to go on bit for bit.
 
-A checkpoint is one safetensors file (arrays only, no pickled code) that holds all a run needs to
-go on bit for bit: the network's parameters and running statistics as ``network.<name>``, Adam's
-moments as ``adam.<name>``, and in the header, as JSON, the step, the configuration, the state of
-the random generator and the progress of the run.
+A checkpoint is one safetensors file (arrays only, no pickled code). It holds the parameters and
+running statistics of the network as ``network.<name>`` and the moments of Adam as ``adam.<name>``.
+The JSON in its header holds the step, the configuration, the state of the random generator and
+the progress of the run.
 """
 
 import json
@@ -23,7 +23,7 @@ from minispiral.errors import UserError
 from minispiral.files import replacing
 from minispiral.nn import Module
 
-KEY = "minispiral"  # the entry of the safetensors header that is ours
+KEY = "minispiral"  # of our entry in the safetensors header
 VERSION = 1
 
 
@@ -49,9 +49,9 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` in place of ``path``.
+    """Write ``checkpoint`` to ``path`` atomically.
 
-    Raises `UserError` where that fails; the old file is intact then.
+    Raises `UserError` if that fails; the old file is then intact.
     """
     header = {
         "version": VERSION,
@@ -61,14 +61,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "progress": checkpoint.progress,
     }
     tensors = {name: np.asarray(data, order="C") for name, data in checkpoint.tensors.items()}
-    # Not save_file: it leaves a file of a random name behind whenever it is killed.
+    # Not save_file, which leaves a file with a random name behind when it is killed.
     content = safetensors.numpy.save(tensors, metadata={KEY: json.dumps(header)})
     with replacing(path) as file:
         file.write(content)
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; raises `UserError` where it is missing, truncated or not one of ours."""
+    """Read a checkpoint; raises `UserError` if it is missing, damaged or not one of ours."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -81,7 +81,7 @@ def load(path: Path) -> Checkpoint:
             if header["version"] != VERSION:
                 raise UserError(
                     f"{path} is a checkpoint of format {header['version']}, this version of "
-                    f"minispiral reads format {VERSION}: use the version that wrote it."
+                    f"minispiral reads format {VERSION}; use the version that wrote it."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Checkpoint(
@@ -97,8 +97,8 @@ def load(path: Path) -> Checkpoint:
         ) from None
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not a checkpoint, or one that was cut short ({error}); restore it from a "
-            "copy or train again."
+            f"{path} is not a checkpoint or was cut short ({error}); restore it from a copy or "
+            "train again."
         ) from error
     except OSError as error:
         raise UserError(
@@ -108,24 +108,24 @@ def load(path: Path) -> Checkpoint:
 
 
 def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
-    """Copy the checkpoint's weights into ``network``.
+    """Copy the weights of the checkpoint read from ``path`` into ``network``.
 
-    Raises `UserError` with ``path`` and the misfit where they belong to another network.
+    Raises `UserError`, naming ``path`` and the mismatch, if they belong to another network.
     """
     try:
         network.load_state(checkpoint.part("network"))
     except UserError as error:
         raise UserError(
-            f"{path} holds another network than its configuration says: {error}"
+            f"{path} does not hold the network its configuration names: {error}"
         ) from error
 
 
 def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> networks.Network:
     """The trained network of a run, in evaluation mode, on ``device``.
 
-    ``which`` is ``"best"`` (by validation F1; the last one where the run has no best yet) or
-    ``"last"``. Raises `UserError` where ``run`` holds no checkpoint, a damaged one, or one
-    whose tensors do not fit the network it says it is.
+    ``which`` is ``"best"`` (by validation F1, or the last one if the run has no best yet) or
+    ``"last"``. Raises `UserError` if ``run`` holds no checkpoint, a damaged one, or one whose
+    tensors do not fit the network it names.
     """
     run = Path(run)
     path = run / f"{which}.safetensors"
@@ -138,12 +138,12 @@ def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> 
             depths=checkpoint.config["depths"],
             connection=checkpoint.config["connection"],
             width=checkpoint.config["width"],
-            pretrained=checkpoint.config.get("pretrained"),  # older versions had none
+            pretrained=checkpoint.config.get("pretrained"),  # absent in the first checkpoints
             rng=np.random.default_rng(0),  # every value it draws is replaced below
         )
     except KeyError as error:
         raise UserError(
-            f"{path} does not say its network's {error}; give a checkpoint that "
+            f"{path} does not record the {error} of its network; give a checkpoint that "
             "`minispiral train` wrote."
         ) from error
     restore(path, network, checkpoint)

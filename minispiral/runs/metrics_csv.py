@@ -1,4 +1,4 @@
-"""The table of a run's scores, ``metrics.csv``."""
+"""``metrics.csv``: the loss and the scores of a run against the training step."""
 
 import csv
 import io
@@ -25,11 +25,11 @@ COLUMNS = (
 
 
 class MetricsFile:
-    """``metrics.csv``: a row of running training scores now and then, validation scores beside.
+    """Appends rows to a ``metrics.csv``: training scores, and validation scores where measured.
 
-    Opening it keeps the complete rows up to ``step`` and drops the others, so that the table of an
-    interrupted run becomes that of an uninterrupted one. Each row reaches the file at once.
-    Raises `UserError` when it cannot be written.
+    Opening the file keeps the complete rows up to ``step`` and drops the rest, so that the table
+    of a resumed run equals that of an uninterrupted one. Every row is on disk when `append`
+    returns. Raises `UserError` when the file cannot be written.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -42,7 +42,7 @@ class MetricsFile:
         write_text(path, text.getvalue())
 
     def append(self, row: Mapping[str, float | int | None]) -> None:
-        """Add a row; a column that is missing or None stays empty."""
+        """Add a row; columns that are missing or None stay empty."""
         line = ",".join(_cell(row.get(name)) for name in COLUMNS) + "\n"
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:
@@ -54,14 +54,14 @@ class MetricsFile:
 
 
 def _cell(value: float | int | None) -> str:
-    """A number as text: whole ones in full, others to six digits, none as nothing."""
+    """An integer in full, a float to six digits, nothing for None."""
     if value is None:
         return ""
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that may end in a line cut short; none where there is no table."""
+    """The complete rows of a table whose last line may be cut short; none if there is no file."""
     if not path.exists():
         return []
     complete = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]

@@ -11,14 +11,12 @@ from minispiral.errors import UserError
 
 
 def save_curves(metrics: Path, picture: Path) -> bool:
-    """Draw loss and scores of a run's ``metrics.csv`` against the training step.
+    """Plot the loss and the scores in a run's ``metrics.csv`` against the training step.
 
-    Reads the columns step, epoch, loss, precision, recall, f1 (running means of training) and
-    val_average_precision, val_precision, val_recall, val_f1, empty where nothing was measured.
-    Returns False, and draws nothing, where matplotlib is not installed (the extra ``plots``)
-    or nothing was measured yet.
+    Returns False, and draws nothing, if matplotlib is not installed (the extra ``plots``) or the
+    table is empty.
 
-    Raises `UserError` for a file that is missing or has no step column.
+    Raises `UserError` for a file that is missing or has no column ``step``.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,10 +27,7 @@ def save_curves(metrics: Path, picture: Path) -> bool:
 
     curves = _read_columns(metrics)
     if "step" not in curves:
-        raise UserError(
-            f"{metrics} has no column called step, expected the metrics.csv of a run; "
-            "name the file that training wrote"
-        )
+        raise UserError(f"{metrics} has no column called step, expected the metrics.csv of a run")
     if not curves["step"].size:
         return False
     figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
@@ -48,7 +43,7 @@ def save_curves(metrics: Path, picture: Path) -> bool:
                 curves["step"][measured], values[measured], color=colour, label=label, **style
             )
 
-    training = {"marker": ".", "markersize": 4}  # a marker, since one value draws no line
+    training = {"marker": ".", "markersize": 4}  # with a marker a single value shows too
     validation = {"linestyle": "--", "marker": "o", "markersize": 4}
     draw(loss, "loss", "training, running mean", "black", **training)
     for name, label, colour in (
@@ -74,15 +69,14 @@ def save_curves(metrics: Path, picture: Path) -> bool:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns of a CSV file with a header, by name; what is no number becomes NaN."""
+    """The columns of a CSV file by name; cells that are not numbers become NaN."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}), expected the metrics.csv of a run; "
-            "name a run that was trained"
+            f"{path} cannot be read ({error.strerror}), expected the metrics.csv of a run"
         ) from error
     names = reader.fieldnames or ()
     return {name: np.array([_number(row[name]) for row in rows], np.float64) for name in names}

@@ -1,4 +1,4 @@
-"""The demonstration: cross-entropy against Eq. 11, on synthetic photographs, in a few minutes."""
+"""The demonstration: cross-entropy against Eq. 11 on synthetic photographs, in minutes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from minispiral.data.pairs import find_pairs
 from minispiral.data.photos import read_mask, read_photo, write_picture
 from minispiral.data.synth import write_dataset
 from minispiral.detection.evaluate import evaluate
+from minispiral.detection.find import find_cracks
 from minispiral.detection.metrics import PhotoScores, Summary
 from minispiral.detection.pictures import overlay, side_by_side
-from minispiral.detection.tiling import predict
 from minispiral.device import Device, choose
 from minispiral.errors import UserError
 from minispiral.files import write_text
 from minispiral.runs.checkpoint import load_network
-from minispiral.runs.folder import lock_run
+from minispiral.runs.lock import lock_run
 from minispiral.training.config import TrainConfig
 from minispiral.training.loop import train
 from minispiral.training.reporter import Reporter
 
-# Tells the folder of a demonstration from any other; holds the scores in the end.
+# Marks the folder of a demonstration, and holds the scores once it has finished.
 MARK = "demo.json"
 MADE_BY = "minispiral demo"
 DATASETS = ("train", "val", "unseen")
@@ -36,12 +36,12 @@ TITLES = {"cross-entropy": "cross-entropy", "pseudo-f1": "pseudo-F1 (Eq. 11)"}  
 
 @dataclass(frozen=True)
 class Settings:
-    """How much the demonstration does; the defaults take about four minutes on two cores."""
+    """The size of the demonstration; the defaults take about four minutes on two cores."""
 
     photos: int = 40  # to train on
-    val_photos: int = 8  # to choose the best checkpoint on
-    unseen_photos: int = 16  # to compare the networks on
-    side: int = 511  # of the photographs, pixels
+    val_photos: int = 8  # to choose the best checkpoint
+    unseen_photos: int = 16  # to compare the networks
+    side: int = 511  # of the photographs, in pixels
     depths: tuple[int, ...] = (1, 2, 3, 4)
     width: float = 0.25
     patch: int = 127
@@ -50,12 +50,12 @@ class Settings:
     validate_every: int = 150  # steps
     lr: float = 2e-3
     seed: int = 0
-    rows: int = 4  # photographs in the comparison
+    rows: int = 4  # photographs in the picture
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Scores on the unseen photographs by loss; the pictures drawn, by what they show."""
+    """Scores on the unseen photographs by loss, and pictures by what they show."""
 
     scores: dict[str, Summary]
     pictures: dict[str, Path]
@@ -68,19 +68,19 @@ def demo(
     device: str = "auto",
     precision: str = "float32",
 ) -> Demonstration:
-    """Train two networks of the same initial weights on the same patches with two losses.
+    """Train two networks with two losses, from the same weights and on the same patches.
 
     Makes synthetic photographs in ``out/train``, ``out/val`` and ``out/unseen``, trains the runs
     ``out/cross-entropy`` and ``out/pseudo-f1``, scores the best checkpoint of each on the unseen
-    photographs and draws ``out/comparison.png``. A demonstration that ``out`` holds already is
-    replaced. ``device`` and ``precision`` are those of `minispiral.device.choose`.
+    photographs and draws ``out/comparison.png``. An earlier demonstration in ``out`` is replaced.
+    ``device`` and ``precision`` are those of `minispiral.device.choose`.
 
-    Raises `UserError` where ``out`` holds anything but a demonstration or cannot be written to,
-    and Interrupted after Ctrl-C.
+    Raises `UserError` if ``out`` holds anything else or cannot be written to, and `Interrupted`
+    after Ctrl-C.
     """
     report = report or Reporter()
     settings = settings or Settings()
-    computing = choose(device, precision)
+    chosen = choose(device, precision)
     _refuse_foreign(out)
     with lock_run(out):
         write_text(out / MARK, json.dumps({"made_by": MADE_BY}) + "\n")
@@ -99,8 +99,8 @@ def demo(
             scores[loss] = evaluate(out / loss, out / "unseen", device=device, precision=precision)
 
         comparison = out / "comparison.png"
-        with computing.in_use():
-            write_picture(comparison, _compare(out, scores, settings.rows, computing))
+        with chosen.in_use():
+            write_picture(comparison, _compare(out, scores, settings.rows, chosen))
         result = {"made_by": MADE_BY, "scores": {k: v.as_dict() for k, v in scores.items()}}
         write_text(out / MARK, json.dumps(result, indent=2) + "\n")
     pictures = {"comparison": comparison}
@@ -109,7 +109,7 @@ def demo(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """UserError where ``out`` is neither new, nor empty, nor a demonstration."""
+    """Raise `UserError` unless ``out`` is new, empty or holds a demonstration."""
     if not out.exists():
         return
     if out.is_dir():
@@ -122,8 +122,7 @@ def _refuse_foreign(out: Path) -> None:
         if all(entry.name == ".lock" for entry in out.iterdir()):
             return
     raise UserError(
-        f"{out} holds something else than a demonstration, which would be overwritten; give a new "
-        "folder with --out."
+        f"{out} holds something other than a demonstration, which would be overwritten", "out"
     )
 
 
@@ -144,7 +143,7 @@ def _config(out: Path, loss: str, settings: Settings) -> TrainConfig:
 
 
 def _compare(out: Path, scores: dict[str, Summary], rows: int, device: Device) -> NDArray[np.uint8]:
-    """What each network finds in the first unseen photographs with cracks, beside the truth."""
+    """The first unseen photographs with cracks, the truth and what each network finds."""
     networks = {loss: load_network(out / loss, device=device) for loss in TITLES}
     pictures: list[list[NDArray[Any]]] = []
     captions: list[list[str]] = []
@@ -155,7 +154,8 @@ def _compare(out: Path, scores: dict[str, Summary], rows: int, device: Device) -
             continue
         photo, mask = read_photo(pair.photo), read_mask(pair.mask)
         found = [
-            overlay(photo, predict(network, photo), truth=mask) for network in networks.values()
+            overlay(photo, find_cracks(network, photo).crack, truth=mask)
+            for network in networks.values()
         ]
         pictures.append([photo, mask, *found])
         captions.append([pair.name, "", *map(_caption, of_photo)])

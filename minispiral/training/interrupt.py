@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal stop a run after the step it is in, not amidst one."""
+"""Ctrl-C, SIGTERM and a closed terminal stop a run between two steps, not in the middle of one."""
 
 import signal
 import threading
@@ -9,38 +9,40 @@ from types import FrameType
 
 
 class Interrupted(Exception):
-    """Ctrl-C, SIGTERM or SIGHUP stopped the run; ``run`` holds a checkpoint of ``step``."""
+    """Ctrl-C, SIGTERM or SIGHUP stopped a run; ``run`` holds a checkpoint of ``step``."""
 
     def __init__(self, run: Path, step: int, signum: int) -> None:
         self.run = run
         self.step = step
         self.signum = signum
-        super().__init__(f"Stopped after step {step}; {run / 'last.safetensors'} holds all of it.")
+        super().__init__(
+            f"Stopped after step {step}; the checkpoint is {run / 'last.safetensors'}."
+        )
 
     @property
     def exit_code(self) -> int:
-        """What a process stopped by this signal returns: 128 and the signal, 130 for Ctrl-C."""
+        """That of a process stopped by this signal: 128 plus the signal, 130 for Ctrl-C."""
         return 128 + self.signum
 
 
 class StopRequest:
-    """The signal that asked the run to stop, once one has."""
+    """The signal that asked the run to stop, None until then."""
 
     signum: int | None = None
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note Ctrl-C, SIGTERM and SIGHUP instead of dying of them; a second acts as it did before.
+    """Record Ctrl-C, SIGTERM or SIGHUP instead of dying; a second signal acts as usual.
 
-    Only the main thread may handle signals; in another one nothing is noted.
+    Only the main thread may handle signals; in any other thread none are recorded.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
 
-    def note(signum: int, frame: FrameType | None) -> None:
+    def record(signum: int, frame: FrameType | None) -> None:
         request.signum = signum
         restore_handlers()
 
@@ -52,7 +54,7 @@ def stop_requests() -> Iterator[StopRequest]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         before[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)  # nohup sets SIG_IGN
     for signum in before:
-        signal.signal(signum, note)
+        signal.signal(signum, record)
     try:
         yield request
     finally:

@@ -1,10 +1,8 @@
-"""Training: patches in, checkpoints out (Section 4.2 of the paper).
+"""The training loop: patches in, checkpoints out (Section 4.2).
 
-A run has one random generator. It draws the batches, and its state after the last batch trained on
-is part of every checkpoint; a child of it initialises the network, so that with one seed networks
-of any kind see the same batches. Nothing else in the loop is random and
-nothing depends on the time that passes, so a run that is killed at any moment and resumed ends
-with the same bits as one that never stopped.
+Apart from the random generator of the run nothing in the loop is random, and nothing depends on
+the clock but the moments at which checkpoints are written. A run that is killed at any moment and
+resumed therefore ends with the same bits as one that never stopped.
 """
 
 import errno
@@ -12,84 +10,68 @@ import math
 import time
 import warnings
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from minispiral import networks, profiling
+from minispiral import profiling
 from minispiral.data.pairs import Pair, find_pairs
-from minispiral.data.patches import Batch, PatchSampler, prefetch
-from minispiral.data.photos import write_picture
+from minispiral.data.patches import PatchSampler
+from minispiral.data.prefetch import Batch, prefetch
 from minispiral.data.store import PhotoStore
-from minispiral.detection import tiling
-from minispiral.detection.metrics import RunningSums, Summary, score_photo, summarize
-from minispiral.detection.pictures import overlay
-from minispiral.device import Device, choose
+from minispiral.detection.metrics import Summary
+from minispiral.detection.running_metrics import RunningSums
 from minispiral.errors import UserError
 from minispiral.files import writing_error
-from minispiral.kernels.cpu import parallel
-from minispiral.kernels.dispatch import to_host
-from minispiral.networks import pretrained
-from minispiral.optim import Adam
-from minispiral.runs.checkpoint import Checkpoint, load, load_network, restore, save
-from minispiral.runs.folder import (
-    check_own_files,
-    check_unchanged,
-    lock_run,
-    resumable,
-    write_config,
-)
+from minispiral.runs.checkpoint import Checkpoint
+from minispiral.runs.folder import check_own_files, checkpoint_to_resume, write_config
+from minispiral.runs.lock import lock_run
 from minispiral.runs.metrics_csv import MetricsFile
-from minispiral.training.config import MAY_CHANGE, TrainConfig
-from minispiral.training.curves import save_curves
+from minispiral.training.config import TrainConfig
+from minispiral.training.final_pictures import draw_final_pictures
 from minispiral.training.interrupt import Interrupted, StopRequest, stop_requests
 from minispiral.training.reporter import Reporter
+from minispiral.training.state import TrainingState
 from minispiral.training.step import training_step
+from minispiral.training.validation import validate
 
-__all__ = ["Interrupted", "TrainConfig", "train"]
-
-CHECKPOINT_SECONDS = 120.0  # between checkpoints where no number of steps is given
-LOOK_SECONDS = 0.25  # between looks at what a GPU has summed up, for it waits meanwhile
-SAMPLES = 4  # photographs drawn when a run has finished
+CHECKPOINT_SECONDS = 120.0  # between checkpoints, unless a number of steps is given
+FETCH_SECONDS = 0.25  # between fetches of the sums from a GPU, which waits for them
 
 
 def train(
     config: TrainConfig, run: Path | str, resume: bool = False, report: Reporter | None = None
 ) -> Checkpoint:
-    """Train a network as ``config`` says and keep it in the folder ``run``.
+    """Train a network as ``config`` says, in the folder ``run``.
 
-    Returns the last checkpoint, which is also ``run/last.safetensors``;
-    ``run/best.safetensors`` is the one with the highest validation F1 (where no validation
-    photograph has a crack: the last). With ``resume`` the run in the folder goes on from its last
-    checkpoint, or begins where there is none.
+    Returns the last checkpoint, which is also ``run/last.safetensors``. ``run/best.safetensors``
+    is the one with the highest validation F1, or the last one if no validation photograph has a
+    crack. With ``resume`` the run in the folder goes on from its last checkpoint, or begins if
+    there is none.
 
-    Raises `Interrupted` after Ctrl-C, SIGTERM or SIGHUP, and `UserError` for options and
-    photographs that do not fit, for a folder in use or holding another run, for a loss or weights
-    that are no numbers and for a full disk. Every one of them leaves the last good checkpoint in
-    place.
+    Raises `Interrupted` after Ctrl-C, SIGTERM or SIGHUP. Raises `UserError` for options or
+    photographs that do not fit, a folder that is in use or holds another run, a loss or weights
+    that are not finite, and a full disk. The last good checkpoint is kept in all these cases.
     """
     run = Path(run)
     report = report or Reporter()
-    training = Training(config, run, report, resume)
+    state = TrainingState(config, run, resume)
     pairs = find_pairs(config.data)
     val_pairs = None if config.val is None else find_pairs(config.val)
     try:
-        with lock_run(run), ExitStack() as stores, warnings.catch_warnings():
-            # Values that overflow are looked for below; NumPy would warn of them a step earlier.
+        with lock_run(run), ExitStack() as stack, warnings.catch_warnings():
+            # NumPy warns of an overflow a step before the loop refuses it.
             warnings.simplefilter("ignore", RuntimeWarning)
-            stores.enter_context(training.device.in_use())
-            training.take_up(resume)
-            photos = stores.enter_context(_decoded(pairs, run, report))
+            stack.enter_context(state.device.in_use())
+            _begin(state, resume, report)
+            photos = stack.enter_context(_decoded(pairs, run, report))
             val = None
             if val_pairs is not None:
-                val = stores.enter_context(_decoded(val_pairs, run, report))
+                val = stack.enter_context(_decoded(val_pairs, run, report))
             sampler = PatchSampler(photos, config.patch, config.batch)
-            training.check_photos(photos, val)
-            checkpoint = training.loop(sampler, val)
-            with profiling.whole("drawing pictures"):
-                _draw(run, photos if val is None else val, report, training.device)
+            state.check_photos(photos, val)
+            checkpoint = Loop(state, sampler, val, report).run()
+            with profiling.span("drawing pictures", opaque=True):
+                shown = photos if val is None else val
+                draw_final_pictures(run, shown, state.device, report)
             return checkpoint
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -97,236 +79,151 @@ def train(
         raise
 
 
-def _pretrained(
-    config: TrainConfig, run: Path, resume: bool
-) -> tuple[TrainConfig, pretrained.Weights | None]:
-    """``config`` with the kind of weights that ``init`` gives, and these where the run begins.
-
-    A run that goes on has them in its checkpoint: the file may be gone, and the option left out.
-    """
-    if config.network != "hed":
-        return config, None
-    if resume and (path := resumable(run)) is not None:
-        before = load(path).config
-        init, kind = config.init or before.get("init"), before.get("pretrained")
-        return replace(config, init=init, pretrained=kind), None
-    if config.init is None:
-        return config, None
-    weights = pretrained.read(config.init)
-    return replace(config, pretrained=weights.name), weights
+def _begin(state: TrainingState, resume: bool, report: Reporter) -> None:
+    """Resume the run in the folder, or make sure that a new one may begin there."""
+    path = checkpoint_to_resume(state.run)
+    if path is None:
+        check_own_files(state.run)
+        if resume:
+            report.message(f"{state.run} holds no run yet: training begins.")
+    elif resume:
+        state.resume(path)
+    else:
+        raise UserError(f"{state.run} already holds a run; train in another folder", "resume")
 
 
 def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoStore]:
-    with profiling.whole("reading photographs"):
+    with profiling.span("reading photographs", opaque=True):
         return closing(PhotoStore(pairs, scratch=run, progress=report.prepared))
 
 
-class Training:
-    """One run: its network, optimiser and generator, and where it stands."""
+class Loop:
+    """Steps a run through its batches; validates, logs and saves it when that is due."""
 
     def __init__(
-        self, config: TrainConfig, run: Path, report: Reporter, resume: bool = False
+        self,
+        state: TrainingState,
+        sampler: PatchSampler,
+        val: PhotoStore | None,
+        report: Reporter,
     ) -> None:
-        config, weights = _pretrained(config, run, resume)
-        self.config = config
-        self.run = run
-        self.report = report
-        self.rng = np.random.default_rng(config.seed)
-        self.network = networks.build(
-            config.network,
-            depths=config.depths,
-            connection=config.connection,
-            width=config.width,
-            pretrained=config.pretrained,
-            rng=self.rng.spawn(1)[0],
-        )
-        self.network.check_side(config.patch)
-        if weights is not None:
-            pretrained.copy_into(self.network, weights)
-        self.device = choose(config.device, config.precision)
-        self.network.to(self.device)
-        self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
-        self.take_step = training_step(
-            self.device, self.network, self.adam, config.loss, config.loss_parameters
-        )
-        self.random_state = self.rng.bit_generator.state
-        self.step = 0
-        self.recorded = 0  # the last step whose row, validation and checkpoints are done
-        self.best_f1: float | None = None  # on the validation photographs
-        self.sums = RunningSums()  # since the last row, as they were when last looked at
-        self.looked = 0.0
-        self.batches_without_crack = 0
-        self.photos: dict[str, Any] = {}  # what the photographs are told apart by
-        self.earlier_seconds = 0.0
-        self.began = self.saved = time.monotonic()
-        self.saved_step: int | None = None
-
-    def take_up(self, resume: bool) -> None:
-        """Go on with the run in the folder, if there is one and that was asked for."""
-        path = resumable(self.run)
-        if path is None:
-            check_own_files(self.run)
-            if resume:
-                self.report.message(f"{self.run} holds no run yet: training begins.")
-            return
-        if not resume:
+        self.state, self.sampler, self.val, self.report = state, sampler, val, report
+        config = state.config
+        patches = config.patches_per_image * len(sampler.store)
+        self.steps_per_epoch = math.ceil(patches / config.batch)
+        self.total_steps = config.steps or config.epochs * self.steps_per_epoch
+        if state.step > self.total_steps:
             raise UserError(
-                f"{self.run} already holds a run; continue it with --resume or give another "
-                "--out folder."
+                f"The run in {state.run} has already done {state.step} steps, {self.total_steps} "
+                "were asked for",
+                "steps" if config.steps else "epochs",
             )
-        checkpoint = load(path)
-        best = self.run / "best.safetensors"
-        if best != path and best.exists():
-            load(best)  # a damaged one shows now, not after the last step
-        # an option that an earlier version of minispiral had not counts as its default
-        before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
-        check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE)
-        restore(path, self.network, checkpoint)
-        self.adam.load_state(checkpoint.part("adam"))
-        self.rng.bit_generator.state = self.random_state = checkpoint.random_state
-        self.step = self.saved_step = checkpoint.step
-        progress = checkpoint.progress
-        self.recorded = progress["recorded"]
-        self.best_f1 = progress["best_f1"]
-        self.sums = RunningSums(**progress["sums"])
-        self.take_step.reset(self.sums)
-        self.batches_without_crack = progress["batches_without_crack"]
-        self.photos = progress["photos"]
-        self.earlier_seconds = progress["seconds"]
+        self.train_on = training_step(
+            state.device, state.network, state.adam, config.loss, config.loss_parameters
+        )
+        self.train_on.reset(state.progress.sums)
+        self.fetched_at = 0.0
+        self.metrics = MetricsFile(state.run / "metrics.csv", state.step)
 
-    def check_photos(self, photos: PhotoStore, val: PhotoStore | None) -> None:
-        """Raise `UserError` when these are not the photographs the run began with."""
-        found = {
-            "data": _fingerprint(photos),
-            "val": None if val is None else _fingerprint(val),
-        }
-        if self.photos:
-            check_unchanged(self.run, self.photos, found, frozenset())
-        self.photos = found
-
-    def loop(self, sampler: PatchSampler, val: PhotoStore | None) -> Checkpoint:
+    def run(self) -> Checkpoint:
         """Train up to the last step and return its checkpoint."""
-        config = self.config
-        an_epoch = math.ceil(config.patches_per_image * len(sampler.store) / config.batch)
-        total = config.steps or config.epochs * an_epoch
-        if self.step > total:
-            raise UserError(
-                f"The run in {self.run} has already done {self.step} steps, {total} were asked "
-                "for; ask for more to go on."
-            )
-        self.metrics = MetricsFile(self.run / "metrics.csv", self.step)
-        write_config(self.run, config.as_dict())
-        self.report.started(self.step, total)
-        flipped = not self.device.is_gpu  # which flips patches itself
+        state, total = self.state, self.total_steps
+        write_config(state.run, state.config.as_dict())
+        self.report.started(state.step, total)
         with (
             stop_requests() as stop,
-            closing(prefetch(sampler, self.rng, total - self.step, flipped)) as batches,
+            closing(prefetch(self.sampler, state.rng, total - state.step)) as batches,
         ):
             while True:
-                if self.recorded < self.step:
-                    self._record(an_epoch, total, val, stop)
+                if state.progress.recorded < state.step:
+                    self._record(stop)
                 if stop.signum is not None:
-                    self._look()
-                    self._save("last")
-                    raise Interrupted(self.run, self.step, stop.signum)
-                if self.step == total:
+                    self._fetch_sums()
+                    state.save("last")
+                    raise Interrupted(state.run, state.step, stop.signum)
+                if state.step == total:
                     break
                 with profiling.span("reading patches"):
                     batch = next(batches)
-                self._train(batch)
-        if self.batches_without_crack:
+                self._step(batch)
+        if state.progress.batches_without_crack:
             self.report.message(
-                f"{self.batches_without_crack} of {total} batches held no crack pixel: they were "
-                "trained on, but have no F1."
+                f"{state.progress.batches_without_crack} of {total} batches held no crack pixel: "
+                "they were trained on, but have no F1."
             )
-        return self._checkpoint()
+        return state.checkpoint()
 
-    def _train(self, batch: Batch) -> None:
-        """One step: forward, loss, backward, Adam."""
-        self.take_step(batch.pixels, batch.mask, batch.flips)
-        self.step += 1
-        self.random_state = batch.random_state
-        self.batches_without_crack += not batch.mask.any()
-        if not self.device.is_gpu or time.monotonic() - self.looked > LOOK_SECONDS:
-            self._look()
-        self.report.stepped(self.step, self.sums.loss, self.sums.f1)
+    def _step(self, batch: Batch) -> None:
+        state, progress = self.state, self.state.progress
+        self.train_on(batch.pixels, batch.mask, batch.flips)
+        state.step += 1
+        state.random_state = batch.random_state
+        progress.batches_without_crack += not batch.mask.any()
+        if not state.device.is_gpu or time.monotonic() - self.fetched_at > FETCH_SECONDS:
+            self._fetch_sums()
+        self.report.stepped(state.step, progress.sums.loss, progress.sums.f1)
 
-    def _look(self) -> None:
-        """Fetch the sums since the last row, which waits for a GPU; a loss must be a number."""
-        self.sums, self.looked = self.take_step.sums(), time.monotonic()
-        if self.sums.nan_losses:
-            raise self._diverged("loss", self.step)
+    def _fetch_sums(self) -> None:
+        """Fetch the sums since the last row; raises `UserError` if a loss was NaN."""
+        sums = self.state.progress.sums = self.train_on.sums()
+        self.fetched_at = time.monotonic()
+        if sums.nan_losses:
+            raise self.state.diverged("loss")
 
-    def _record(self, an_epoch: int, total: int, val: PhotoStore | None, stop: StopRequest) -> None:
-        """After a step: validate, add a row, save the best and then the last checkpoint, if due.
+    def _record(self, stop: StopRequest) -> None:
+        """Validate, add a row, save the best and the last checkpoint, as due after this step.
 
-        In this order a run that is killed in between repeats the step and all that follows it.
+        They come in this order so that a run killed between them repeats the step and all of them.
         """
-        config, step = self.config, self.step
-        end = step == total
-        validate = val is not None and (end or step % (config.validate_every or an_epoch) == 0)
-        log = validate or end or step % config.log_every == 0
-        if config.checkpoint_every is not None:
-            checkpoint = validate or end or step % config.checkpoint_every == 0
-        else:
-            checkpoint = validate or end or time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        state, config, progress = self.state, self.state.config, self.state.progress
+        step, end = state.step, state.step == self.total_steps
+        validation_due = self.val is not None and (
+            end or step % (config.validate_every or self.steps_per_epoch) == 0
+        )
+        row_due = validation_due or end or step % config.log_every == 0
+        checkpoint_due = validation_due or end or self._checkpoint_due()
+        if row_due or checkpoint_due:
+            self._fetch_sums()
         scores = None
-        if log or checkpoint:
-            self._look()
-        if val is not None and validate:
-            self._check_finite()
-            with profiling.whole("validation"):
-                scores = self._validate(val, stop)
-            if scores is None:  # stopped: recorded when the run is resumed
+        if self.val is not None and validation_due:
+            state.check_finite()
+            with profiling.span("validation", opaque=True):
+                scores = validate(state, self.val, stop, self.report)
+            if scores is None:  # stopped: the step is recorded when the run is resumed
                 return
-        if log:
-            self.metrics.append(self._row(an_epoch, scores))
-            self.sums = RunningSums()
-            self.take_step.reset(self.sums)
-        self.recorded = step
+            self.report.validated(step, scores)
+        if row_due:
+            self.metrics.append(self._row(scores))
+            progress.sums = RunningSums()
+            self.train_on.reset(progress.sums)
+        progress.recorded = step
         f1 = None if scores is None else scores.f1
-        better = f1 is not None and (self.best_f1 is None or f1 > self.best_f1)
+        better = f1 is not None and (progress.best_f1 is None or f1 > progress.best_f1)
         if better:
-            self.best_f1 = f1
-        if better or (end and self.best_f1 is None):
-            self._save("best")
-        if checkpoint:
-            self._save("last")
+            progress.best_f1 = f1
+        if better or (end and progress.best_f1 is None):
+            state.save("best")
+        if checkpoint_due:
+            state.save("last")
 
-    def _validate(self, val: PhotoStore, stop: StopRequest) -> Summary | None:
-        """The scores on the validation photographs; None when a stop was asked for."""
+    def _checkpoint_due(self) -> bool:
+        every = self.state.config.checkpoint_every
+        if every is not None:
+            return self.state.step % every == 0
+        return time.monotonic() - self.state.saved_at > CHECKPOINT_SECONDS
 
-        def tile_done(done: int, tiles: int) -> None:
-            if stop.signum is not None:
-                raise _Stopped
-
-        photos = []
-        try:
-            for i, pair in enumerate(val.pairs):
-                self.report.validating(i, len(val))
-                probability = tiling.predict(self.network, val.photo(i), progress=tile_done)
-                if np.isnan(probability).any():  # finite weights can overflow all the same
-                    raise self._diverged("probability of crack", self.step)
-                photos.append(score_photo(pair.name, probability, val.mask(i)))
-        except _Stopped:
-            return None
-        finally:
-            parallel.trim()  # buffers of the tiles' sizes are of no use to the patches
-        scores = summarize(photos)
-        self.report.validated(self.step, scores)
-        return scores
-
-    def _row(self, an_epoch: int, scores: Summary | None) -> dict[str, float | int | None]:
-        """A row of ``metrics.csv`` for the step just done."""
+    def _row(self, scores: Summary | None) -> dict[str, float | int | None]:
+        """The row of ``metrics.csv`` for this step."""
+        sums = self.state.progress.sums
         row: dict[str, float | int | None] = {
-            "step": self.step,
-            "epoch": math.ceil(self.step / an_epoch),
-            "seconds": self._seconds(),
-            "loss": self.sums.loss,
-            "precision": self.sums.precision,
-            "recall": self.sums.recall,
-            "f1": self.sums.f1,
-            "batches_without_crack": self.sums.batches_without_crack,
+            "step": self.state.step,
+            "epoch": math.ceil(self.state.step / self.steps_per_epoch),
+            "seconds": self.state.seconds(),
+            "loss": sums.loss,
+            "precision": sums.precision,
+            "recall": sums.recall,
+            "f1": sums.f1,
+            "batches_without_crack": sums.batches_without_crack,
         }
         if scores is not None:
             row |= {
@@ -336,72 +233,3 @@ class Training:
                 "val_f1": scores.f1,
             }
         return row
-
-    def _seconds(self) -> float:
-        """Spent on the run so far, its earlier sittings included."""
-        return self.earlier_seconds + time.monotonic() - self.began
-
-    def _checkpoint(self) -> Checkpoint:
-        network, adam = self.network.state(), self.adam.state()
-        progress = {
-            "recorded": self.recorded,
-            "best_f1": self.best_f1,
-            "sums": asdict(self.sums),
-            "batches_without_crack": self.batches_without_crack,
-            "photos": self.photos,
-            "seconds": self._seconds(),
-        }
-        tensors = {f"network.{name}": to_host(data) for name, data in network.items()}
-        tensors |= {f"adam.{name}": to_host(data) for name, data in adam.items()}
-        return Checkpoint(self.step, self.config.as_dict(), tensors, self.random_state, progress)
-
-    def _save(self, name: str) -> None:
-        """Write the checkpoint ``name``, unless that would put NaN in place of numbers."""
-        self._check_finite()
-        with profiling.span("writing checkpoints"):
-            save(self.run / f"{name}.safetensors", self._checkpoint())
-        self.saved = time.monotonic()
-        self.saved_step = self.step
-
-    def _check_finite(self) -> None:
-        for name, data in (*self.network.state().items(), *self.adam.state().items()):
-            if not np.isfinite(to_host(data)).all():
-                raise self._diverged(f"value of {name}", self.step)
-
-    def _diverged(self, what: str, step: int) -> UserError:
-        kept = (
-            "no checkpoint had been written yet"
-            if self.saved_step is None
-            else f"the checkpoint of step {self.saved_step} in {self.run} is kept"
-        )
-        return UserError(
-            f"The {what} is not a finite number at step {step}; {kept}: train in another --out "
-            f"folder with an --lr below {self.config.lr:g}."
-        )
-
-
-def _fingerprint(store: PhotoStore) -> str:
-    """What tells one set of photographs from another, wherever its folder is."""
-    return (
-        f"{len(store)} photographs of {store.pixels} pixels with {store.crack_pixels} crack pixels"
-    )
-
-
-def _draw(run: Path, store: PhotoStore, report: Reporter, device: Device) -> None:
-    """Curves of the scores, and the best network's detections in a few photographs."""
-    if not save_curves(run / "metrics.csv", run / "curves.png"):
-        report.message("curves.png was not drawn: it needs matplotlib (the extra `plots`).")
-    network = load_network(run, device=device)
-    samples = run / "samples"
-    samples.mkdir(exist_ok=True)
-    total = min(len(store), SAMPLES)
-    for i, pair in enumerate(store.pairs[:total]):
-        report.drawing(i, total)
-        photo = store.photo(i)
-        picture = overlay(photo, tiling.predict(network, photo), truth=store.mask(i))
-        write_picture(samples / f"{pair.name}.jpg", picture)
-    report.drawing(total, total)
-
-
-class _Stopped(Exception):
-    """Leaves a validation that a signal cuts short."""

@@ -1,4 +1,4 @@
-"""What a training run tells the person who waits for it."""
+"""What a training run reports while it goes on."""
 
 from typing import TYPE_CHECKING
 
@@ -7,9 +7,9 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Hears how a run gets on and keeps silent; override what you want to hear.
+    """Receives the events of a run and ignores them; override the methods of interest.
 
-    A subclass must not change the run: it is told of each step after it has been taken.
+    A subclass must not change the run.
     """
 
     def message(self, text: str) -> None:
@@ -19,16 +19,16 @@ class Reporter:
         """``done`` of ``total`` photographs are decoded."""
 
     def started(self, step: int, total: int) -> None:
-        """Training goes on from ``step`` of ``total``."""
+        """Training begins or resumes after ``step`` of ``total``."""
 
     def stepped(self, step: int, loss: float | None, f1: float | None) -> None:
-        """``step`` is done; running loss and F1, None where no batch held a crack yet."""
+        """``step`` is done; ``loss`` and ``f1`` are running values, None without a crack so far."""
 
     def validating(self, done: int, total: int) -> None:
         """``done`` of ``total`` validation photographs are scored."""
 
     def validated(self, step: int, scores: "Summary") -> None:
-        """The scores on the validation photographs after ``step``."""
+        """The validation after ``step`` is done."""
 
     def drawing(self, done: int, total: int) -> None:
         """``done`` of ``total`` pictures of the finished run are drawn."""

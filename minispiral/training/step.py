@@ -1,9 +1,10 @@
-"""One step of training, forward, loss, backward and Adam, on the CPU or on a GPU.
+"""One training step: forward, loss, backward and Adam, on the CPU or on a GPU.
 
-On the CPU a step is what it says. On a GPU nothing in it is read back: the sums that a run reports
-are gathered there and fetched when they are asked for. After two steps launched kernel by kernel
-the third is captured as one CUDA graph, and from then on a step is an upload and the launch of that
-graph.
+Patches arrive as they were cut. The step flips and scales them on the device it runs on.
+
+On a GPU nothing inside a step is read back: the totals that a run reports are summed there and
+fetched on demand. Two steps are launched kernel by kernel and the third is captured as a CUDA
+graph; from then on a step is an upload and one launch of that graph.
 """
 
 import math
@@ -11,30 +12,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minispiral.detection.metrics import RunningSums
+from minispiral.data.patches import Flips, Mask, Pixels
+from minispiral.detection.running_metrics import RunningSums
 from minispiral.device import Device
-from minispiral.kernels.cuda import launch, statistics
-from minispiral.kernels.dispatch import layout, to_host, write
+from minispiral.kernels import layout, statistics
+from minispiral.kernels.arrays import get, like
+from minispiral.kernels.cuda import launch
 from minispiral.losses import LOSSES
 from minispiral.networks import Network
 from minispiral.optim import Adam
 from minispiral.tensor import Tensor
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Flips = NDArray[np.bool_]
-
-LAUNCHED = 2  # steps before one is captured: they compile the kernels and keep constants
+LAUNCHED = 2  # steps before the captured one: they compile kernels and upload constants
 
 
 class TrainingStep:
-    """Steps of one network under one loss, on the CPU; call it with pixels and their mask.
+    """Trains a network with one loss, a batch per call, on the CPU.
 
-    ``pixels`` are (n, h, w, 3) uint8, ``mask`` (n, h, w, 1), True on crack. ``flips`` (n, 2), if
-    given, say whose rows and whose columns are reversed first, in both. A batch whose loss is not a
-    number changes nothing but the sums.
+    ``pixels`` are (n, h, w, 3) uint8, ``mask`` (n, h, w, 1) is True on crack, and ``flips`` (n, 2)
+    says of each patch whether its rows and whether its columns are to be reversed (default: not).
+    A batch whose loss is NaN changes nothing but the totals.
     """
 
     def __init__(
@@ -46,41 +44,41 @@ class TrainingStep:
     ) -> None:
         self.network, self.adam = network, adam
         self.loss, self.loss_parameters = LOSSES[loss], loss_parameters or {}
-        self.dtype = network.parameters()[0].dtype
-        self._sums = RunningSums()
+        weights = network.parameters()[0].data
+        self.dtype = weights.dtype
+        self.totals = like(np.zeros(len(statistics.TOTALS)), weights)
 
     def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
         """Update the network from one batch."""
-        if flips is not None:
-            pixels, mask = layout.flip(pixels, flips), layout.flip(mask, flips)
-        loss, logits = self._forward(pixels, mask)
-        value = loss.data.item()
-        self._sums.add(value, logits, mask)
-        if not math.isnan(value):
+        loss = self._forward(pixels, mask, _none(pixels) if flips is None else flips)
+        if not math.isnan(loss.data.item()):
             self.adam.zero_grad()
             loss.backward()
             self.adam.step()
 
-    def _forward(self, pixels: Any, mask: Any) -> tuple[Tensor, Any]:
-        """The loss, summed over the network's outputs, and the logits of the last of these."""
+    def _forward(self, pixels: Any, mask: Any, flips: Any) -> Tensor:
+        """The loss, summed over the network's outputs; the last output counts for the totals."""
+        pixels, mask = layout.flip(pixels, flips), layout.flip(mask, flips)
         outputs = self.network.outputs(Tensor(layout.scale_pixels(pixels, self.dtype)))
         losses = [self.loss(logits, mask, **self.loss_parameters) for logits in outputs]
-        return sum(losses[1:], start=losses[0]), outputs[-1].data
+        loss = sum(losses[1:], start=losses[0])
+        statistics.add_batch(self.totals, loss.data, outputs[-1].data, mask)
+        return loss
 
     def sums(self) -> RunningSums:
-        """The losses and F1 counts of all batches since `reset`; on a GPU this waits for it."""
-        return self._sums
+        """The totals of all batches since `reset`; this waits for the GPU."""
+        return RunningSums.from_totals(get(self.totals))
 
     def reset(self, sums: RunningSums) -> None:
-        """Go on counting from these."""
-        self._sums = sums
+        """Count on from ``sums``."""
+        self.totals[...] = like(sums.as_totals(), self.totals)
 
 
 class GpuTrainingStep(TrainingStep):
-    """The same on a GPU, where the network lies and its optimiser was made.
+    """The same on the GPU that holds the network, whose optimiser was made there.
 
-    It returns once the step is on its way. A batch whose loss is not a number shows in the sums
-    alone. Nobody else may step the optimiser meanwhile.
+    A call returns once the step is queued. A NaN loss shows in the totals only. Nothing else may
+    step the optimiser.
     """
 
     def __init__(
@@ -91,20 +89,18 @@ class GpuTrainingStep(TrainingStep):
         loss_parameters: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(network, adam, loss, loss_parameters)
-        self.gpu = launch.gpu()
-        self.totals = self.gpu.put(np.zeros(len(statistics.TOTALS)))
-        self.shape: tuple[int, ...] | None = None  # of the batches the graph is for
+        self.shape: tuple[int, ...] | None = None  # of the batches that the graph is for
         self.uploads: launch.Uploads
         self.launched = 0
         self.graph: Callable[[], None] | None = None
 
     def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
         if flips is None:
-            flips = np.zeros((len(pixels), 2), np.bool_)
+            flips = _none(pixels)
         if pixels.shape != self.shape:
             self.shape, self.launched, self.graph = pixels.shape, 0, None
             shapes = pixels.shape, mask.shape, flips.shape
-            self.uploads = self.gpu.uploads(shapes, (np.uint8, np.bool_, np.bool_))
+            self.uploads = launch.gpu().uploads(shapes, (np.uint8, np.bool_, np.bool_))
         self.uploads.send(pixels, mask, flips)
         self.adam.steps += 1
         if self.graph is None and self.launched < LAUNCHED:
@@ -112,28 +108,16 @@ class GpuTrainingStep(TrainingStep):
             self.launched += 1
             return
         if self.graph is None:
-            self.graph = self.gpu.record(self._launch)
-            self.adam.locate_gradients()  # which lie there at every launch of the graph
+            self.graph = launch.gpu().record(self._launch)
+            self.adam.locate_gradients()  # which are there at every launch of the graph
         self.graph()
 
-    def _launch(self, between: Callable[[], None] = lambda: None) -> None:
-        """Launch all kernels of a step; ``between`` comes before Adam's."""
-        pixels, mask, flips = self.uploads.targets
-        mask = layout.flip(mask, flips)
+    def _launch(self, before_adam: Callable[[], None] = lambda: None) -> None:
+        """Launch all kernels of a step."""
         self.adam.zero_grad()
-        loss, logits = self._forward(layout.flip(pixels, flips), mask)
-        loss.backward()
-        between()
+        self._forward(*self.uploads.targets).backward()
+        before_adam()
         self.adam.launch()
-        statistics.add_batch(self.totals, loss.data, logits, mask)
-
-    def sums(self) -> RunningSums:
-        values = dict(zip(statistics.TOTALS, to_host(self.totals).tolist(), strict=True))
-        loss_sum = values.pop("loss_sum")
-        return RunningSums(loss_sum, **{name: int(value) for name, value in values.items()})
-
-    def reset(self, sums: RunningSums) -> None:
-        write(self.totals, np.array([getattr(sums, name) for name in statistics.TOTALS], float))
 
 
 def training_step(
@@ -143,6 +127,11 @@ def training_step(
     loss: str = "pseudo-f1",
     loss_parameters: Mapping[str, float] | None = None,
 ) -> TrainingStep:
-    """The training step for a network on this device; it runs inside ``device.in_use()``."""
+    """The training step for a network on ``device``; to be called inside ``device.in_use()``."""
     kind = GpuTrainingStep if device.is_gpu else TrainingStep
     return kind(network, adam, loss, loss_parameters)
+
+
+def _none(pixels: Pixels) -> Flips:
+    """No flips."""
+    return np.zeros((len(pixels), 2), np.bool_)

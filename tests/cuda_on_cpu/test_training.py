@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minispiral import networks
-from minispiral.detection.metrics import RunningSums
+from minispiral.detection.running_metrics import RunningSums
 from minispiral.device import CPU, Device
+from minispiral.kernels.arrays import like
 from minispiral.kernels.cpu import layout
 from minispiral.kernels.cuda import launch
 from minispiral.losses import LOSSES
@@ -77,10 +78,10 @@ def nudge(run, rng):
     return run
 
 
-def gradients(run, pixels, mask):
+def gradients(run, batch):
     """The loss of a batch and the gradients of all parameters, without an update."""
-    pixels, mask = run.network.place(pixels), run.network.place(mask)
-    loss, _ = run.step._forward(pixels, mask)
+    weights = run.network.parameters()[0].data
+    loss = run.step._forward(*(like(array, weights) for array in batch))
     loss.backward()
     found = {name: p.grad for name, p in run.network.named_parameters()}
     return {
@@ -107,12 +108,12 @@ def test_gradients_are_those_of_numpy(gpu, rng, name, options):
     the share of that one pixel is what gradients then differ by; the loss has no such jump.
     """
     seed = int(rng.integers(2**32))
-    ((*batch, _),) = batches(rng, SIDES[name], 1)
-    exact = gradients(Run(CPU, name, seed, **options), *batch)
-    ours = gradients(Run(GPU, name, seed, **options), *batch)
-    single = gradients(Run(GPU, name, seed, np.float32, **options), *batch)
+    [batch] = batches(rng, SIDES[name], 1)
+    exact = gradients(Run(CPU, name, seed, **options), batch)
+    ours = gradients(Run(GPU, name, seed, **options), batch)
+    single = gradients(Run(GPU, name, seed, np.float32, **options), batch)
     largest = max(np.abs(expected).max() for expected in exact.values())
-    nudged = [gradients(nudge(Run(CPU, name, seed, **options), rng), *batch) for _ in range(4)]
+    nudged = [gradients(nudge(Run(CPU, name, seed, **options), rng), batch) for _ in range(4)]
     moved = max(np.abs(other[key] - exact[key]).max() for other in nudged for key in exact)
     near = 1e-12 * largest + 10 * moved
     for key, expected in exact.items():
@@ -196,7 +197,7 @@ def test_a_step_reads_nothing_back(gpu, rng, name, monkeypatch):
     made = batches(rng, SIDES[name])
     reads = DeviceArray.reads
     with monkeypatch.context() as patch:
-        patch.setattr(gpu, "to_host", None)
+        patch.setattr(gpu, "get", None)
         for batch in made:
             run.step(*batch)
     assert DeviceArray.reads == reads

@@ -1,0 +1,162 @@
+"""The state of a run: what its checkpoints hold, and how it starts, resumes and is saved.
+
+A run has one random generator. It draws the batches, and its state after the last batch trained
+on is part of every checkpoint. A child of it initialises the network, so that with the same seed
+networks of any kind see the same batches.
+"""
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from minispiral import networks, profiling
+from minispiral.data.store import PhotoStore
+from minispiral.detection.running_metrics import RunningSums
+from minispiral.device import choose
+from minispiral.errors import UserError
+from minispiral.kernels.arrays import get
+from minispiral.networks import pretrained
+from minispiral.optim import Adam
+from minispiral.runs.checkpoint import Checkpoint, load, restore, save
+from minispiral.runs.folder import check_unchanged, checkpoint_to_resume
+from minispiral.training.config import MAY_CHANGE, TrainConfig
+
+
+@dataclass
+class Progress:
+    """How far a run has got, kept as JSON in its checkpoints."""
+
+    recorded: int = 0  # the last step whose row, validation and checkpoints are done
+    best_f1: float | None = None  # on the validation photographs
+    sums: RunningSums = field(default_factory=RunningSums)  # since the last row, as last fetched
+    batches_without_crack: int = 0
+    photos: dict[str, str | None] = field(default_factory=dict)  # fingerprints of the datasets
+    seconds: float = 0.0  # spent before this process
+
+
+class TrainingState:
+    """A run in the folder ``run``: network, optimiser, random generator and progress.
+
+    Raises `UserError` for options that do not fit together and for unusable pretrained weights.
+    """
+
+    def __init__(self, config: TrainConfig, run: Path, resume: bool = False) -> None:
+        config, weights = _with_pretrained(config, run, resume)
+        self.config = config
+        self.run = run
+        self.rng = np.random.default_rng(config.seed)
+        self.network = networks.build(
+            config.network,
+            depths=config.depths,
+            connection=config.connection,
+            width=config.width,
+            pretrained=config.pretrained,
+            rng=self.rng.spawn(1)[0],
+        )
+        self.network.check_side(config.patch)
+        if weights is not None:
+            pretrained.copy_into(self.network, weights)
+        self.device = choose(config.device, config.precision)
+        self.network.to(self.device)
+        self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
+        self.random_state = self.rng.bit_generator.state
+        self.step = 0
+        self.progress = Progress()
+        self.began = self.saved_at = time.monotonic()
+        self.saved_step: int | None = None
+
+    def resume(self, path: Path) -> None:
+        """Go on from the checkpoint ``path`` of this run.
+
+        Raises `UserError` for a damaged checkpoint and for options that must not change.
+        """
+        checkpoint = load(path)
+        best = self.run / "best.safetensors"
+        if best != path and best.exists():
+            load(best)  # if it is damaged, fail now and not after the last step
+        # Options that the checkpoint's version did not have count as their defaults.
+        before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
+        check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE)
+        restore(path, self.network, checkpoint)
+        self.adam.load_state(checkpoint.part("adam"))
+        self.rng.bit_generator.state = self.random_state = checkpoint.random_state
+        self.step = self.saved_step = checkpoint.step
+        sums = RunningSums(**checkpoint.progress["sums"])
+        self.progress = Progress(**{**checkpoint.progress, "sums": sums})
+
+    def check_photos(self, photos: PhotoStore, val: PhotoStore | None) -> None:
+        """Raise `UserError` if these are not the photographs that the run began with."""
+        found = {
+            "data": _fingerprint(photos),
+            "val": None if val is None else _fingerprint(val),
+        }
+        if self.progress.photos:
+            check_unchanged(self.run, self.progress.photos, found)
+        self.progress.photos = found
+
+    def seconds(self) -> float:
+        """The time spent on the run, that before it was resumed included."""
+        return self.progress.seconds + time.monotonic() - self.began
+
+    def checkpoint(self) -> Checkpoint:
+        """The state as it is now."""
+        network, adam = self.network.state(), self.adam.state()
+        tensors = {f"network.{name}": get(array) for name, array in network.items()}
+        tensors |= {f"adam.{name}": get(array) for name, array in adam.items()}
+        progress = asdict(replace(self.progress, seconds=self.seconds()))
+        return Checkpoint(self.step, self.config.as_dict(), tensors, self.random_state, progress)
+
+    def save(self, name: str) -> None:
+        """Write the checkpoint ``name``; raises `UserError` rather than save NaN."""
+        self.check_finite()
+        with profiling.span("writing checkpoints"):
+            save(self.run / f"{name}.safetensors", self.checkpoint())
+        self.saved_at = time.monotonic()
+        self.saved_step = self.step
+
+    def check_finite(self) -> None:
+        """Raise `UserError` if a weight, statistic or moment is NaN or infinite."""
+        for name, array in (*self.network.state().items(), *self.adam.state().items()):
+            if not np.isfinite(get(array)).all():
+                raise self.diverged(f"value of {name}")
+
+    def diverged(self, what: str) -> UserError:
+        """The error for a ``what`` that is NaN or infinite after the current step."""
+        kept = (
+            "no checkpoint had been written yet"
+            if self.saved_step is None
+            else f"the checkpoint of step {self.saved_step} in {self.run} is kept"
+        )
+        return UserError(
+            f"The {what} is not a finite number at step {self.step} ({kept}): train in another "
+            f"folder, with a learning rate below {self.config.lr:g}",
+            "lr",
+        )
+
+
+def _with_pretrained(
+    config: TrainConfig, run: Path, resume: bool
+) -> tuple[TrainConfig, pretrained.Weights | None]:
+    """``config`` with ``pretrained`` set; and the weights of ``init``, if the run begins now.
+
+    A resumed run has the weights in its checkpoint: the file may be gone, the option left out.
+    """
+    if "pretrained" in networks.NETWORKS[config.network].inapplicable:
+        return config, None
+    if resume and (path := checkpoint_to_resume(run)) is not None:
+        before = load(path).config
+        init, kind = config.init or before.get("init"), before.get("pretrained")
+        return replace(config, init=init, pretrained=kind), None
+    if config.init is None:
+        return config, None
+    weights = pretrained.read(config.init)
+    return replace(config, pretrained=weights.name), weights
+
+
+def _fingerprint(store: PhotoStore) -> str:
+    """What tells datasets apart, wherever their folders are."""
+    return (
+        f"{len(store)} photographs of {store.pixels} pixels with {store.crack_pixels} crack pixels"
+    )

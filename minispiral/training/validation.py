@@ -1,0 +1,42 @@
+"""Validation: the scores of a network in training on photographs it is not trained on."""
+
+import numpy as np
+
+from minispiral.data.store import PhotoStore
+from minispiral.detection.metrics import Summary, score_photo, summarize
+from minispiral.detection.tiling import predict
+from minispiral.kernels.cpu import parallel
+from minispiral.training.interrupt import StopRequest
+from minispiral.training.reporter import Reporter
+from minispiral.training.state import TrainingState
+
+
+def validate(
+    state: TrainingState, photos: PhotoStore, stop: StopRequest, report: Reporter
+) -> Summary | None:
+    """The scores on ``photos``; None if a signal asks the run to stop meanwhile.
+
+    Raises `UserError` if the network predicts NaN.
+    """
+
+    def check_stop(tiles_done: int, tiles: int) -> None:
+        if stop.signum is not None:
+            raise _Stopped
+
+    scores = []
+    try:
+        for i, pair in enumerate(photos.pairs):
+            report.validating(i, len(photos))
+            probability = predict(state.network, photos.photo(i), progress=check_stop)
+            if np.isnan(probability).any():  # finite weights can overflow too
+                raise state.diverged("probability of crack")
+            scores.append(score_photo(pair.name, probability, photos.mask(i)))
+    except _Stopped:
+        return None
+    finally:
+        parallel.trim()  # training does not reuse buffers of the size of tiles
+    return summarize(scores)
+
+
+class _Stopped(Exception):
+    """Leaves `predict` when a signal has come."""
