@@ -1,4 +1,4 @@
-"""What a network sees on its way to the cracks: Spiral-Net's maps (Fig. 3), HED's side outputs."""
+"""The maps from which a network makes its logits: Spiral-Net's (Fig. 3), HED's side outputs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,25 +6,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data.photos import read_photo, scaled, write_picture
+from minispiral.data.photos import read_photo, write_picture
 from minispiral.detection.pictures import side_by_side
 from minispiral.detection.tiling import TileAxis, predict, tile_axis
 from minispiral.device import choose
 from minispiral.errors import UserError
+from minispiral.kernels import arithmetic, layout
+from minispiral.kernels.arrays import Array, get, like
 from minispiral.kernels.cpu import parallel
-from minispiral.kernels.dispatch import to_host
-from minispiral.networks import HED, Network, SpiralNet
-from minispiral.ops import sigmoid
+from minispiral.networks import Network
 from minispiral.runs.checkpoint import load_network
 from minispiral.tensor import Tensor, no_grad
 
-WINDOW = 512  # pixels, the side of the part of a large photograph that is shown
-WHITE = 99.9  # percentile of a map that is drawn white
+WINDOW = 512  # pixels, the side of the window of a large photograph that is shown
+WHITE = 99.9  # the percentile of a map that is drawn white
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A map (h, w) that a network makes on its way, and what it is."""
+class Map:
+    """A map (h, w) of a network, and what it is."""
 
     title: str
     values: NDArray[np.float32]
@@ -32,24 +32,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The maps of a network in a part of a photograph, and where that part begins."""
+    """The maps of a network in a window of a photograph, and the window's top left pixel."""
 
     photo: NDArray[np.uint8]
     probability: NDArray[np.float32]
-    stages: list[Stage]
+    maps: list[Map]
     left: int
     top: int
 
     def picture(self, width: int = 420) -> NDArray[np.uint8]:
-        """All maps with their titles beside the photograph and the probability of crack.
+        """The photograph, the probability of crack and all maps with their titles, in a grid.
 
-        Black is zero or, where a map has negative values, the least of them.
+        Black is zero or, in a map with negative values, the least of them. ``width`` is that of a
+        cell in pixels.
         """
         cells = [self.photo, np.rint(self.probability * 255).astype(np.uint8)]
         captions = ["photograph", "probability of crack"]
-        for stage in self.stages:
-            cells.append(_grey(stage.values))
-            captions.append(stage.title)
+        for one in self.maps:
+            cells.append(_grey(one.values))
+            captions.append(one.title)
         columns = int(np.ceil(np.sqrt(len(cells))))
         missing = -len(cells) % columns
         cells += [np.full_like(self.photo, 255)] * missing
@@ -75,8 +76,8 @@ def inspect(
 ) -> Inspection:
     """Draw the maps that the network of ``run`` makes of a photograph into the picture ``out``.
 
-    A photograph larger than ``size`` pixels is shown in part: around the pixel ``at`` (x, y), or
-    where the network sees the most cracks. ``device`` and ``precision`` are those of
+    Of a photograph larger than ``size`` pixels a window is shown: around the pixel ``at`` (x, y),
+    or where the probability of crack is highest. ``device`` and ``precision`` are those of
     `minispiral.device.choose`.
 
     Raises `UserError` for a network without maps, a photograph that cannot be read, a pixel
@@ -84,7 +85,11 @@ def inspect(
     """
     computing = choose(device, precision)
     network = load_network(run, device=computing)
-    _check_has_maps(network, run)
+    if not network.map_titles:
+        raise UserError(
+            f"{run} holds the network {network.name}, which makes no maps on its way to the "
+            "logits; give a run of another network."
+        )
     with computing.in_use():
         inspection = look(network, read_photo(photo), at, size)
     write_picture(out, inspection.picture())
@@ -97,9 +102,12 @@ def look(
     at: tuple[int, int] | None = None,
     size: int = WINDOW,
 ) -> Inspection:
-    """The maps of a network in evaluation mode; see `inspect`."""
+    """The maps of a network in evaluation mode; see `inspect`.
+
+    It clears the gradients of the network's parameters.
+    """
     if size < 1:
-        raise UserError(f"a part of {size} pixels was asked for, expected at least 1")
+        raise UserError(f"a window of {size} pixels was asked for, expected at least 1", "size")
     h, w = photo.shape[:2]
     part_h, part_w = min(size, h), min(size, w)
     if at is not None:
@@ -114,9 +122,9 @@ def look(
     elif (part_h, part_w) == (h, w):
         left = top = 0
     else:
-        top, left = _fullest(predict(network, photo), part_h, part_w)
-    rows = _around(top, part_h, h, network.unit)
-    columns = _around(left, part_w, w, network.unit)
+        top, left = _likeliest(predict(network, photo), part_h, part_w)
+    rows = _one_tile(top, part_h, h, network.unit)
+    columns = _one_tile(left, part_w, w, network.unit)
     pixels = photo[np.ix_(rows.source(0), columns.source(0))][np.newaxis]
     inside = (
         slice(top - rows.first, top - rows.first + part_h),
@@ -124,62 +132,48 @@ def look(
     )
     try:
         with no_grad():
-            titles, maps, logits = _maps(network, Tensor(scaled(network.place(pixels))))
-            probability = to_host(sigmoid(logits).data)[0, ..., 0][inside].copy()
+            x = layout.scale_pixels(like(pixels, network.parameters()[0].data))
+            maps = network.maps(Tensor(x))
+            probability = _cut(arithmetic.sigmoid(network.logits(maps).data), inside)
     finally:
         parallel.trim()
-    stages = [
-        Stage(title, to_host(one.data)[0, ..., 0][inside].copy())
-        for title, one in zip(titles, maps, strict=True)
+    weights = ["" if weight is None else f" ({weight:+.3f})" for weight in _weights(network)]
+    shown = [
+        Map(title + weight, _cut(one.data, inside))
+        for title, weight, one in zip(network.map_titles, weights, maps, strict=True)
     ]
     window = photo[top : top + part_h, left : left + part_w]
-    return Inspection(window, probability, stages, left, top)
+    return Inspection(window, probability, shown, left, top)
 
 
-def _check_has_maps(network: Network, run: Path | str) -> None:
-    if not isinstance(network, SpiralNet | HED):
-        raise UserError(
-            f"{run} holds a U-Net, which makes no maps on its way to the cracks; give a run of a "
-            "Spiral-Net or of HED."
-        )
+def _cut(values: Array, inside: tuple[slice, slice]) -> NDArray[np.float32]:
+    """The window of a map ``(1, h, w, 1)``, without the memory of the rest."""
+    window: NDArray[np.float32] = get(values)[0, ..., 0][inside].copy()
+    return window
 
 
-def _maps(network: Network, x: Tensor) -> tuple[list[str], list[Tensor], Tensor]:
-    """Titles and maps of all modules or stages, and the logits."""
-    if isinstance(network, HED):
-        *sides, logits = network.outputs(x)
-        weights = to_host(network.fuse.w.data)[0, 0, :, 0]
-        titles = [f"side output {k} ({weight:+.3f})" for k, weight in enumerate(weights, start=1)]
-        return titles, sides, logits
-    assert isinstance(network, SpiralNet)
-    maps = network.maps(x)
-    titles = [
-        f"module {k}, depth {depth}{_weight(network, k)}"
-        for k, depth in enumerate(network.depths, start=1)
-    ]
-    return titles, maps, network(x)
+def _weights(network: Network) -> list[float | None]:
+    """The derivative of the logits by each map: its weight, or None if it is not connected."""
+    pixel = like(np.ones((1, 1, 1, 1), np.float32), network.parameters()[0].data)
+    maps = [Tensor(pixel, requires_grad=True) for _ in network.map_titles]
+    network.logits(maps).backward()
+    for p in network.parameters():
+        p.grad = None
+    return [None if one.grad is None else float(get(one.grad).item()) for one in maps]
 
 
-def _weight(network: SpiralNet, k: int) -> str:
-    """The weight of module ``k``, from 1, in the last 1 x 1 convolution, in parentheses."""
-    weights = to_host(network.mix.w.data)[0, 0, :, 0]
-    if network.connection == "none" and k < len(network.depths):
-        return ""  # the last module alone goes on
-    return f" ({weights[k - 1 if network.connection == 'concat' else 0]:+.3f})"
-
-
-def _fullest(probability: NDArray[np.float32], h: int, w: int) -> tuple[int, int]:
-    """Top and left of the window of ``h`` x ``w`` pixels that holds the most probability."""
-    sums = np.pad(probability.cumsum(0, dtype=np.float64).cumsum(1), ((1, 0), (1, 0)))
-    held = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
-    top, left = np.unravel_index(held.argmax(), held.shape)
+def _likeliest(probability: NDArray[np.float32], h: int, w: int) -> tuple[int, int]:
+    """Top and left of the window of ``h`` x ``w`` pixels with the largest sum of probabilities."""
+    integral = np.pad(probability.cumsum(0, dtype=np.float64).cumsum(1), ((1, 0), (1, 0)))
+    sums = integral[h:, w:] - integral[:-h, w:] - integral[h:, :-w] + integral[:-h, :-w]
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
     return int(top), int(left)
 
 
-def _around(start: int, size: int, length: int, unit: int) -> TileAxis:
-    """One tile around ``size`` pixels from ``start``, on the grid of a whole photograph."""
-    lone = tile_axis(size + start % unit, unit, side=10**9)  # one tile, whatever its size
-    return TileAxis(length, start - start % unit + lone.first, lone.side, lone.side, 1)
+def _one_tile(start: int, size: int, length: int, unit: int) -> TileAxis:
+    """One tile around ``size`` pixels from ``start``, on the grid of the whole photograph."""
+    alone = tile_axis(size + start % unit, unit, side=10**9)  # one tile, whatever its size
+    return TileAxis(length, start - start % unit + alone.first, alone.side, alone.side, 1)
 
 
 def _grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:

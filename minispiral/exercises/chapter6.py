@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
 from minispiral.exercises.arrays import expect
-from minispiral.networks import SpiralNet
-from minispiral.networks.spiral import CONNECTIONS, PRESETS
+from minispiral.networks import CONNECTIONS, PRESETS, SpiralNet
 
 Array = NDArray[np.float64]
 

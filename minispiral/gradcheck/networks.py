@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 from minispiral import ops
 from minispiral.gradcheck.check import (
     AROUND_KINKS,
-    EXACTLY,
     Arguments,
     Array,
     Check,
@@ -16,12 +17,18 @@ from minispiral.gradcheck.check import (
     numbers,
     shaken,
 )
-from minispiral.gradcheck.comparison import Method
 from minispiral.gradcheck.operations import convolved, normalized
 from minispiral.losses import cross_entropy
-from minispiral.networks import Network, SpiralNet, build
+from minispiral.networks import CONNECTIONS, NETWORKS, Network, SpiralNet, build, parse_depths
+from minispiral.networks.hed import PRETRAINED
 from minispiral.networks.spiral import EncoderDecoder
 from minispiral.nn import BatchNorm, Conv2d, ConvNormReLU, ConvReLU
+
+CHOICES: dict[str, tuple[str | None, ...]] = {  # of the options of `build`, where they apply
+    "depths": ("1-3",),
+    "connection": CONNECTIONS,
+    "pretrained": (None, *PRETRAINED),
+}
 
 
 def layers() -> Iterator[Check]:
@@ -97,44 +104,37 @@ def _encoder_decoder(rng: Generator) -> Arguments:
 
 
 def networks() -> Iterator[Check]:
-    for connection in ("concat", "sum", "none"):
-        yield Check(f"spiral 1-3, {connection}", partial(_spiral, (1, 2, 3), connection))
-    yield Check("spiral 1-3, evaluation", partial(_spiral, (1, 2, 3), "concat", training=False))
-    yield Check("spiral 2, by differences", partial(_spiral, (2,), "concat", method=AROUND_KINKS))
+    for name, cls in NETWORKS.items():
+        choices = {key: values for key, values in CHOICES.items() if key not in cls.inapplicable}
+        for values in product(*choices.values()):
+            title = f"{name} {', '.join(filter(None, values))}".rstrip()
+            yield Check(title, partial(_all_outputs, name, dict(zip(choices, values, strict=True))))
+    yield Check("spiral 1-3, evaluation", _evaluation)
+    yield Check("spiral 2, by differences", _by_differences)
     yield Check("spiral 1-2 and cross-entropy", _under_a_loss)
-    yield Check("unet, depth 3", partial(_small, "unet", (3,)))
-    yield Check("wide-unet, depth 2", partial(_small, "wide-unet", (2,)))
-    for pretrained in (None, "vgg16"):
-        kind = "" if pretrained is None else f" for {pretrained}"
-        yield Check(f"hed{kind}, all outputs", partial(_hed, pretrained))
     for name in ("spiral", "unet"):
         yield Check(f"{name} 1-7, side 255", partial(_full, name))
 
 
-def _spiral(
-    depths: tuple[int, ...],
-    connection: str,
-    rng: Generator,
-    training: bool = True,
-    method: Method = EXACTLY,
-) -> Arguments:
-    network = shaken(SpiralNet(depths, connection, 0.05, rng=rng), rng)
-    network.train() if training else network.eval()
-    return {"function": network, "inputs": _pictures(network, rng), "method": method}
-
-
-def _small(name: str, depths: tuple[int, ...], rng: Generator) -> Arguments:
-    network = shaken(build(name, depths=depths, width=0.05, rng=rng), rng)
-    return {"function": network, "inputs": _pictures(network, rng)}
-
-
-def _hed(pretrained: str | None, rng: Generator) -> Arguments:
-    network = shaken(build("hed", width=0.03, pretrained=pretrained, rng=rng), rng)
+def _all_outputs(name: str, options: dict[str, Any], rng: Generator) -> Arguments:
+    if "depths" in options:
+        options = {**options, "depths": parse_depths(options["depths"])}
+    network = shaken(build(name, **options, width=0.05, rng=rng), rng)
     return {
         "function": lambda x: ops.concatenate(network.outputs(x)),
         "inputs": _pictures(network, rng),
         "module": network,
     }
+
+
+def _evaluation(rng: Generator) -> Arguments:
+    network = shaken(SpiralNet((1, 2, 3), width=0.05, rng=rng), rng).eval()
+    return {"function": network, "inputs": _pictures(network, rng)}
+
+
+def _by_differences(rng: Generator) -> Arguments:
+    network = shaken(SpiralNet((2,), width=0.05, rng=rng), rng)
+    return {"function": network, "inputs": _pictures(network, rng), "method": AROUND_KINKS}
 
 
 def _under_a_loss(rng: Generator) -> Arguments:
@@ -149,7 +149,7 @@ def _under_a_loss(rng: Generator) -> Arguments:
 
 
 def _full(name: str, rng: Generator) -> Arguments:
-    """All seven depths on pictures of 255 x 255, along ten directions of all parameters at once."""
+    """All seven depths on pictures of 255 x 255, along ten joint directions of all parameters."""
     network = shaken(build(name, width=0.06, rng=rng), rng)
     inputs = _pictures(network, rng)
     return {
@@ -162,6 +162,6 @@ def _full(name: str, rng: Generator) -> Arguments:
 
 
 def _pictures(network: Network, rng: Generator) -> dict[str, Array]:
-    """Three, so that batch norm has a few values at the bottom, where a picture is one pixel."""
+    """Three, so that batch norm has three values where the picture has shrunk to one pixel."""
     side = 2 * network.unit - 1
     return {"x": rng.uniform(-1, 1, (3, side, side, 3))}

@@ -1,28 +1,40 @@
 """The networks, by name."""
 
 from collections.abc import Sequence
+from inspect import signature
 
 import numpy as np
 
 from minispiral.errors import UserError
+from minispiral.networks.depths import PRESETS, parse_depths
 from minispiral.networks.hed import HED
-from minispiral.networks.network import LayerInfo, Network
-from minispiral.networks.spiral import SpiralNet, parse_depths
-from minispiral.networks.table1 import check_depths
-from minispiral.networks.unet import UNet
+from minispiral.networks.layers import LayerInfo, ModuleInfo
+from minispiral.networks.network import Network
+from minispiral.networks.spiral import CONNECTIONS, SpiralNet
+from minispiral.networks.unet import UNet, WideUNet
 
-__all__ = ["HED", "NETWORKS", "LayerInfo", "Network", "SpiralNet", "UNet", "build", "parse_depths"]
+__all__ = [
+    "CONNECTIONS",
+    "HED",
+    "NETWORKS",
+    "PRESETS",
+    "LayerInfo",
+    "ModuleInfo",
+    "Network",
+    "SpiralNet",
+    "UNet",
+    "WideUNet",
+    "build",
+    "parse_depths",
+]
 
-NETWORKS: tuple[str, ...] = ("spiral", "unet", "wide-unet", "hed")
-
-
-ALL_DEPTHS = (1, 2, 3, 4, 5, 6, 7)
+NETWORKS: dict[str, type[Network]] = {cls.name: cls for cls in (SpiralNet, UNet, WideUNet, HED)}
 
 
 def build(
     network: str,
     *,
-    depths: Sequence[int] = ALL_DEPTHS,
+    depths: Sequence[int] = PRESETS["increasing"],
     connection: str = "concat",
     width: float = 1.0,
     pretrained: str | None = None,
@@ -30,30 +42,27 @@ def build(
 ) -> Network:
     """A freshly initialised network.
 
-    The U-Net is the Spiral-Net folded: it is as deep as the largest of ``depths``, and
-    ``connection`` does not apply, for it always concatenates. Neither applies to HED, and
-    ``pretrained`` to HED alone: ``vgg16`` or ``vgg16_bn`` fits it to weights of that name.
-    ``width`` scales the channels of all; those of ``wide-unet`` are 4/3 of the U-Net's. Raises
-    `UserError` for a name or an option that does not exist.
+    ``depths`` and ``connection`` are those of a Spiral-Net. A U-Net is as deep as the largest of
+    ``depths`` and always concatenates; HED takes neither, but ``pretrained``, the name of the
+    weights it is made for: ``vgg16`` or ``vgg16_bn``. ``width`` scales the channels of every
+    network; ``wide-unet`` has 4/3 of the U-Net's. Raises `UserError` for an unknown name, a value
+    that is not valid, and for an option that does not apply and is not at its default.
     """
     if network not in NETWORKS:
         raise UserError(f"there is no network {network!r}: choose one of {', '.join(NETWORKS)}")
-    if pretrained is not None and network != "hed":
-        raise UserError(f"there are no pretrained weights for {network}: choose the network hed")
-    if network == "spiral":
-        return SpiralNet(depths, connection, width, rng=rng)
-    if connection != "concat":
-        nature = "HED has no modules" if network == "hed" else "a U-Net always concatenates"
-        raise UserError(
-            f"{nature}, so the connection {connection!r} does not apply: "
-            "leave it out or choose the network spiral"
-        )
-    if network == "hed":
-        if tuple(depths) != ALL_DEPTHS:
+    options = {
+        "depths": tuple(depths),
+        "connection": connection,
+        "width": width,
+        "pretrained": pretrained,
+    }
+    for option, reason in NETWORKS[network].inapplicable.items():
+        value = options.pop(option)
+        if value != signature(build).parameters[option].default:
+            others = [name for name, cls in NETWORKS.items() if option not in cls.inapplicable]
             raise UserError(
-                f"HED always has the five stages of VGG-16, so the depths {list(depths)} do not "
-                "apply: leave them out or choose another network"
+                f"{reason}: leave out the {option} {value!r} or choose the network "
+                f"{' or '.join(others)}",
+                option,
             )
-        return HED(width, pretrained, rng=rng)
-    check_depths(depths)
-    return UNet(max(depths), width, wide=network == "wide-unet", rng=rng)
+    return NETWORKS[network].from_options(**options, rng=rng)

@@ -1,8 +1,9 @@
-"""VGG-16's weights, trained on ImageNet, into HED: from files that name them as torchvision does.
+"""VGG-16's weights, trained on ImageNet, for HED: from files with torchvision's names.
 
-``features.0.weight`` and ``features.0.bias`` are the first convolution's; in ``vgg16_bn`` batch
+``features.0.weight`` and ``features.0.bias`` belong to the first convolution; in ``vgg16_bn`` batch
 norm follows as ``features.1.weight``, ``.bias``, ``.running_mean`` and ``.running_var``. The
-places between are ReLU and pooling. What is not ``features`` classifies and is not read.
+indices between are those of ReLU and pooling. Tensors outside ``features`` belong to the classifier
+and are not read.
 """
 
 import zipfile
@@ -29,7 +30,7 @@ NORM = {
     "running_var": "running_var",
 }
 EXPECTED = "a .safetensors or .npz file of VGG-16's weights under torchvision's names"
-CONVERT = (  # a pickle, which can run code when it is read
+CONVERT = (  # PyTorch's format is a pickle, which can run code when it is read
     "python -c 'import numpy, torch; "
     'numpy.savez("vgg16.npz", **torch.load("{path}", weights_only=True))\''
 )
@@ -39,29 +40,29 @@ DAMAGED = (
     zlib.error,
     EOFError,
     KeyError,
-    NotImplementedError,  # a compression that zipfile does not know
-    TypeError,  # numbers that NumPy does not know
+    NotImplementedError,  # a compression method that zipfile lacks
+    TypeError,  # a dtype that NumPy lacks
     ValueError,
 )
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The features of a VGG-16, ``(co, ci, kh, kw)`` and ``(c,)``, and the file they are from."""
+    """The features of a VGG-16, ``(co, ci, kh, kw)`` and ``(c,)``, and the file they come from."""
 
     path: Path
     tensors: Mapping[str, Array]
 
     @property
     def name(self) -> str:
-        """What torchvision calls such a network: ``vgg16`` or ``vgg16_bn``, with batch norm."""
+        """What torchvision calls the network: ``vgg16``, or ``vgg16_bn`` if it has batch norm."""
         return "vgg16_bn" if any(key.startswith("features.1.") for key in self.tensors) else "vgg16"
 
 
 def read(path: Path | str) -> Weights:
-    """Read the features from a ``.safetensors`` or ``.npz`` file; neither can run code.
+    """Read the features from a ``.safetensors`` or ``.npz`` file, neither of which can run code.
 
-    Raises `UserError` for another kind of file, one that cannot be read and one without features.
+    Raises `UserError` for a file of another kind, one that cannot be read or one without features.
     """
     path = Path(path)
     if path.suffix in (".pth", ".pt"):
@@ -99,7 +100,7 @@ def _safetensors(path: Path) -> Iterator[tuple[str, Array]]:
 
 
 def _npz(path: Path) -> Iterator[tuple[str, Array]]:
-    with path.open("rb") as opened:  # NumPy leaves a file open that it cannot read
+    with path.open("rb") as opened:  # by path, NumPy would leave a damaged file open
         if not zipfile.is_zipfile(opened):
             raise ValueError("it is no archive of arrays")
         opened.seek(0)
@@ -112,12 +113,12 @@ def _npz(path: Path) -> Iterator[tuple[str, Array]]:
 
 
 def copy_into(network: Network, weights: Weights) -> None:
-    """Start ``network``, an HED built for weights of this name, from them.
+    """Copy the weights into ``network``, an HED that was built for weights of this name.
 
-    Batch norm removes whatever bias the convolution before it has, so that here has none: the bias
-    is taken off the running mean, and in evaluation ``(x + b) - mean`` stays what it was. Raises
-    `UserError`, with nothing changed, where a tensor is missing, surplus, misshapen or holds
-    something else than finite numbers.
+    Batch norm cancels the bias of the convolution before it, so our convolutions have none. It is
+    subtracted from the running mean instead, and in evaluation ``(x + b) - mean`` stays the same.
+    Raises `UserError`, and changes nothing, if a tensor is missing, unexpected, of the wrong shape
+    or not of finite floating-point numbers.
     """
     state = network.state()
     given = dict(weights.tensors)
@@ -130,38 +131,40 @@ def copy_into(network: Network, weights: Weights) -> None:
         value = given.pop(theirs)
         if value.shape != shape:
             raise UserError(
-                f"{weights.path} gives {theirs} the shape {value.shape}, expected {shape}; give "
-                "VGG-16's weights with a --width of 1."
+                f"{weights.path} gives {theirs} the shape {value.shape}, expected {shape}; "
+                "VGG-16's own weights fit a network of width 1 only."
             )
         if value.dtype.kind != "f" or not np.isfinite(value).all():
             raise UserError(
-                f"{weights.path} gives {theirs} values that are no finite numbers; give {EXPECTED}."
+                f"{weights.path} gives {theirs} values that are not finite floating-point "
+                f"numbers; give {EXPECTED}."
             )
         return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
 
-    for i, place in enumerate(_places(weights.name)):
+    for i, at in enumerate(_convolutions(weights.name)):
         conv, norm = f"encoder.{i}.conv", f"encoder.{i}.norm"
-        values[f"{conv}.w"] = take(f"features.{place}.weight", f"{conv}.w")
+        values[f"{conv}.w"] = take(f"features.{at}.weight", f"{conv}.w")
         if weights.name == "vgg16":
-            values[f"{conv}.b"] = take(f"features.{place}.bias", f"{conv}.b")
+            values[f"{conv}.b"] = take(f"features.{at}.bias", f"{conv}.b")
             continue
-        bias = take(f"features.{place}.bias", f"{norm}.beta")
+        bias = take(f"features.{at}.bias", f"{norm}.beta")
         for theirs, ours in NORM.items():
-            values[f"{norm}.{ours}"] = take(f"features.{place + 1}.{theirs}", f"{norm}.{ours}")
+            values[f"{norm}.{ours}"] = take(f"features.{at + 1}.{theirs}", f"{norm}.{ours}")
         values[f"{norm}.running_mean"] = values[f"{norm}.running_mean"] - bias
     if given:
         raise UserError(
-            f"{weights.path} holds {min(given)}, which {weights.name} has not; give {EXPECTED}."
+            f"{weights.path} holds {min(given)}, which {weights.name} does not have; "
+            f"give {EXPECTED}."
         )
     for name, value in values.items():
         np.copyto(state[name], value, casting="same_kind")
 
 
-def _places(name: str) -> Iterator[int]:
-    """Where the convolutions stand among torchvision's ``features``."""
-    place = 0
+def _convolutions(name: str) -> Iterator[int]:
+    """The indices of the convolutions among torchvision's ``features``."""
+    at = 0
     for layers, _ in STAGES:
         for _ in range(layers):
-            yield place
-            place += 3 if name == "vgg16_bn" else 2
-        place += 1  # the pooling
+            yield at
+            at += 3 if name == "vgg16_bn" else 2  # past batch norm and ReLU
+        at += 1  # past the pooling

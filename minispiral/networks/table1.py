@@ -1,6 +1,4 @@
-"""Table 1: the channels of the layers that Spiral-Net and U-Net are both built of."""
-
-from collections.abc import Sequence
+"""Table 1: the channels of the layers that Spiral-Net and U-Net share."""
 
 from minispiral.errors import UserError
 
@@ -13,14 +11,7 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def check_depths(depths: Sequence[int]) -> None:
-    """Raise `UserError` unless there are depths and the table has layers for each."""
-    deepest = len(ENCODER_CHANNELS)
-    if not depths or any(not 1 <= depth <= deepest for depth in depths):
-        raise UserError(f"depths are numbers from 1 to {deepest}, not {list(depths)}")
-
-
 def check_width(width: float) -> None:
     """Raise `UserError` unless the factor is above 0 and at most 16."""
     if not 0 < width <= 16:
-        raise UserError(f"the width factor is above 0 and at most 16, not {width:g}")
+        raise UserError(f"the width factor is above 0 and at most 16, not {width:g}", "width")

@@ -1,7 +1,7 @@
 """Bugs of the tape, of arithmetic and of what works element by element."""
 
-from tests.bugs.bug import Bug, Edit
 from minispiral import ops, tensor
+from tests.bugs.bug import Bug, Edit
 
 TAPE = (
     Bug(
@@ -14,7 +14,7 @@ TAPE = (
                 "= _there(gx)",
             ),
         ),
-        checks=("wide-unet, depth 2",),
+        checks=("wide-unet 1-3",),
         clue="derivative: along a direction of",
     ),
     Bug(
@@ -42,7 +42,7 @@ TAPE = (
             Edit(tensor.Tensor.backward, "heapq.heappop(queue)", "queue.pop()"),
             Edit(tensor.Tensor.backward, "else:", "elif x.creator.inputs:"),
         ),
-        checks=("wide-unet, depth 2",),
+        checks=("wide-unet 1-3",),
         clue="derivative: the gradient of x (3, 7, 7, 3)",
     ),
     Bug(

@@ -29,12 +29,12 @@ def test_the_maps_and_their_weights_make_the_probability(
     photo, _ = make_photo(rng, 61, 90)
     inspection = look(network, photo)
     np.testing.assert_array_equal(inspection.photo, photo)
-    weights = [float(stage.title.partition("(")[2].rstrip(")")) for stage in inspection.stages]
+    weights = [float(one.title.partition("(")[2].rstrip(")")) for one in inspection.maps]
     np.testing.assert_allclose(weights, network.mix.w.data[0, 0, :, 0], atol=6e-4)
-    assert [stage.title.partition(" (")[0] for stage in inspection.stages] == [
+    assert [one.title.partition(" (")[0] for one in inspection.maps] == [
         f"module {k}, depth {k}" for k in DEPTHS
     ]
-    maps = np.stack([stage.values for stage in inspection.stages], axis=-1)
+    maps = np.stack([one.values for one in inspection.maps], axis=-1)
     assert maps.shape == (61, 90, 3)
     assert maps.min() >= 0
     logits = maps @ network.mix.w.data[0, 0, :, 0] + network.mix.b.data
@@ -48,10 +48,8 @@ def test_side_outputs_of_hed_and_their_weights_make_the_probability(rng) -> None
         p.data += rng.normal(0, 0.1, p.shape).astype(np.float32)
     photo, _ = make_photo(rng, 61, 90)
     inspection = look(hed, photo)
-    assert [stage.title[:13] for stage in inspection.stages] == [
-        f"side output {k}" for k in range(1, 6)
-    ]
-    maps = np.stack([stage.values for stage in inspection.stages], axis=-1)
+    assert [one.title[:13] for one in inspection.maps] == [f"side output {k}" for k in range(1, 6)]
+    maps = np.stack([one.values for one in inspection.maps], axis=-1)
     logits = maps @ hed.fuse.w.data[0, 0, :, 0] + hed.fuse.b.data
     np.testing.assert_allclose(inspection.probability, 1 / (1 + np.exp(-logits)), atol=1e-5)
     assert np.ptp(inspection.probability) > 0
@@ -70,7 +68,7 @@ def test_a_part_shows_what_the_whole_photograph_has_there(
     np.testing.assert_array_equal(part.photo, photo[place])
     whole = look(network, photo)
     np.testing.assert_allclose(part.probability, whole.probability[place], atol=1e-5)
-    for one, other in zip(part.stages, whole.stages, strict=True):
+    for one, other in zip(part.maps, whole.maps, strict=True):
         np.testing.assert_allclose(one.values, other.values[place], atol=1e-4)
 
 
@@ -90,7 +88,7 @@ def test_the_part_with_the_most_crack_is_shown(rng: np.random.Generator, network
 def test_weights_of_other_connections(rng: np.random.Generator, connection: str) -> None:
     network = build("spiral", depths=DEPTHS, connection=connection, width=0.1, rng=rng)
     network.eval()
-    titles = [stage.title for stage in look(network, make_photo(rng, 40, 40)[0]).stages]
+    titles = [one.title for one in look(network, make_photo(rng, 40, 40)[0]).maps]
     weighted = [f"({network.mix.w.data.item():+.3f})" in title for title in titles]
     assert weighted == ([True] * 3 if connection == "sum" else [False, False, True])
 
@@ -113,7 +111,7 @@ def test_the_command_draws_every_map(trained: Path, tmp_path: Path) -> None:
     inspection = inspect(trained / "run", photo, tmp_path / "again.png", size=40)
     np.testing.assert_array_equal(picture, inspection.picture())
     network = load_network(trained / "run")
-    assert len(inspection.stages) == len(network.depths)
+    assert len(inspection.maps) == len(network.stages)
     assert picture.shape[1] > 2 * 420  # photograph, probability and two maps, two by two
 
 
@@ -122,7 +120,7 @@ def test_the_command_refuses_in_one_line(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "unet"
     words = ["--network", "unet", "--depths", "1-2", "--width", "0.06", "--patch", "31"]
     command("train", trained / "data", "--out", run, *words, "--batch", "2", "--steps", "1")
-    assert "U-Net" in refusal(command("inspect", run, photo))
+    assert "holds the network unet" in refusal(command("inspect", run, photo))
     assert "outside" in refusal(command("inspect", trained / "run", photo, "--at", "999,3"))
     assert command("inspect", trained / "run", photo, "--at", "here").exit_code == 2
     out = tmp_path / "maps.tiff"

@@ -5,8 +5,7 @@ import pytest
 
 from minispiral import ops
 from minispiral.errors import UserError
-from minispiral.networks import SpiralNet, build, parse_depths
-from minispiral.networks.spiral import PRESETS
+from minispiral.networks import PRESETS, SpiralNet, build, parse_depths
 from minispiral.nn import BatchNorm, ConvNormReLU
 from minispiral.tensor import Tensor, no_grad
 

@@ -15,8 +15,7 @@ from minispiral.networks import HED, pretrained
 from minispiral.runs.checkpoint import load, load_network
 from minispiral.tensor import Tensor, no_grad
 from minispiral.training.config import TrainConfig
-from minispiral.training.loop import Training
-from minispiral.training.reporter import Reporter
+from minispiral.training.state import TrainingState
 from tests.networks.test_hed import TRAINING, WIDTH
 from tests.small import command, files_of, make_dataset, refusal
 from tests.twin import golden_files, vgg
@@ -108,7 +107,7 @@ def test_run_from_weights_needs_their_file_but_once(
     dataset, run, out = make_dataset(tmp_path / "data", rng), tmp_path / "run", tmp_path / "out"
     file = save(tmp_path / "vgg.safetensors", name)
     config = TrainConfig(data=dataset, network="hed", width=WIDTH, patch=31, batch=4, init=file)
-    start = Training(config, run, Reporter()).network.state()
+    start = TrainingState(config, run).network.state()
     conv = vgg.weights(name, WIDTH)[f"features.{vgg.PLACES[name][12]}.weight"]
     np.testing.assert_array_equal(start["encoder.12.conv.w"], conv.transpose(2, 3, 1, 0))
 
@@ -118,7 +117,7 @@ def test_run_from_weights_needs_their_file_but_once(
     assert command(*words, "--init", file, "--steps", 3, "--resume").exit_code == 0
     assert command(*words, "--steps", 4, "--resume").exit_code == 0
     told = refusal(command(*words, "--init", tmp_path / "other.npz", "--resume"))
-    assert "--init was" in told
+    assert "init was" in told
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config == load(run / "last.safetensors").config
     assert config["init"] == str(file)
@@ -212,9 +211,9 @@ def bad_file(folder: Path, kind: str) -> Path:
         ("tensor missing, batch norm", "lacks features.8.running_var"),
         ("misshapen", "features.0.weight the shape (2, 3, 5, 5), expected (2, 3, 3, 3)"),
         ("another width", "features.0.weight the shape (4, 3, 3, 3), expected (2, 3, 3, 3)"),
-        ("deeper", "holds features.30.weight, which vgg16 has not"),
-        ("not finite", "gives features.0.weight values that are no finite numbers"),
-        ("integers", "gives features.0.weight values that are no finite numbers"),
+        ("deeper", "holds features.30.weight, which vgg16 does not have"),
+        ("not finite", "gives features.0.weight values that are not finite floating-point numbers"),
+        ("integers", "gives features.0.weight values that are not finite floating-point numbers"),
     ],
 )
 def test_file_that_cannot_serve_is_told_before_any_work(
@@ -236,7 +235,7 @@ def test_weights_for_another_network_are_refused(tmp_path: Path, rng: np.random.
     dataset = make_dataset(tmp_path / "data", rng)
     words = ["train", dataset, "--out", tmp_path / "run", "--init", "vgg.npz"]
     told = refusal(command(*words, "--network", "unet"))
-    assert "--init vgg.npz was given with --network unet" in told
+    assert "init vgg.npz was given with network unet" in told
     assert not (tmp_path / "run").exists()
 
 
@@ -245,4 +244,4 @@ def test_run_without_weights_takes_none_later(tmp_path: Path, rng: np.random.Gen
     assert command(*words, "--steps", 1).exit_code == 0
     file = save(tmp_path / "vgg.npz")
     told = refusal(command(*words, "--steps", 2, "--init", file, "--resume"))
-    assert "--init was not given and is now" in told
+    assert "init was not given and is now" in told

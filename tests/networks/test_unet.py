@@ -8,7 +8,7 @@ import pytest
 
 from minispiral import ops
 from minispiral.errors import UserError
-from minispiral.networks import SpiralNet, UNet, build
+from minispiral.networks import SpiralNet, UNet, WideUNet, build
 from minispiral.networks.describe import describe
 from minispiral.networks.table1 import ENCODER_CHANNELS, scaled
 from minispiral.runs.checkpoint import load_network
@@ -52,7 +52,7 @@ def test_channels_are_those_of_table_1_and_their_skips() -> None:
 def test_widths_are_rounded() -> None:
     wide = [scaled(channels, 4 / 3) for channels in ENCODER_CHANNELS]
     assert wide == [85, 171, 341, 683, 683, 683, 683]
-    layers = UNet(2, wide=True, rng=np.random.default_rng(0)).layers(7)
+    layers = WideUNet(2, rng=np.random.default_rng(0)).layers(7)
     assert [layer.output[2] for layer in layers] == [85, 171, 85, 1]
 
 
