@@ -82,17 +82,19 @@ def choose(device: str = "auto", precision: str = "float32") -> Device:
     if obstacle is None:
         if precision == "tf32" and not launch.gpu().has_tensor_cores():
             raise UserError(
-                f"precision tf32 was given, but {launch.gpu().describe()} has no tensor cores for "
-                "it, which came with compute capability 8.0; choose float32",
+                "precision tf32 was given, but only float32 is possible here: "
+                f"{launch.gpu().describe()} has no tensor cores, which came with compute "
+                "capability 8.0",
                 "precision",
             )
         return Device("cuda", precision)
     if device == "cuda":
-        raise UserError(f"device cuda was given, but {obstacle}; or choose cpu", "device")
+        raise UserError(
+            f"device cuda was given, but only cpu is possible here: {obstacle}", "device"
+        )
     if precision == "tf32":
         raise UserError(
-            f"precision tf32 was given, which only a GPU has, but {obstacle}; or choose float32",
-            "precision",
+            f"precision tf32 was given, but only float32 is possible here: {obstacle}", "precision"
         )
     return CPU
 
@@ -107,8 +109,7 @@ def check(device: str, precision: str) -> None:
             raise UserError(f"{name} {value} was given, expected {' or '.join(known)}", name)
     if device == "cpu" and precision == "tf32":
         raise UserError(
-            "precision tf32 was given with device cpu, but only a GPU has it; choose float32 or "
-            "device cuda",
+            "precision tf32 was given with device cpu, but only a GPU has it; choose device cuda",
             "precision",
         )
 
@@ -129,7 +130,7 @@ def _obstacle() -> str | None:
         gpu = launch.gpu()
     except ImportError as error:
         if error.name == "cupy":
-            return f"{NO_CUPY}; install the extra `gpu`: {EXTRA}"
-        return f"CuPy cannot be imported ({error}); install it anew: {EXTRA}"
+            return f"{NO_CUPY}; install the extra `gpu` ({EXTRA})"
+        return f"CuPy cannot be imported ({error}); install it again ({EXTRA})"
     found = gpu.obstacle()
     return None if found is None else f"{found}; see `nvidia-smi`"

@@ -51,7 +51,7 @@ class Commands(click.Group):
             failure = error
         except UserError as error:
             command = self.get_command(ctx, ctx.invoked_subcommand or "")
-            failure = Failure(explain(error, command))
+            failure = Failure(with_advice(error, command))
         except MemoryError:
             failure = Failure("The memory is full; choose a smaller --batch or --width.")
         except KeyboardInterrupt:
@@ -84,10 +84,13 @@ def short_help(name: str) -> str:
     raise LookupError(f"{name}.py has no function {name}")
 
 
-def explain(error: UserError, command: click.Command | None) -> str:
-    """The message of ``error``, with the option or argument of ``command`` that it is about."""
+def with_advice(error: UserError, command: click.Command | None) -> str:
+    """The message of ``error``, with the option or argument of ``command`` to change."""
+    text = str(error)
     for param in [] if command is None else command.params:
         if param.name == error.parameter:
-            name = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
-            return f"{str(error).rstrip('.')} ({name})."
-    return str(error)
+            option = isinstance(param, click.Option)
+            name = param.opts[0] if option else param.human_readable_name
+            advice = f"{'add' if option and param.is_flag else 'change'} {name}"
+            return f"{text.rstrip('.')}{' or' if ';' in text else ';'} {advice}."
+    return text

@@ -21,7 +21,7 @@ LEAST_SHARE = 0.0005  # of the time; rarer kinds of work are added to the rest
 
 
 def scores(summary: Summary) -> Table:
-    """`evaluate`: photographs with cracks, their averages, photographs without any crack."""
+    """``evaluate``: photographs with cracks, their averages, photographs without any crack."""
     caption = f"detected: probability >= {summary.threshold:g}; {_tolerance(summary.tolerance)}"
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("photograph", overflow="fold")
@@ -65,7 +65,7 @@ def scores(summary: Summary) -> Table:
 
 
 def comparison(summaries: dict[str, Summary]) -> Table:
-    """`demo`: the average scores on the unseen photographs, a row for each loss."""
+    """``demo``: the average scores on the unseen photographs, a row for each loss."""
     from minispiral.training.demo import TITLES
 
     table = Table(box=SIMPLE_HEAD, title="unseen photographs", title_justify="left")
@@ -79,7 +79,7 @@ def comparison(summaries: dict[str, Summary]) -> Table:
 
 
 def layers(description: Description) -> Table:
-    """`describe`: the layers, a section for each module, with the totals below."""
+    """``describe``: the layers, a section for each module, with the totals below."""
     side = description.side
     totals = (
         f"{description.parameters:,} parameters ({description.parameters / 2**20:.2f} x 2^20), "
@@ -107,7 +107,7 @@ def layers(description: Description) -> Table:
 
 
 def checks(reports: Sequence[Report]) -> Table:
-    """`gradcheck`: a row for each check, with the totals below."""
+    """``gradcheck``: a row for each check, with the totals below."""
     failed = sum(not report.passed for report in reports)
     seconds = sum(report.seconds for report in reports)
     notes = [f"{len(reports) - failed} of {len(reports)} checks passed in {seconds:.0f} s"]
@@ -139,7 +139,7 @@ def checks(reports: Sequence[Report]) -> Table:
 
 
 def exercises(listed: Iterable[Exercise]) -> Table:
-    """`exercise`: the exercises with the functions they ask for."""
+    """``exercise``: the exercises with the functions they ask for."""
     table = Table("exercise", "what", "your function")
     for exercise in listed:
         table.add_row(exercise.number, exercise.title, exercise.function)
@@ -147,26 +147,33 @@ def exercises(listed: Iterable[Exercise]) -> Table:
 
 
 def profile_by_kind(p: Profile) -> Table:
-    """`train --profile`: a row for each kind of work that took a noticeable share of the time."""
+    """``train --profile``: a row for each kind of work that took a noticeable share of the time.
+
+    The last column has the seconds that helper threads spent on it meanwhile, on top of the share.
+    """
     from minispiral.profiling import REST
 
     table = Table(title=f"{p.seconds:.2f} s by kind of work", title_justify="left")
     table.add_column("kind")
-    for heading in ("calls", "seconds", "share"):
+    for heading in ("calls", "seconds", "share", "overlapped"):
         table.add_column(heading, justify="right")
     rest = 0.0
     for kind, spent in p.kinds().items():
-        if kind == REST or spent.seconds < LEAST_SHARE * p.seconds:
+        if kind == REST or spent.seconds + spent.overlapped < LEAST_SHARE * p.seconds:
             rest += spent.seconds
         else:
             share = f"{spent.seconds / p.seconds:.1%}"
-            table.add_row(kind, str(spent.calls), f"{spent.seconds:.3f}", share)
+            overlapped = f"{spent.overlapped:.3f}" if spent.overlapped else ""
+            table.add_row(kind, str(spent.calls), f"{spent.seconds:.3f}", share, overlapped)
     table.add_row(REST, "", f"{rest:.3f}", f"{rest / p.seconds:.1%}")
     return table
 
 
 def profile_by_layer(p: Profile) -> Table:
-    """`train --profile`: milliseconds of each layer, in all and by the main kinds of work."""
+    """``train --profile``: milliseconds of each layer, in all and by the main kinds of work.
+
+    The last column has those that helper threads spent on it meanwhile, on top of the share.
+    """
     inside: dict[str, float] = {}
     for (layer, kind), spent in p.spent.items():
         if layer:
@@ -174,7 +181,7 @@ def profile_by_layer(p: Profile) -> Table:
     columns = sorted(inside, key=lambda kind: -inside[kind])[:SHOWN_KINDS]
     table = Table(title="Milliseconds by layer", title_justify="left")
     table.add_column("layer", no_wrap=True)
-    for heading in (*columns, "others", "all", "share"):
+    for heading in (*columns, "others", "all", "share", "overlapped"):
         table.add_column(heading, justify="right")
     for layer, total in p.by_layer().items():
         if not layer:
@@ -187,6 +194,7 @@ def profile_by_layer(p: Profile) -> Table:
             layer,
             *(f"{1e3 * seconds:.1f}" for seconds in cells),
             f"{total.seconds / p.seconds:.1%}",
+            f"{1e3 * total.overlapped:.1f}" if total.overlapped else "",
         )
     return table
 

@@ -151,14 +151,15 @@ def test_defaults_are_those_of_the_library() -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (UserError("lr 0 was given, expected 1", "lr"), "lr 0 was given, expected 1 (--lr)."),
-        (UserError("The folder is in use.", "out"), "The folder is in use (--out)."),
-        (UserError("There is no folder x.", "data"), "There is no folder x (DATA)."),
+        (UserError("lr 0 was given", "lr"), "lr 0 was given; change --lr."),
+        (UserError("It is in use; wait.", "out"), "It is in use; wait or change --out."),
+        (UserError("It holds a run", "resume"), "It holds a run; add --resume."),
+        (UserError("There is no folder x.", "data"), "There is no folder x; change DATA."),
         (UserError("The disk is full."), "The disk is full."),
         (UserError("The colour is wrong.", "colour"), "The colour is wrong."),
     ],
 )
-def test_an_error_of_the_library_names_the_option_it_is_about(
+def test_an_error_of_the_library_names_the_option_to_change(
     error: UserError, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*arguments: object, **named: object) -> None:

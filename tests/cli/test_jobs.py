@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from minispiral.data.photos import read_mask, read_photo
-from minispiral.detection.detect import Detection, detect, find_photos
+from minispiral.detection.detect import Detection, detect
 from minispiral.detection.evaluate import evaluate
 from minispiral.detection.metrics import average_precision
+from minispiral.detection.photographs import find_photos
 from minispiral.detection.tiling import predict
 from minispiral.errors import UserError
 from minispiral.networks.describe import describe
@@ -297,13 +298,13 @@ def test_a_folder_that_is_no_demonstration_is_left_alone(mark: str | None, tmp_p
     if mark is not None:
         (out / "demo.json").write_text(mark)
     before = files_of(tmp_path)
-    with pytest.raises(UserError, match="--out"):
+    with pytest.raises(UserError, match="other than a demonstration"):
         demo(out, settings=TINY_DEMO)
     assert files_of(tmp_path) == before
 
 
 def test_a_file_is_no_place_for_a_demonstration(tmp_path: Path) -> None:
     (tmp_path / "demo").write_text("a file")
-    with pytest.raises(UserError, match="--out"):
+    with pytest.raises(UserError, match="other than a demonstration"):
         demo(tmp_path / "demo", settings=TINY_DEMO)
     assert (tmp_path / "demo").read_text() == "a file"

@@ -42,11 +42,11 @@ def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
     with pytest.raises(UserError) as refused:
         device.choose("cuda")
     assert str(refused.value) == (
-        "device cuda was given, but CuPy is not installed; install the extra `gpu`: "
-        "pip install 'minispiral[gpu]'; or choose cpu"
+        "device cuda was given, but only cpu is possible here: CuPy is not installed; install the "
+        "extra `gpu` (pip install 'minispiral[gpu]')"
     )
     assert refused.value.parameter == "device"
-    with pytest.raises(UserError, match="tf32 was given, which only a GPU has, but Cu") as refused:
+    with pytest.raises(UserError, match="but only float32 is possible here: CuPy") as refused:
         device.choose("auto", "tf32")
     assert refused.value.parameter == "precision"
 
@@ -75,7 +75,7 @@ def test_a_gpu_that_works_is_taken():
         assert device.announcement(chosen) == "computing on CUDA on the CPU, in tf32"
         assert device.choose("cpu") == device.CPU
         gpu.has_tensor_cores = lambda: False
-        with pytest.raises(UserError, match=r"has no tensor cores .* choose float32"):
+        with pytest.raises(UserError, match=r"only float32 is possible here: .* has no tensor"):
             device.choose("cuda", "tf32")
 
 
@@ -126,11 +126,11 @@ def test_every_command_says_what_is_missing(words, trained, tmp_path, no_cupy):
     words = [places.get(word, word) for word in words]
     sentence = refusal(command(*words, "--device", "cuda"))
     assert "CuPy is not installed" in sentence
-    assert sentence.endswith("(--device).")
+    assert sentence.endswith("or change --device.")
     if words[0] != "gradcheck":
         sentence = refusal(command(*words, "--precision", "tf32"))
         assert "tf32 was given" in sentence
-        assert sentence.endswith("(--precision).")
+        assert sentence.endswith("or change --precision.")
     assert not (tmp_path / "out").exists()
 
 
