@@ -48,9 +48,9 @@ from numpy.typing import NDArray
 
 import minispiral
 from minispiral import ops
-from minispiral.data.photos import scaled
 from minispiral.data.synth import make_sample
 from minispiral.errors import UserError
+from minispiral.kernels.layout import scale_pixels
 from minispiral.losses import cross_entropy
 from minispiral.networks import HED, SpiralNet, UNet, WideUNet
 from minispiral.networks.spiral import EncoderDecoder
@@ -540,7 +540,7 @@ def windows(image: Array) -> Array:
 
 def detail_left(depth: int, seed: int) -> float:
     seeded = np.random.default_rng(seed)
-    photo = scaled(make_sample(seeded, 127, 127).photo[np.newaxis])
+    photo = scale_pixels(make_sample(seeded, 127, 127).photo[np.newaxis])
     with no_grad():
         m = EncoderDecoder(3, depth, 1 / 8, seeded)(Tensor(photo)).data[0, ..., 0]
     around = windows(photo[0].mean(axis=-1))
@@ -601,7 +601,7 @@ def arriving(depths: Sequence[int], connection: str, seeds: int = 4) -> tuple[Ar
         seeded = np.random.default_rng(seed)
         net = SpiralNet(depths, connection, 1 / 16, rng=seeded)
         samples = [make_sample(seeded, 127, 127) for _ in range(2)]
-        x = Tensor(scaled(np.stack([s.photo for s in samples])))
+        x = Tensor(scale_pixels(np.stack([s.photo for s in samples])))
         mask = np.stack([s.mask for s in samples])[..., None]
         maps: list[Tensor] = []
         found: list[Array] = []

@@ -42,12 +42,12 @@ from numpy.typing import NDArray
 from minispiral import ops
 from minispiral.data.pairs import find_pairs
 from minispiral.data.patches import PatchSampler
-from minispiral.data.photos import scaled
 from minispiral.data.store import PhotoStore
 from minispiral.data.synth import write_dataset
 from minispiral.detection.maps import look
 from minispiral.detection.metrics import average_precision, score_photo, summarize
 from minispiral.detection.tiling import predict, tile_axis
+from minispiral.kernels import layout
 from minispiral.kernels.cpu.adam import adam
 from minispiral.losses import LOSSES
 from minispiral.networks import SpiralNet
@@ -120,8 +120,9 @@ for name in ("cross-entropy", "pseudo-f1"):
 # photographs, each flipped vertically and horizontally with probability one half. Flips are free
 # photographs: a crack upside down is a crack.
 #
-# Values $v$ from 0 to 255 are scaled to $v / 127.5 - 1$, that is, to the range from $-1$ to 1. The
-# library draws integers and scales them afterwards, with `scaled`. This is the complete sampler:
+# Values $v$ from 0 to 255 are scaled to $v / 127.5 - 1$, that is, to the range from $-1$ to 1. This
+# is the complete sampler. That of the library, `PatchSampler`, returns integers and says what to
+# flip; its training step flips and scales the patches, on the CPU or on the GPU:
 
 # %%
 PATCH, BATCH = 63, 4
@@ -140,20 +141,25 @@ def draw(store: PhotoStore, rng: np.random.Generator) -> tuple[Array, Array]:
     return np.stack(xs).astype(np.float32) / 127.5 - 1, np.stack(ys)[..., np.newaxis]
 
 
+def drawn(sampler: PatchSampler, rng: np.random.Generator) -> tuple[Array, Array]:
+    pixels, mask, flips = sampler.draw(rng)
+    return layout.flip(pixels, flips), layout.flip(mask, flips)
+
+
 sampler = PatchSampler(store, PATCH, BATCH)
-ours, theirs = draw(store, np.random.default_rng(5)), sampler.draw(np.random.default_rng(5))
-np.testing.assert_allclose(ours[0], scaled(theirs[0]), atol=1e-6)
+ours, theirs = draw(store, np.random.default_rng(5)), drawn(sampler, np.random.default_rng(5))
+np.testing.assert_allclose(ours[0], layout.scale_pixels(theirs[0]), atol=1e-6)
 assert np.array_equal(ours[1], theirs[1])
 
 rng = np.random.default_rng(7)
-crack_pixels = [int(label.sum()) for _ in range(200) for label in sampler.draw(rng)[1]]
+crack_pixels = [int(label.sum()) for _ in range(200) for label in drawn(sampler, rng)[1]]
 without = Counter(count == 0 for count in crack_pixels)[True]
 print(f"{without / len(crack_pixels):.0%} of the patches hold no crack pixel at all")
 
 fig, axes = plt.subplots(1, 4, figsize=(7, 2.1), layout="constrained")
-x, mask = sampler.draw(rng)
+x, mask = drawn(sampler, rng)
 while np.count_nonzero(mask.any(axis=(1, 2, 3))) < 2:
-    x, mask = sampler.draw(rng)
+    x, mask = drawn(sampler, rng)
 for ax, one, label in zip(axes, x, mask, strict=True):
     ax.imshow(one)
     if label.any():
@@ -236,8 +242,8 @@ def fit(loss: str, steps: int = STEPS) -> tuple[SpiralNet, Array]:
     rng = np.random.default_rng(1)
     counts = []
     for _ in range(steps):
-        x, mask = sampler.draw(rng)
-        logits = network(Tensor(scaled(x)))
+        x, mask = drawn(sampler, rng)
+        logits = network(Tensor(layout.scale_pixels(x)))
         optimiser.zero_grad()
         LOSSES[loss](logits, mask).backward()
         optimiser.step()
@@ -328,15 +334,15 @@ print("running mean and variance after 30 batches:", norm.running_mean, norm.run
 # the answers of the same network differ on the same patches:
 
 # %%
-x, mask = sampler.draw(np.random.default_rng(4))
+x, mask = drawn(sampler, np.random.default_rng(4))
 print("differences of the probabilities")
 for loss, (network, _) in trained.items():
     with no_grad():
         # A copy of the running statistics, since a forward pass in training mode updates them.
         kept = {name: array.copy() for name, array in network.state().items()}
-        by_batch = ops.sigmoid(network.train()(Tensor(scaled(x)))).data
+        by_batch = ops.sigmoid(network.train()(Tensor(layout.scale_pixels(x)))).data
         network.load_state(kept)
-        by_running = ops.sigmoid(network.eval()(Tensor(scaled(x)))).data
+        by_running = ops.sigmoid(network.eval()(Tensor(layout.scale_pixels(x)))).data
     network.train()
     gap = np.abs(by_batch - by_running)
     print(f"{NAMES[loss]:24} on average {gap.mean():.3f}, at most {gap.max():.2f}")
@@ -537,9 +543,9 @@ def go_on(path: Path, with_adam: bool) -> Array:
     rng.bit_generator.state = checkpoint.random_state
     small = PatchSampler(store, patch=63, batch=2)
     for _ in range(3):
-        x, mask = small.draw(rng)
+        x, mask = drawn(small, rng)
         optimiser.zero_grad()
-        LOSSES["pseudo-f1"](network(Tensor(scaled(x))), mask).backward()
+        LOSSES["pseudo-f1"](network(Tensor(layout.scale_pixels(x))), mask).backward()
         optimiser.step()
     return network.stages[0].encoder[0].conv.w.data
 
@@ -563,11 +569,12 @@ for with_adam in (True, False):
 # ## Where it lives
 #
 # - `minispiral.data.store.PhotoStore`, `minispiral.data.patches.PatchSampler` and
-#   `minispiral.data.patches.prefetch`: photographs, patches, and the thread that draws the next
+#   `minispiral.data.prefetch.prefetch`: photographs, patches, and the thread that draws the next
 #   batch in the background
+# - `minispiral.training.step.TrainingStep`: one step of training, flips and scaling included
 # - `minispiral.optim.Adam` and `minispiral.kernels.adam.adam`: Adam
-# - `minispiral.training.loop.train` and `minispiral.training.loop.Training`: the loop and
-#   everything around it
+# - `minispiral.training.loop.train`, `minispiral.training.loop.Loop` and
+#   `minispiral.training.state.TrainingState`: the loop, and what it saves and resumes
 # - `minispiral.runs.checkpoint.Checkpoint`: what is saved
 # - `minispiral.nn.BatchNorm.update`: running statistics
 # - `minispiral.detection.tiling.tile_axis` and `minispiral.detection.tiling.predict`: tiles
