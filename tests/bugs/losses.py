@@ -1,7 +1,8 @@
 """Bugs of the losses and of the networks."""
 
 from minispiral import losses, nn
-from minispiral.kernels.cpu import losses as kernels
+from minispiral.kernels import loss_table
+from minispiral.kernels.cpu import losses as cpu
 from minispiral.networks import spiral, unet
 from tests.bugs.bug import Bug, Edit
 
@@ -11,41 +12,35 @@ LOSSES = (
     Bug(
         "eq-8-sign",
         "Eq. 8 has the wrong sign.",
-        (Edit(kernels.f1_grad, "return _weighted_grad(", "return -_weighted_grad("),),
+        (Edit(loss_table.OverlapLoss.slope, "return sigmoid", "return -sigmoid"),),
         checks=("f1",),
         clue="each is -1 times what it should be",
     ),
     Bug(
         "eq-8-without-slope",
         "Eq. 8 lacks the slope of the sigmoid: it is Eq. 11.",
-        (Edit(kernels.f1_grad, "slope=True", "slope=False"),),
+        (Edit(loss_table.OverlapLoss.slope, " * sigmoid(-t)", ""),),
         checks=("f1", OWN_RULES),
         clue="the gradient of logits (2, 7, 5, 1)",
     ),
     Bug(
         "eq-11-with-slope",
         "Eq. 11 has the slope of the sigmoid: it is Eq. 8.",
-        (Edit(kernels.pseudo_f1_grad, "slope=False", "slope=True"),),
+        (Edit(loss_table.PseudoF1.slope, "sigmoid(t)", "sigmoid(t) * sigmoid(-t)"),),
         checks=(OWN_RULES,),
         clue="product of Eq. 11",
     ),
     Bug(
-        "eq-11-sum-of-positives",
-        "Eq. 11 sums sigma over the crack pixels only.",
-        (
-            Edit(
-                losses.PseudoF1.backward,
-                "self.sums)",
-                "self.sums._replace(sum_all=self.sums.sum_pos))",
-            ),
-        ),
+        "eq-7-sum-of-positives",
+        "Eq. 7 sums sigma over the crack pixels only.",
+        (Edit(loss_table.F1.weights, "(sums)", "((sums[0], sums[1], sums[1]))"),),
         checks=(OWN_RULES,),
         clue="weights of Eq. 7",
     ),
     Bug(
         "eq-7-half",
         "Eq. 7 lacks its second term on crack.",
-        (Edit(kernels.f1_weights, "1 / sum_pos - 1 / total,", "1 / sum_pos,"),),
+        (Edit(loss_table.F1.weights, "1 / sum_pos - 1 / total,", "1 / sum_pos,"),),
         checks=("f1", OWN_RULES),
         clue="the gradient of logits (2, 7, 5, 1)",
     ),
@@ -54,10 +49,10 @@ LOSSES = (
         "Eq. 11 sums over each picture, not over the batch.",
         (
             Edit(
-                losses.PseudoF1.backward,
-                "kernels.pseudo_f1_grad(self.logits, self.mask, self.sums)",
-                "np.stack([kernels.pseudo_f1_grad(x, mask, kernels.f1_sums(x, mask)) "
-                "for x, mask in zip(self.logits, self.mask)])",
+                losses.LossFunction.backward,
+                "kernels.gradient(self.loss, self.logits, self.mask, self.sums)",
+                "np.stack([kernels.gradient(self.loss, x, m, kernels.sums(self.loss, x, m)) "
+                "for x, m in zip(self.logits, self.mask)])",
             ),
         ),
         checks=(OWN_RULES,),
@@ -66,66 +61,62 @@ LOSSES = (
     Bug(
         "eq-11-divided",
         "Eq. 11 is divided by the number of pixels.",
-        (Edit(losses.PseudoF1.backward, ", gy)", ", gy) / self.logits.size"),),
+        (Edit(loss_table.PseudoF1.slope, "sigmoid(t)", "sigmoid(t) / t.size"),),
         checks=(OWN_RULES,),
         clue="product of Eq. 11",
     ),
     Bug(
         "eq-11-sigma-on-crack",
         "On crack the gradients have sigma where 1 - sigma belongs.",
-        (Edit(kernels._signed, "np.where(hits, -x[tile], x[tile])", "x[tile]"),),
+        (Edit(cpu.gradient, "np.where(hits, -x[tile], x[tile])", "x[tile]"),),
         checks=("cross-entropy", OWN_RULES),
         clue="the gradient of logits (2, 7, 5, 1)",
     ),
     Bug(
         "f1-without-two",
         "F1 lacks its factor of 2.",
-        (Edit(kernels.f1_loss, "np.log(total / 2)", "np.log(total)"),),
+        (Edit(loss_table.F1.value, "np.log(total / 2)", "np.log(total)"),),
         checks=("f1", "pseudo-f1"),
         clue="values: the output is not what its oracle gives",
     ),
     Bug(
         "f1-constant-sum",
         "The sum over all pixels counts as a constant.",
-        (Edit(kernels.f1_weights, "1 / sum_pos - 1 / total, 1 / total", "1 / sum_pos, 0 * total"),),
+        (
+            Edit(
+                loss_table.F1.weights,
+                "1 / sum_pos - 1 / total, 1 / total",
+                "1 / sum_pos, 0 * total",
+            ),
+        ),
         checks=("f1",),
         clue="the gradient of logits (2, 7, 5, 1)",
     ),
     Bug(
         "cross-entropy-summed-backward",
         "The gradient of cross-entropy is not divided by the number of pixels.",
-        (
-            Edit(
-                kernels.cross_entropy_grad, "_equal_weights(mask)", "(np.float64(1), np.float64(1))"
-            ),
-        ),
+        (Edit(loss_table.CrossEntropy.slope, "sigmoid(t)", "sigmoid(t) * t.size"),),
         checks=("cross-entropy",),
         clue="each is 70 times what it should be",
     ),
     Bug(
         "cross-entropy-summed",
         "Cross-entropy is not divided by the number of pixels, forward and backward alike.",
-        (
-            Edit(
-                kernels._equal_weights,
-                "1 / np.float64(mask.size), 1 / np.float64(mask.size)",
-                "np.float64(1), np.float64(1)",
-            ),
-        ),
+        (Edit(loss_table.CrossEntropy.weights, "1 / n, 1 / n", "1, 1"),),
         checks=("cross-entropy",),
         clue="values: the output is not what its oracle gives",
     ),
     Bug(
         "cross-entropy-ignores-gy",
         "A loss hands back its own gradient, whatever comes after it.",
-        (Edit(losses.PixelLoss.backward, ", gy)", ", 1)"),),
+        (Edit(losses.LossFunction.backward, ", gy)", ", 1)"),),
         checks=("cross-entropy", "spiral 1-2 and cross-entropy"),
         clue="zero gy: gy = 0 gives a gradient of logits that is not 0",
     ),
     Bug(
         "focal-constant-factor",
         "The focal factor counts as a constant.",
-        (Edit(kernels.focal_grad, "(q + gamma * p * _surprise(t))", "q"),),
+        (Edit(loss_table.Focal.slope, "(wrong + self.gamma * right * softplus(t))", "wrong"),),
         checks=("focal",),
         clue="the gradient of logits (2, 7, 5, 1)",
     ),
