@@ -89,8 +89,12 @@ def with_advice(error: UserError, command: click.Command | None) -> str:
     text = str(error)
     for param in [] if command is None else command.params:
         if param.name == error.parameter:
-            option = isinstance(param, click.Option)
-            name = param.opts[0] if option else param.human_readable_name
-            advice = f"{'add' if option and param.is_flag else 'change'} {name}"
-            return f"{text.rstrip('.')}{' or' if ';' in text else ';'} {advice}."
+            return f"{text.rstrip('.')}{' or' if ';' in text else ';'} {advice(param)}."
     return text
+
+
+def advice(param: click.Parameter) -> str:
+    """``change --lr``, ``add --resume`` or ``change DATA``."""
+    if isinstance(param, click.Option):
+        return f"{'add' if param.is_flag else 'change'} {param.opts[0]}"
+    return f"change {param.human_readable_name}"
