@@ -1,7 +1,7 @@
 """The site: the pages of docs/, the book with its chapters run, the sources and the reference.
 
 A hook of MkDocs, see mkdocs.yml. With MINISPIRAL_BOOK_RUN=0 in the environment the chapters are
-shown without being run, which checks links and formulas in seconds.
+shown without being run, which checks all links in seconds.
 """
 
 import functools
@@ -32,13 +32,31 @@ log = logging.getLogger("mkdocs.plugins.minispiral")
 BOOK = ROOT / "docs" / "book"
 PICTURES = {".png", ".jpg", ".gif", ".svg"}
 LANGUAGES = {".py": "python", ".cu": "cuda", ".cuh": "cuda", ".json": "json", ".toml": "toml"}
+OWN_PAGES = {  # files of the root that are pages of the site
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
 REFERENCE = {  # the modules whose docstrings make the reference
-    "The engine": ["tensor", "ops", "nn", "optim", "losses", "gradcheck"],
-    "Networks": ["networks", "networks.spiral", "networks.unet", "networks.hed"],
-    "Jobs": ["train", "evaluate", "detect", "inspection", "describe", "pretrained", "checkpoint"],
-    "Photographs": ["data", "synth", "metrics", "tiling"],
-    "Kernels": [f"kernels.{name}" for name in ("conv2d", "batchnorm", "losses", "pooling", "adam")],
-    "Around": ["profiling", "exercises", "errors"],
+    "The engine": ["tensor", "ops", "fused", "losses", "nn", "optim", "gradcheck"],
+    "Networks": [
+        f"networks{name}"
+        for name in ("", ".network", ".spiral", ".unet", ".hed", ".describe", ".pretrained")
+    ],
+    "Training": [f"training.{name}" for name in ("config", "loop", "step", "demo")],
+    "Runs": ["runs.folder", "runs.checkpoint"],
+    "Detection": [
+        f"detection.{name}" for name in ("find", "detect", "evaluate", "metrics", "tiling", "maps")
+    ],
+    "Data": [f"data.{name}" for name in ("pairs", "photos", "patches", "synth")],
+    "Kernels": [
+        f"kernels.{name}"
+        for name in (
+            *("arrays", "conv2d", "epilogues", "batchnorm", "losses", "loss_table"),
+            *("pooling", "layout", "arithmetic", "adam", "statistics", "reference"),
+        )
+    ],
+    "Around": ["device", "profiling", "exercises", "errors"],
 }
 
 
@@ -46,10 +64,10 @@ REFERENCE = {  # the modules whose docstrings make the reference
 
 
 def uri_of(path: Path) -> str:
-    """The place in the site of a file or folder of the repository."""
+    """Where a file or folder of the repository is in the site."""
     relative = path.relative_to(ROOT)
-    if relative == Path("README.md"):
-        return "index.md"
+    if str(relative) in OWN_PAGES:
+        return OWN_PAGES[str(relative)]
     if relative.parts[0] == "docs" and relative.parts[1] != "site" and path.is_file():
         inside = Path(*relative.parts[1:])
         return str(inside.with_suffix(".md") if BOOK in path.parents else inside)
@@ -198,8 +216,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     solved = [uri_of(path) for path in sorted((BOOK / "solutions").glob("[0-9]*.py"))]
     pages = {"Book": ["book/README.md", *listed], "Solutions": solved}
     pages["Reference"] = ["reference/index.md"] + [  # type: ignore[assignment]
-        {group: [f"reference/{name}.md" for name in names if exists(name)]}
-        for group, names in REFERENCE.items()
+        {group: [f"reference/{name}.md" for name in names]} for group, names in REFERENCE.items()
     ]
     config.nav = [
         {title: pages[title]} if inside == "generated" else {title: inside}
@@ -207,10 +224,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         for title, inside in entry.items()
     ]
     return config
-
-
-def exists(name: str) -> bool:
-    return importlib.util.find_spec(f"minispiral.{name}") is not None
 
 
 def copy_for_reference() -> None:
@@ -227,7 +240,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             absolute = str(path) if path else None
             files.append(File.generated(config, uri, content=content, abs_src_path=absolute))
 
-    todo = [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md"), *BOOK.glob("**/[0-9]*.py")]
+    todo = [*(ROOT / name for name in OWN_PAGES), *(ROOT / "docs").glob("**/*.md")]
+    todo += BOOK.glob("**/[0-9]*.py")
     todo += [*sources(ROOT / "minispiral"), *sources(ROOT / "kernels")]
     done: set[Path] = set()
     while todo:
@@ -261,8 +275,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
     groups = []
     for group, names in REFERENCE.items():
-        groups.append(f"**{group}**: " + ", ".join(f"[{n}]({n}.md)" for n in names if exists(n)))
-        for name in filter(exists, names):
+        groups.append(f"**{group}**: " + ", ".join(f"[{n}]({n}.md)" for n in names))
+        for name in names:
             add(f"reference/{name}.md", f"# minispiral.{name}\n\n::: minispiral.{name}\n")
     add("reference/index.md", "# Reference\n\n" + "\n\n".join(groups) + "\n")
     add("site/mathjax.js", path=mathjax())
