@@ -41,9 +41,8 @@ from numpy.typing import NDArray
 
 from minispiral import losses, ops
 from minispiral.gradcheck import Report, gradcheck
-from minispiral.kernels import reference
+from minispiral.kernels import loss_table, reference
 from minispiral.kernels.cpu import batchnorm, conv2d
-from minispiral.kernels.cpu import losses as loss_kernels
 from minispiral.tensor import Function
 
 plt.rcParams["font.size"] = 10
@@ -471,7 +470,10 @@ bugs: dict[str, tuple[Check, list[tuple[Any, str, str]]]] = {
         [(norm_grad, "-a * gbeta / m - b * mean", "-b * mean")],
     ),
     "eps left out": (check_batch_norm, [(norm_grad, "+ eps", "+ 0")]),
-    "no slope of sigmoid": (check_f1_loss, [(loss_kernels.f1_grad, "slope=True", "slope=False")]),
+    "no slope of sigmoid": (
+        check_f1_loss,
+        [(loss_table.OverlapLoss.slope, " * sigmoid(-t)", "")],
+    ),
     "eps twice, both passes": (
         check_batch_norm,
         [

@@ -32,6 +32,7 @@
 
 # %%
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +44,8 @@ from numpy.typing import NDArray
 
 from minispiral import losses
 from minispiral.gradcheck import check_pseudo_f1, gradcheck
-from minispiral.kernels.cpu import losses as library
+from minispiral.kernels import arithmetic
+from minispiral.kernels import losses as library
 from minispiral.networks import SpiralNet
 from minispiral.optim import Adam
 from minispiral.tensor import Tensor, no_grad
@@ -164,9 +166,10 @@ def soft_f1(sigma: Array, crack: Mask) -> Any:
 
 np.testing.assert_allclose(soft_f1(sigma, crack), 2 * prec * rec / (prec + rec))
 
-sums = library.f1_sums(x, crack)
-print(sums)
-np.testing.assert_allclose(library.f1_loss(sums), -np.log(soft_f1(sigma, crack)))
+F1 = library.F1()  # an entry of the library's table of losses
+sums = library.sums(F1, x, crack)
+print("n_pos {:.0f}, sum_pos {:.3f}, sum_all {:.3f}".format(*sums))
+np.testing.assert_allclose(library.value(F1, sums, x.size), -np.log(soft_f1(sigma, crack)))
 
 # %% [markdown]
 # If every $\sigma$ is 0 or 1, Eq. 6 is exactly the counted F1. Otherwise it is a smooth substitute.
@@ -227,7 +230,7 @@ def by_complex_steps(f: Callable[[Array], Any], at: Array, h: float = 1e-40) -> 
 np.testing.assert_allclose(
     eq7(sigma, crack), by_complex_steps(lambda s: -np.log(soft_f1(s, crack)), sigma)
 )
-w_pos, w_neg = library.f1_weights(sums)  # the library keeps the sizes; the signs are always these
+w_pos, w_neg = F1.weights(sums, x.size)  # the library keeps the sizes; the signs are always these
 np.testing.assert_allclose(eq7(sigma, crack), np.where(crack, -w_pos, w_neg))
 print(f"on crack {-w_pos:.4f}, elsewhere {w_neg:.4f}")
 
@@ -250,7 +253,12 @@ def eq8(x: Array, crack: Mask) -> Array:
     return eq7(sigma, crack) * sigma * (1 - sigma)
 
 
-np.testing.assert_allclose(eq8(x, crack), library.f1_grad(x, crack, sums), rtol=1e-12)
+def gradient(loss: library.Loss, x: Array, crack: Mask) -> Array:
+    """The library's gradient, in its two steps: the sums of the batch, then each pixel."""
+    return library.gradient(loss, x, crack, library.sums(loss, x, crack))
+
+
+np.testing.assert_allclose(eq8(x, crack), gradient(F1, x, crack), rtol=1e-12)
 report = gradcheck(lambda x: losses.f1_loss(x, crack), {"logits": x})
 print(f"f1_loss: a true gradient: {report.passed}, error {report.error:.0e} by {report.method}")
 
@@ -336,10 +344,10 @@ def eq10(sigma: Array, crack: Mask) -> Array:
 slope = sigma * (1 - sigma)
 np.testing.assert_allclose(np.abs(eq7(sigma, crack)) * eq9(sigma, crack) * slope, eq8(x, crack))
 np.testing.assert_allclose(
-    eq9(sigma, crack) * slope / len(x), library.linear_grad(x, crack), rtol=1e-12
+    eq9(sigma, crack) * slope / len(x), gradient(library.Linear(), x, crack), rtol=1e-12
 )
 np.testing.assert_allclose(
-    eq10(sigma, crack) * slope / len(x), library.cross_entropy_grad(x, crack), rtol=1e-12
+    eq10(sigma, crack) * slope / len(x), gradient(library.CrossEntropy(), x, crack), rtol=1e-12
 )
 
 # %% [markdown]
@@ -366,7 +374,7 @@ def eq11(x: Array, crack: Mask) -> Array:
 
 product = np.abs(eq7(sigma, crack)) * eq10(sigma, crack) * slope
 np.testing.assert_allclose(eq11(x, crack), product)
-np.testing.assert_allclose(eq11(x, crack), library.pseudo_f1_grad(x, crack, sums), rtol=1e-12)
+np.testing.assert_allclose(eq11(x, crack), gradient(library.PseudoF1(), x, crack), rtol=1e-12)
 
 g11 = eq11(batch_x, batch_crack)
 for k, name in enumerate(kinds):
@@ -475,7 +483,7 @@ far = np.array([50.0, -800.0])  # a crack pixel and another, both confidently ri
 seen = np.array([True, False])
 with np.errstate(over="ignore"):
     print("as above      ", eq11(far, seen))
-print("in the library", library.pseudo_f1_grad(far, seen, library.f1_sums(far, seen)))
+print("in the library", gradient(library.PseudoF1(), far, seen))
 
 # %% [markdown]
 # ## A tiny training
@@ -529,7 +537,7 @@ def train(loss: Callable[[Tensor, Mask], Tensor]) -> dict[str, Array]:
         loss(logits, crack).backward()
         adam.step()
         f1.append(counted_f1(logits.data > 0, crack))
-        weights.append(library.f1_weights(library.f1_sums(logits.data, crack)))
+        weights.append(F1.weights(library.sums(F1, logits.data, crack), crack.size))
     return {"f1": np.array(f1), "weights": np.array(weights), "answers": np.array(answers)}
 
 
@@ -572,12 +580,7 @@ axes[1].set(xlabel="step", ylabel="r of Eq. 13")
 
 # %%
 shown = runs["Eq. 11"]
-grads = np.stack(
-    [
-        library.pseudo_f1_grad(logits, shown_crack, library.f1_sums(logits, shown_crack))
-        for logits in shown["answers"]
-    ]
-)
+grads = np.stack([gradient(library.PseudoF1(), logits, shown_crack) for logits in shown["answers"]])
 times = np.arange(0, TRAINING, 10)
 
 fig, axes = plt.subplots(2, 2, figsize=(7, 6.2), layout="constrained")
@@ -600,7 +603,7 @@ now = axes[1, 1].axvline(0, color="0.5")
 
 
 def frame(number: int) -> list[Any]:
-    answer_image.set_data(library.sigmoid(shown["answers"][number, 0, ..., 0]))
+    answer_image.set_data(arithmetic.sigmoid(shown["answers"][number, 0, ..., 0]))
     grad_image.set_data(grads[number, 0, ..., 0])
     now.set_xdata([times[number]])
     return [answer_image, grad_image, now]
@@ -694,7 +697,7 @@ def skew_by_hand(x: Array, crack: Mask) -> Array:
 few_x, few_crack = x[:30], crack[:30]
 for name, rule in (
     ("Eq. 8", eq8),
-    ("cross-entropy", library.cross_entropy_grad),
+    ("cross-entropy", partial(gradient, library.CrossEntropy())),
     ("Eq. 11", eq11),
 ):
     J = by_complex_steps(lambda z, rule=rule: rule(z, few_crack), few_x)
@@ -804,20 +807,22 @@ print(f"by Green's theorem {-area:+.6f}")
 
 # %%
 assert np.all(eq8(x, crack) * eq11(x, crack) > 0)
-assert not losses.PseudoF1.exact
+assert not library.PseudoF1.exact
 for rule_name, off_by in check_pseudo_f1().rules.items():
     print(f"{rule_name:28} {off_by:.1e}")
 
 # %% [markdown]
 # ## Where it lives
 #
-# - `minispiral.kernels.losses.f1_sums`: $N_1$, $S$ and $A$ of a batch, in float64
-# - `minispiral.kernels.losses.f1_loss`: Eq. 6, under the logarithm
-# - `minispiral.kernels.losses.f1_weights`: the sizes of Eq. 7, which are Eq. 12
-# - `minispiral.kernels.losses.f1_grad`: Eq. 8
-# - `minispiral.kernels.losses.linear`, `minispiral.kernels.losses.cross_entropy`: Eq. 9 and 10
-# - `minispiral.kernels.losses.pseudo_f1_grad`: Eq. 11
-# - `minispiral.losses.F1Loss.backward`, `minispiral.losses.PseudoF1.backward`: the two on the tape
+# - `minispiral.kernels.losses.sums`: $N_1$, $S$ and $A$ of a batch, in float64
+# - `minispiral.kernels.losses.gradient`: weights of the two classes times a slope for each pixel
+# - `minispiral.kernels.loss_table.F1.value`: Eq. 6, under the logarithm
+# - `minispiral.kernels.loss_table.F1.weights`: the sizes of Eq. 7, which are Eq. 12
+# - `minispiral.kernels.loss_table.OverlapLoss.slope`: the other factor of Eq. 8
+# - `minispiral.kernels.loss_table.Linear`: Eq. 9
+# - `minispiral.kernels.loss_table.CrossEntropy`: Eq. 10
+# - `minispiral.kernels.loss_table.PseudoF1.slope`: the other factor of Eq. 11
+# - `minispiral.losses.f1_loss`, `minispiral.losses.pseudo_f1`: the two on the tape
 # - `minispiral.gradcheck.check_pseudo_f1`, `minispiral.gradcheck.pseudo.skew_by_hand`: the claims
 #   of this chapter, checked
 #

@@ -49,13 +49,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels import reference
-from minispiral.kernels.cpu import batchnorm, conv2d, losses
+from minispiral.kernels import arithmetic, losses, reference
+from minispiral.kernels.cpu import batchnorm, conv2d
 from minispiral.kernels.cuda import adam as cuda_adam
 from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from minispiral.kernels.cuda import launch, sources
-from minispiral.kernels.cuda import losses as cuda_losses
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
@@ -105,13 +104,14 @@ blocks = -(-len(x) // threads)  # rounded up
 for block in range(blocks):
     for thread in range(threads):
         sigmoid_thread(block, thread, threads, x, y)
-assert np.allclose(y, losses.sigmoid(x))
+assert np.allclose(y, arithmetic.sigmoid(x))
 print(f"{blocks} blocks, {blocks * threads - len(x)} threads without work")
 
 # %% [markdown]
-# Here is the library's kernel, from `kernels/cuda/losses.cu`. `template <class T>` makes one kernel
-# for float and one for double. `__global__` says that it is a kernel, and `__launch_bounds__(256)`
-# that its blocks have at most 256 threads. `const T *x` is an array to read from.
+# Here is the library's kernel, from `kernels/cuda/arithmetic.cu`; `own_element` is the index as
+# above. `template <class T>` makes one kernel for float and one for double. `__global__` says that
+# it is a kernel, and `__launch_bounds__(256)` that its blocks have at most 256 threads.
+# `const T *x` is an array to read from.
 
 
 # %%
@@ -123,24 +123,25 @@ def show(file: str, name: str) -> None:
     print(start[0])
 
 
-show("losses.cu", "sigmoid_of")
+show("arithmetic.cu", "sigmoid_of")
 
 # %% [markdown]
 # Each kernel has a Python function in `minispiral.kernels.cuda` that works out the grid and
-# launches it: here `minispiral.kernels.cuda.losses.sigmoid`. On a machine with a GPU its arrays are
-# CuPy arrays. Here they belong to the stand-in, `CpuDevice`, and the function is the same.
+# launches it: here `minispiral.kernels.cuda.arithmetic.sigmoid`, which
+# `minispiral.kernels.arithmetic.sigmoid` calls for arrays that are not NumPy's. On a machine with a
+# GPU these are CuPy arrays. Here they belong to the stand-in, `CpuDevice`.
 
 
 # %%
 def on_device(function: Callable[..., Any], *arguments: Any, **device: Any) -> Any:
-    """The result of a function of `minispiral.kernels.cuda`, run by the stand-in."""
+    """The result of a function of `minispiral.kernels`, run by the stand-in."""
     return cuda_on_cpu.call(CpuDevice(**device), function, *arguments)
 
 
 if not MISSING:
-    found = on_device(cuda_losses.sigmoid, x)
-    print(f"largest difference to NumPy: {np.abs(found - losses.sigmoid(x)).max():.1e}")
-    assert np.allclose(found, losses.sigmoid(x), rtol=1e-12)
+    found = on_device(arithmetic.sigmoid, x)
+    print(f"largest difference to NumPy: {np.abs(found - arithmetic.sigmoid(x)).max():.1e}")
+    assert np.allclose(found, arithmetic.sigmoid(x), rtol=1e-12)
 
 # %% [markdown]
 # ## Coalesced reads
@@ -440,10 +441,10 @@ if not MISSING:
     orders = []
     for reverse in (False, True):
         device = CpuDevice(reverse)
-        orders.append(np.array(cuda_on_cpu.call(device, cuda_losses.f1_sums, logits, mask)))
+        orders.append(np.array(cuda_on_cpu.call(device, losses.sums, losses.F1(), logits, mask)))
     print("kernels", device.launched)
     print("sums   ", orders[0])
-    print("NumPy  ", np.array(losses.f1_sums(logits, mask)))
+    print("NumPy  ", np.array(losses.sums(losses.F1(), logits, mask)))
     assert orders[0].tobytes() == orders[1].tobytes(), "the same bits in both orders"
 
 # %% [markdown]
@@ -857,7 +858,7 @@ if not MISSING:
 #
 # - `minispiral.kernels.cuda.launch.launch`: the only access to the GPU
 # - `minispiral.kernels.cuda.table.KERNELS`: all kernels, with their threads and shared memory
-# - `minispiral.kernels.cuda.losses.f1_sums`: sums in two passes
+# - `minispiral.kernels.cuda.losses.sums`: sums in two passes
 # - `minispiral.kernels.cuda.batchnorm.moments`: means and variances in two passes
 # - `minispiral.kernels.cuda.conv2d.conv2d`: which kernel, which tiles, how many parts
 # - `minispiral.kernels.cuda.conv2d.conv2d_weight_grad`: split-K

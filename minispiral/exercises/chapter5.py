@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
 from minispiral.exercises.arrays import expect
-from minispiral.kernels.cpu import losses
+from minispiral.kernels import losses
+from minispiral.kernels.arithmetic import sigmoid
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Answer = Callable[..., Any]
+
+F1, EQ_11 = losses.F1(), losses.PseudoF1()
 
 
 def _batch(rng: np.random.Generator, *shape: int) -> tuple[Array, Mask]:
@@ -39,7 +42,7 @@ def f_beta_weights(answer: Answer) -> None:
     small = np.array([0.0, 0.0]), np.array([True, False])
     for logits, crack in (small, _batch(rng, 9), _batch(rng, 2, 5, 4, 1)):
         for beta in (1.0, 2.0, float(rng.uniform(0.3, 0.7))):
-            n_pos, s, a = (float(number) for number in losses.f1_sums(logits, crack))
+            n_pos, s, a = (float(number) for number in losses.sums(F1, logits, crack))
             given = f"logits {logits.tolist()} and crack {crack.tolist()}"
             if logits.size > 9:
                 given = f"random logits {logits.shape}"
@@ -72,13 +75,13 @@ def pseudo_iou(answer: Answer) -> None:
         result = answer(logits.copy(), crack.copy())
         expected = _pseudo_iou(logits, crack)
         if isinstance(result, np.ndarray) and result.shape == logits.shape:
-            sums = losses.f1_sums(logits, crack)
-            slope = losses.sigmoid(np.where(crack, logits, -logits))
+            sums = losses.sums(EQ_11, logits, crack)
+            slope = sigmoid(np.where(crack, logits, -logits))
             for name, other in (
                 ("is minus the pseudo-gradient", -expected),
                 (
                     "is Eq. 11, the pseudo-gradient of F1",
-                    losses.pseudo_f1_grad(logits, crack, sums),
+                    losses.gradient(EQ_11, logits, crack, sums),
                 ),
                 ("is the true gradient of -log IoU, which vanishes", expected * slope),
             ):
@@ -109,8 +112,8 @@ def _check_far(answer: Answer) -> None:
 
 
 def _pseudo_iou(logits: Array, crack: Mask) -> Array:
-    n_pos, s, a = losses.f1_sums(logits, crack)
-    wrong = losses.sigmoid(np.where(crack, -logits, logits))
+    n_pos, s, a = losses.sums(F1, logits, crack)
+    wrong = sigmoid(np.where(crack, -logits, logits))
     result: Array = wrong * np.where(crack, -1 / s, 1 / (n_pos + a - s))
     return result
 
@@ -121,8 +124,7 @@ def frozen_loss(answer: Answer) -> None:
     rng = np.random.default_rng()
     small = np.array([0.0, 1.0]), np.array([True, False])
     for frozen, crack in (small, _batch(rng, 7), _batch(rng, 2, 3, 4, 1)):
-        on_crack, elsewhere = losses.f1_weights(losses.f1_sums(frozen, crack))
-        weight = np.where(crack, on_crack, elsewhere)
+        weight = _weights(frozen, crack)
         for moved in (0.0, 1.5):
             logits = np.clip(frozen + moved * rng.standard_normal(frozen.shape), -10, 10)
             given = f"random frozen {frozen.shape}, logits {'the same' if not moved else 'others'}"
@@ -135,8 +137,7 @@ def frozen_loss(answer: Answer) -> None:
             expected = float(np.sum(weight * terms))
             result = answer(logits.copy(), frozen.copy(), crack.copy())
             if np.shape(result) == ():
-                here = losses.f1_weights(losses.f1_sums(logits, crack))
-                thawed = float(np.sum(np.where(crack, *here) * terms))
+                thawed = float(np.sum(_weights(logits, crack) * terms))
                 for name, other in (
                     ("is divided by the number of pixels", expected / logits.size),
                     ("is minus the loss", -expected),
@@ -145,3 +146,9 @@ def frozen_loss(answer: Answer) -> None:
                     if np.isclose(result, other, rtol=1e-9) and not np.isclose(other, expected):
                         raise Wrong(f"{call} {name}")
             _number(result, expected, call)
+
+
+def _weights(logits: Array, crack: Mask) -> Array:
+    """|Eq. 7| of each pixel."""
+    weights = F1.weights(losses.sums(F1, logits, crack), logits.size)
+    return np.where(crack, *weights)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels.cpu import losses
+from minispiral.kernels import losses
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -46,8 +46,8 @@ def f_beta_weights(logits: Array, crack: Mask, beta: float) -> tuple[float, floa
 
 # %%
 x, crack = np.array([0.5, -1.0, -2.0]), np.array([True, False, False])
-sums = losses.f1_sums(x, crack)
-np.testing.assert_allclose(f_beta_weights(x, crack, 1.0), losses.f1_weights(sums))
+sums = losses.sums(losses.F1(), x, crack)
+np.testing.assert_allclose(f_beta_weights(x, crack, 1.0), losses.F1().weights(sums, x.size))
 well = np.where(crack, 30.0, -30.0)
 on_crack, elsewhere = f_beta_weights(well, crack, 2.0)
 print(f"ratio {on_crack / elsewhere:.6f}")
@@ -84,7 +84,8 @@ def pseudo_iou(logits: Array, crack: Mask) -> Array:
 # factor, hardly tells the two apart.
 
 # %%
-ratio = pseudo_iou(x, crack) / losses.pseudo_f1_grad(x, crack, sums)
+eq11 = losses.gradient(losses.PseudoF1(), x, crack, sums)
+ratio = pseudo_iou(x, crack) / eq11
 print("IoU over F1", ratio)
 np.testing.assert_allclose(ratio, ratio[0])
 
@@ -111,7 +112,7 @@ def frozen_loss(logits: Array, frozen: Array, crack: Mask) -> float:
 # %%
 step = 1e-5 * np.eye(3)
 slopes = [(frozen_loss(x + v, x, crack) - frozen_loss(x - v, x, crack)) / 2e-5 for v in step]
-np.testing.assert_allclose(slopes, losses.pseudo_f1_grad(x, crack, sums), rtol=1e-8)
+np.testing.assert_allclose(slopes, eq11, rtol=1e-8)
 
 # %% [markdown]
 # This is how to get Eq. 11 from a framework that differentiates automatically: compute the weights,

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 #
 # The thread begins at its index in the grid and advances by the number of threads in the grid. So
 # in each iteration the grid reads one contiguous stretch of the array, and neighbouring threads
-# read neighbouring numbers. In CUDA this is called a *grid-stride loop*; `weighted_grad` in
+# read neighbouring numbers. In CUDA this is called a *grid-stride loop*; `loss_gradient` in
 # `kernels/cuda/losses.cu` has one. The condition of the loop also takes care of threads without
 # work.
 
