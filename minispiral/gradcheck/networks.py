@@ -20,14 +20,14 @@ from minispiral.gradcheck.check import (
 from minispiral.gradcheck.operations import convolved, normalized
 from minispiral.losses import cross_entropy
 from minispiral.networks import CONNECTIONS, NETWORKS, Network, SpiralNet, build, parse_depths
-from minispiral.networks.hed import PRETRAINED
+from minispiral.networks.hed import SideOutput
 from minispiral.networks.spiral import EncoderDecoder
 from minispiral.nn import BatchNorm, Conv2d, ConvNormReLU, ConvReLU
 
 CHOICES: dict[str, tuple[str | None, ...]] = {  # of the options of `build`, where they apply
     "depths": ("1-3",),
     "connection": CONNECTIONS,
-    "pretrained": (None, *PRETRAINED),
+    "pretrained": (None, "vgg16"),  # vgg16_bn combines the two
 }
 
 
@@ -49,6 +49,8 @@ def layers() -> Iterator[Check]:
                 )
     yield Check("ConvReLU", _conv_relu)
     yield Check("EncoderDecoder, depth 2", _encoder_decoder)
+    for factor in (1, 4):
+        yield Check(f"SideOutput, factor {factor}", partial(_side_output, factor))
 
 
 def _conv_layer(transpose: bool, bias: bool, rng: Generator) -> Arguments:
@@ -103,6 +105,20 @@ def _encoder_decoder(rng: Generator) -> Arguments:
     return {"function": module, "inputs": {"x": rng.uniform(-1, 1, (2, 11, 15, 3))}}
 
 
+def _side_output(factor: int, rng: Generator) -> Arguments:
+    layer = shaken(SideOutput(3, factor, rng), rng)
+
+    def oracle(x: Array) -> Array:
+        y: Array = convolved(False, 1, 0, x, layer.w.data) + layer.b.data
+        for axis in (1, 2):
+            centres = factor * np.arange(y.shape[axis]) + (factor - 1) / 2
+            pixels = np.arange(factor * (y.shape[axis] + 1) - 1)
+            y = np.apply_along_axis(partial(np.interp, pixels, centres), axis, y)
+        return y
+
+    return {"function": layer, "inputs": {"x": numbers(rng, 2, 2, 3, 3)}, "oracle": oracle}
+
+
 def networks() -> Iterator[Check]:
     for name, cls in NETWORKS.items():
         choices = {key: values for key, values in CHOICES.items() if key not in cls.inapplicable}
@@ -119,7 +135,7 @@ def networks() -> Iterator[Check]:
 def _all_outputs(name: str, options: dict[str, Any], rng: Generator) -> Arguments:
     if "depths" in options:
         options = {**options, "depths": parse_depths(options["depths"])}
-    network = shaken(build(name, **options, width=0.05, rng=rng), rng)
+    network = shaken(build(name, **options, width=0.03, rng=rng), rng)
     return {
         "function": lambda x: ops.concatenate(network.outputs(x)),
         "inputs": _pictures(network, rng),

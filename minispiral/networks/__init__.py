@@ -62,7 +62,6 @@ def build(
             others = [name for name, cls in NETWORKS.items() if option not in cls.inapplicable]
             raise UserError(
                 f"{reason}: leave out the {option} {value!r} or choose the network "
-                f"{' or '.join(others)}",
-                option,
+                f"{' or '.join(others)}"
             )
     return NETWORKS[network].from_options(**options, rng=rng)
