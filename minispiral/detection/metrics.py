@@ -33,9 +33,9 @@ def average_precision(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
     # plain sorts are faster than one argsort.
     positives, negatives = np.sort(scores[labels]), np.sort(scores[~labels])
     if positives.size == 0:
-        raise UserError("no positive label was given, average precision needs at least one")
+        raise UserError("average precision needs at least one positive label, none was given")
     if np.isnan(positives[-1]) or (negatives.size and np.isnan(negatives[-1])):
-        raise UserError("a score of NaN was given, average precision needs numbers")
+        raise UserError("average precision needs scores that are numbers, NaN was given")
     thresholds, gained = np.unique(positives, return_counts=True)
     true = positives.size - np.searchsorted(positives, thresholds)
     false = negatives.size - np.searchsorted(negatives, thresholds)

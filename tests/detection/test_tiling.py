@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minispiral.data.photos import scaled
 from minispiral.detection.tiling import predict
 from minispiral.errors import UserError
+from minispiral.kernels.layout import scale_pixels
 from minispiral.networks import build
 from minispiral.tensor import Tensor
 
@@ -30,8 +30,8 @@ class StandIn:
     def eval(self):
         self.training = False
 
-    def place(self, pixels):
-        return pixels
+    def parameters(self):
+        return [Tensor(np.zeros(1, np.float32))]
 
     def __call__(self, x):
         assert not self.training
@@ -145,7 +145,7 @@ def test_tiles_agree_with_one_pass_of_a_real_network(network, size, side, seed):
     photo = random_photo(rng, *size)
     around = [(32, 32 + -(n + 65) % network.unit) for n in size]  # on the network's grid
     one_pass = np.pad(photo, (*around, (0, 0)), "reflect")
-    logits = network(Tensor(scaled(one_pass)[None])).data
+    logits = network(Tensor(scale_pixels(one_pass)[None])).data
     expected = sigmoid(logits[0, 32 : 32 + size[0], 32 : 32 + size[1], 0])
     probability = predict(network, photo, side, batch=3)
     np.testing.assert_allclose(probability, expected, atol=2e-6)

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.resume.experiment import differences, finish, kill_and_resume, start, train_command
 from minispiral.data.synth import write_dataset
 from minispiral.runs.checkpoint import load
-from minispiral.training import loop as training
+from minispiral.training import state
 from minispiral.training.config import TrainConfig
 from minispiral.training.interrupt import Interrupted
 from minispiral.training.loop import train
 from minispiral.training.reporter import Reporter
+from tests.resume.experiment import differences, finish, kill_and_resume, start, train_command
 
 STEPS = 13
 
@@ -32,7 +32,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing the curves would take longer than these short runs."""
-    monkeypatch.setattr("minispiral.training.loop.save_curves", lambda metrics, picture: False)
+    monkeypatch.setattr(
+        "minispiral.training.final_pictures.save_curves", lambda metrics, picture: False
+    )
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_a_second_ctrl_c_stops_at_once(config, tmp_path):
 
 def test_a_crash_before_or_after_any_checkpoint_is_written(config, tmp_path, monkeypatch):
     train(config, tmp_path / "undisturbed")
-    true_save = training.save
+    true_save = state.save
 
     class Crash(BaseException):
         pass
@@ -150,12 +152,12 @@ def test_a_crash_before_or_after_any_checkpoint_is_written(config, tmp_path, mon
         finished = True
         for after in (False, True):
             run = tmp_path / f"run-{number}-{after}"
-            monkeypatch.setattr(training, "save", crash_at(number, after))
+            monkeypatch.setattr(state, "save", crash_at(number, after))
             try:
                 train(config, run)
             except Crash:
                 finished = False
-            monkeypatch.setattr(training, "save", true_save)
+            monkeypatch.setattr(state, "save", true_save)
             train(config, run, resume=True)
             assert differences(run, tmp_path / "undisturbed") == []
     assert number > 6  # 3, 5 (best, last), 6, 9, ... were written

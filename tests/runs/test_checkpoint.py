@@ -1,10 +1,7 @@
-"""Files that survive what happens to them, and refusals of files that did not."""
+"""Checkpoints come back bit for bit, and damaged ones are refused."""
 
-import errno
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +9,8 @@ import pytest
 import safetensors.numpy
 
 from minispiral import networks
-from minispiral.detection.metrics import RunningSums
 from minispiral.errors import UserError
-from minispiral.files import write_text
 from minispiral.runs.checkpoint import Checkpoint, load, load_network, save
-from minispiral.runs.folder import check_unchanged, lock_run
-from minispiral.runs.metrics_csv import COLUMNS, MetricsFile
 from minispiral.tensor import Tensor, no_grad
 
 CONFIG = {"network": "spiral", "depths": [1, 2], "connection": "concat", "width": 0.05}
@@ -136,25 +129,6 @@ def test_a_full_disk_leaves_the_old_checkpoint(rng, tmp_path):
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_failure_while_writing_leaves_the_old_text(tmp_path, monkeypatch):
-    path = tmp_path / "config.json"
-    write_text(path, "old é")
-
-    def fail(descriptor: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(KeyboardInterrupt):
-        write_text(path, "new")
-    assert path.read_text(encoding="utf-8") == "old é"
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
-    with pytest.raises(UserError, match="absent"):
-        write_text(tmp_path / "absent" / "config.json", "text")
-
-
 def test_load_network_restores_weights_and_statistics(rng, tmp_path):
     network, checkpoint = network_checkpoint(rng)
     save(tmp_path / "last.safetensors", checkpoint)
@@ -192,92 +166,3 @@ def test_load_network_refuses_another_architecture(rng, tmp_path):
             load_network(tmp_path)
     with pytest.raises(UserError, match="no checkpoint"):
         load_network(tmp_path / "absent")
-
-
-def test_a_run_folder_belongs_to_one_process(tmp_path):
-    run = tmp_path / "some" / "run"
-    holder = (
-        "import sys; from pathlib import Path; from minispiral.runs.folder import lock_run\n"
-        "with lock_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", holder, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == b"held"
-        with pytest.raises(UserError, match="Another process"), lock_run(run):
-            pass
-        process.kill()
-        process.wait()
-    with lock_run(run), pytest.raises(UserError), lock_run(run):
-        pass
-    with lock_run(run):  # free again, and the killed process held it no longer
-        pass
-
-
-def test_a_disk_that_cannot_lock_is_not_taken_for_another_process(tmp_path, monkeypatch):
-    def no_locks(file):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("minispiral.runs.folder._lock", no_locks)
-    with pytest.raises(UserError, match="cannot lock"), lock_run(tmp_path):
-        pass
-
-
-def test_a_run_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file"), lock_run(tmp_path / "file" / "run"):
-        pass
-
-
-def test_changed_options_are_all_named(tmp_path):
-    old = {"depths": [1, 2], "lr": 1e-4, "steps": 5, "val": None}
-    new = {"depths": [1, 2, 3], "lr": 1e-3, "steps": 9, "val": "photos"}
-    with pytest.raises(UserError) as caught:
-        check_unchanged(tmp_path, old, new, frozenset({"steps"}))
-    text = str(caught.value)
-    assert "--depths was 1,2 and is now 1,2,3" in text
-    assert "--lr was 0.0001 and is now 0.001" in text
-    assert "--val was not given and is now photos" in text
-    assert "--steps" not in text
-    check_unchanged(tmp_path, old, {**old, "steps": 9}, frozenset({"steps"}))
-
-
-def test_metrics_keep_the_rows_before_the_checkpoint(tmp_path):
-    path = tmp_path / "metrics.csv"
-    table = MetricsFile(path, 0)
-    for step in (10, 20, 30):
-        table.append({"step": step, "loss": step / 7, "f1": None})
-    full = path.read_text()
-    assert full.splitlines()[0] == ",".join(COLUMNS)
-    assert [line.split(",")[0] for line in full.splitlines()[1:]] == ["10", "20", "30"]
-    MetricsFile(path, 30)
-    assert path.read_text() == full
-    path.write_text(full[:-5])  # killed in the middle of a row: it does not count
-    MetricsFile(path, 30)
-    assert path.read_text() == "".join(full.splitlines(keepends=True)[:3])
-    MetricsFile(path, 19).append({"step": 20, "loss": 20 / 7})
-    assert path.read_text() == "".join(full.splitlines(keepends=True)[:3])
-    MetricsFile(path, 0)
-    assert path.read_text() == full.splitlines(keepends=True)[0]
-
-
-def test_running_scores_pool_the_pixels_of_all_batches(rng):
-    sums = RunningSums()
-    assert sums.loss is sums.precision is sums.recall is sums.f1 is None
-    masks = [rng.random((2, 5, 7, 1)) < density for density in (0.2, 0.0, 0.5)]
-    logits = [rng.standard_normal((2, 5, 7, 1)).astype(np.float32) for _ in masks]
-    for loss, z, mask in zip((1.0, np.inf, 4.0), logits, masks, strict=True):
-        sums.add(loss, z, mask)
-    hits = sum(
-        bool(label) and 1 / (1 + np.exp(-float(z))) >= 0.5
-        for z_batch, mask in zip(logits, masks, strict=True)
-        for z, label in zip(z_batch.flat, mask.flat, strict=True)
-    )
-    detected = sum(int((z >= 0).sum()) for z in logits)
-    crack = sum(int(mask.sum()) for mask in masks)
-    assert sums.loss == 2.5
-    assert sums.batches_without_crack == 1
-    assert sums.precision == pytest.approx(hits / detected)
-    assert sums.recall == pytest.approx(hits / crack)
-    assert sums.f1 == pytest.approx(2 / (detected / hits + crack / hits))

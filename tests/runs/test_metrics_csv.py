@@ -1,0 +1,22 @@
+"""The table of a resumed run equals that of an uninterrupted one."""
+
+from minispiral.runs.metrics_csv import COLUMNS, MetricsFile
+
+
+def test_metrics_keep_the_rows_before_the_checkpoint(tmp_path):
+    path = tmp_path / "metrics.csv"
+    table = MetricsFile(path, 0)
+    for step in (10, 20, 30):
+        table.append({"step": step, "loss": step / 7, "f1": None})
+    full = path.read_text()
+    assert full.splitlines()[0] == ",".join(COLUMNS)
+    assert [line.split(",")[0] for line in full.splitlines()[1:]] == ["10", "20", "30"]
+    MetricsFile(path, 30)
+    assert path.read_text() == full
+    path.write_text(full[:-5])  # killed in the middle of a row: it does not count
+    MetricsFile(path, 30)
+    assert path.read_text() == "".join(full.splitlines(keepends=True)[:3])
+    MetricsFile(path, 19).append({"step": 20, "loss": 20 / 7})
+    assert path.read_text() == "".join(full.splitlines(keepends=True)[:3])
+    MetricsFile(path, 0)
+    assert path.read_text() == full.splitlines(keepends=True)[0]
