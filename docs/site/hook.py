@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import chapter as chapters  # noqa: E402
 import links  # noqa: E402
+import loss_table  # noqa: E402
 
 log = logging.getLogger("mkdocs.plugins.minispiral")
 BOOK = ROOT / "docs" / "book"
@@ -260,6 +261,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text, linked = relink(folder_page(path), path / "index.md", uri)
         elif path.suffix == ".md":
             text, linked = relink(path.read_text(encoding="utf-8"), path, uri)
+            text = text.replace(loss_table.MARK, loss_table.table())
         elif BOOK in path.parents:
             text, pictures, linked = chapter_page(path)
             for picture in pictures:

@@ -18,7 +18,7 @@ from minispiral.cli.options import (
     precision_option,
 )
 from minispiral.cli.terminal import announce, show
-from minispiral.losses import LOSSES
+from minispiral.kernels.losses import LOSSES
 from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
 
 
@@ -68,7 +68,7 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--loss",
     type=click.Choice(tuple(LOSSES)),
     default=TrainConfig.loss,
-    help="Eq. 11, Eq. 8 or Eq. 10 of the paper; by inverse class frequency; focal; or Eq. 9.",
+    help=", ".join(f"{name} ({loss.source})" for name, loss in LOSSES.items()) + ".",
 )
 @loss_options
 @click.option(
