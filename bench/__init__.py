@@ -1,4 +1,5 @@
 """Speed and the paper's tables, from a checkout: ``python -m bench --help``.
 
-Never imported by the library.
+What all measurements need is in `common`, PyTorch's side of the comparisons in `torch`; `cpu`,
+`gpu` and `paper` hold the measurements themselves. The library never imports any of it.
 """

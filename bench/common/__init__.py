@@ -1,0 +1,1 @@
+"""What all measurements need: what to do, in which process, how to report it."""

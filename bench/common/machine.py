@@ -1,4 +1,4 @@
-"""What a measurement ran on, and how fast that can multiply matrices."""
+"""The machine: what it is, how fast it multiplies matrices, how much memory is held."""
 
 import importlib.metadata
 import os
@@ -39,7 +39,7 @@ def conditions() -> dict[str, Any]:
 
 
 def installed(package: str) -> str | None:
-    """The version of a package, None where it is not installed."""
+    """The version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

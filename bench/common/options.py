@@ -1,6 +1,37 @@
-"""The options that the measurements of a CPU and of a GPU share."""
+"""The options that several commands have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
+
+from bench.common.worker import ROOT
+
+Decorator = Callable[[Any], Any]
+
+
+def batch(default: int, what: str) -> Decorator:
+    return click.option(
+        "--batch", default=default, show_default=True, type=click.IntRange(2), help=what
+    )
+
+
+def repeats(what: str) -> Decorator:
+    return click.option(
+        "--repeats", default=7, show_default=True, type=click.IntRange(1), help=what
+    )
+
+
+def out(what: str) -> Decorator:
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=ROOT / "bench/results",
+        metavar="DIR",
+        help=f"Where {what} [default: bench/results].",
+    )
+
 
 width = click.option("--width", default=1.0, show_default=True, help="Scales the 64..512 channels.")
 photo = click.option(

@@ -1,9 +1,12 @@
-"""Work done on request, each engine in a process of its own.
+"""Workers: each engine in a process of its own, which does what it is asked.
 
-So engines can take turns without sharing threads or memory. The parent writes a line for all it
-wants done; the worker answers each with one JSON object on a line.
+Engines that take turns share neither threads nor memory then. The parent writes each request as a
+JSON object on a line, and the worker answers with one. ``python -m bench.common.worker MODULE
+OPTIONS`` serves what the module's function ``worker`` returns for the options: facts that are told
+at once, and a function that does the work.
 """
 
+import importlib
 import json
 import subprocess
 import sys
@@ -14,21 +17,24 @@ from typing import Any
 
 from bench.common.machine import peak_mib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
-Work = Callable[[str], dict[str, Any] | None]
+Answer = dict[str, Any]
+Work = Callable[[dict[str, Any]], Answer | None]
+Served = tuple[Answer, Work]  # what a module's ``worker`` returns
 
 
-def serve(facts: dict[str, Any], work: Work) -> None:
-    """Answer with ``facts`` once, then do and time ``work(line)`` for each line of standard input.
+def serve(facts: Answer, work: Work) -> None:
+    """Answer with ``facts`` once, then do and time ``work(request)`` for each line of input.
 
     An answer holds ``seconds`` and ``peak_mib``, the most memory held so far, and what ``work``
     returned.
     """
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
+        request = json.loads(line)
         start = time.perf_counter()
-        found = work(line.strip())
+        found = work(request)
         seconds = time.perf_counter() - start
         answer = {"seconds": seconds, "peak_mib": peak_mib(), **(found or {})}
         print(json.dumps(answer), flush=True)
@@ -39,12 +45,13 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A module of this package that serves, the facts it began with and what it answered last."""
+    """A process that serves a module of this package, and the facts it told at first."""
 
-    def __init__(self, module: str, *arguments: object) -> None:
+    def __init__(self, module: str, **options: Any) -> None:
         self.module = module
+        words = ["bench.common.worker", f"bench.{module}", json.dumps(options)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"bench.{module}", *map(str, arguments)],
+            [sys.executable, "-m", *words],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -54,11 +61,11 @@ class Worker:
         self.seconds: list[float] = []
         self.peak_mib = 0.0
 
-    def ask(self, request: str = "step") -> dict[str, Any]:
-        """Have something done; the answer."""
+    def ask(self, **request: Any) -> Answer:
+        """The answer to a request."""
         assert self.process.stdin is not None
         try:
-            print(request, file=self.process.stdin, flush=True)
+            print(json.dumps(request), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise WorkerError(self._ended()) from None
         answer = self._answer()
@@ -66,21 +73,30 @@ class Worker:
         return answer
 
     def step(self) -> float:
-        """Have one step taken; the seconds it took."""
-        seconds: float = self.ask()["seconds"]
+        """The seconds of a step, which is taken now."""
+        seconds: float = self.ask(what="step")["seconds"]
         return seconds
 
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self) -> Answer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise WorkerError(self._ended())
-        answer: dict[str, Any] = json.loads(line)
+        answer: Answer = json.loads(line)
         return answer
 
     def _ended(self) -> str:
         return f"bench.{self.module} ended with exit code {self.process.wait()}"
+
+
+def main() -> None:
+    module, options = sys.argv[1:]
+    serve(*importlib.import_module(module).worker(**json.loads(options)))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,14 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import options
-from bench.cpu import layers, scaling, step, targets
-from bench.common.search import Search
-from bench.cpu.targets import TARGETS, Plan
-from bench.common.task import Task
+from bench.common import options, results
 from bench.common.machine import conditions, installed
-from bench.common.worker import ROOT, WorkerError
-from minispiral.files import write_text
+from bench.common.search import Search
+from bench.common.task import Task
+from bench.cpu import layers, scaling, step, targets
+from bench.cpu.targets import TARGETS, Plan
 
 PARTS = ("layers", "step", "targets", "scaling")
 FILE, PLOT = "cpu.json", "cpu-scaling.png"
@@ -32,28 +30,14 @@ FILE, PLOT = "cpu.json", "cpu-scaling.png"
     metavar="NAME",
     help=f"Only this target, and again for more: {', '.join(TARGETS)}.",
 )
-@click.option(
-    "--batch",
-    default=4,
-    show_default=True,
-    type=click.IntRange(2),
-    help="Patches, in layers, step and scaling.",
-)
+@options.batch(4, "Patches, in layers, step and scaling.")
 @options.width
 @options.photo
-@click.option(
-    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Steps timed."
-)
+@options.repeats("Steps timed.")
 @options.torch
 @options.compiled
 @options.as_json
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=ROOT / "bench/results",
-    metavar="DIR",
-    help="Where cpu.json and the plot go [default: bench/results].",
-)
+@options.out("cpu.json and the plot go")
 def cpu(
     parts: tuple[str, ...],
     chosen: tuple[str, ...],
@@ -66,7 +50,7 @@ def cpu(
     as_json: bool,
     out: Path,
 ) -> None:
-    """Time minispiral on this CPU beside PyTorch, and see where its time goes.
+    """Time minispiral on this CPU, compare it with PyTorch, and see where its time goes.
 
     \b
     layers   every distinct layer of the full Spiral-Net: forward and both gradients
@@ -85,20 +69,15 @@ def cpu(
     """
     torch = torch and installed("torch") is not None
     task = Task(batch=batch, width=width)
-    search = Search(photo[1], photo[0], width)
-    plan = Plan(repeats, width, search, torch, compiled)
+    plan = Plan(repeats, width, Search(photo[1], photo[0], width), torch, compiled)
     parts = parts or (("targets",) if chosen else PARTS)
     names = chosen or tuple(TARGETS)
     report: dict[str, Any] = {}
-    try:
-        for part, found in measure(parts, names, task, plan):
-            report[part] = {**report.get(part, {}), **found}
-            keep(out, part, found)
-            if not as_json:
-                for table in tables(part, found):
-                    Console().print(table)
-    except WorkerError as error:
-        raise click.ClickException(str(error)) from None
+    for part, found in measure(parts, names, task, plan):
+        report[part] = {**report.get(part, {}), **found}
+        keep(out, part, found)
+        if not as_json:
+            Console().print(*tables(part, found))
     if as_json:
         click.echo(json.dumps(report))
     elif len(report.get("targets", {})) > 1:
@@ -141,11 +120,7 @@ def tables(part: str, found: dict[str, Any]) -> Iterable[Table]:
 
 def keep(out: Path, part: str, found: dict[str, Any]) -> None:
     """Put what was found in the place of what ``out/cpu.json`` held of it, and draw the plot."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / FILE
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    before = kept.get(part, {}) if part == "targets" else {}
-    kept[part] = {**before, **found}
-    write_text(path, json.dumps(kept, indent=1) + "\n")
+    before = results.kept(out / FILE).get(part, {}) if part == "targets" else {}
+    results.keep(out / FILE, {part: {**before, **found}})
     if part == "scaling" and not scaling.save_plot(found, out / PLOT):
         click.echo("No plot was drawn: it needs matplotlib (the extra `plots`).", err=True)

@@ -1,7 +1,7 @@
-"""``python -m bench costs``: what the steps cost in NumPy that the CPU kernels are made of.
+"""``python -m bench costs``: what the steps of the CPU kernels cost in NumPy.
 
-Every row of the first table is one thing done in two ways, the plain one and the one that the
-kernels use, with arrays that fit a core's cache. The second has matrix products of the shapes that
+Each row of the first table is one thing done in two ways, the plain one and the one that the
+kernels use, on arrays that fit a core's cache. The second has matrix products of the shapes that
 the kernels multiply. One thread works, and a time is the best of many.
 """
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from bench.common import options, text
 from bench.common.machine import conditions
 
 PIXELS, CHANNELS = 2048, 64  # half a megabyte
@@ -54,17 +55,19 @@ def measure() -> list[Cost]:
     """All rows of the first table."""
     with threadpool_limits(1, user_api="blas"):
         rng = np.random.default_rng(0)
-        return [*by_channel(rng), *masks(rng), *sums(rng), *windows(rng), *memory()]
+        return [*elementwise(rng), windows(rng), memory()]
 
 
-def by_channel(rng: np.random.Generator) -> list[Cost]:
-    """A vector with a number for each channel, broadcast over pixels."""
+def elementwise(rng: np.random.Generator) -> list[Cost]:
+    """What batch norm and ReLU do to pixels of 64 channels, forward and backward."""
     x = rng.standard_normal((PIXELS, CHANNELS), np.float32)
     out = np.empty_like(x)
     vector = rng.standard_normal(CHANNELS, np.float32)
     repeated = np.tile(vector, WIDE // CHANNELS)
     wide, wide_out = x.reshape(-1, WIDE), out.reshape(-1, WIDE)
     zeros = np.zeros(WIDE, np.float32)
+    positive = rng.random(x.shape) < 0.5
+    ones = np.ones(PIXELS, np.float32)
     return [
         cost(
             "multiply by a vector of 64 channels",
@@ -82,31 +85,14 @@ def by_channel(rng: np.random.Generator) -> list[Cost]:
             f"maximum with {WIDE} zeros",
             lambda: np.maximum(wide, zeros, out=wide_out),
         ),
-    ]
-
-
-def masks(rng: np.random.Generator) -> list[Cost]:
-    """The gradient of ReLU."""
-    gy = rng.standard_normal((PIXELS, CHANNELS), np.float32)
-    out = np.empty_like(gy)
-    positive = rng.random(gy.shape) < 0.5
-    return [
         cost(
             "keep the gradient where the output is positive",
-            gy.size,
+            x.size,
             "where",
-            lambda: np.where(positive, gy, np.float32(0)),
+            lambda: np.where(positive, x, np.float32(0)),
             "multiply by the mask",
-            lambda: np.multiply(gy, positive, out=out),
-        )
-    ]
-
-
-def sums(rng: np.random.Generator) -> list[Cost]:
-    """Sums over the pixels, for each channel."""
-    x = rng.standard_normal((PIXELS, CHANNELS), np.float32)
-    ones = np.ones(PIXELS, np.float32)
-    return [
+            lambda: np.multiply(x, positive, out=out),
+        ),
         cost(
             "sum over the pixels",
             x.size,
@@ -114,43 +100,39 @@ def sums(rng: np.random.Generator) -> list[Cost]:
             lambda: x.sum(0),
             "product with ones",
             lambda: ones @ x,
-        )
+        ),
     ]
 
 
-def windows(rng: np.random.Generator) -> list[Cost]:
+def windows(rng: np.random.Generator) -> Cost:
     """Windows of 3 x 3 at stride 2 in an image of one channel, gathered for a matrix product."""
     x = rng.standard_normal((255, 255), np.float32)
     h, w = x.strides
     view = as_strided(x, (127, 127, 3, 3), (2 * h, 2 * w, h, w))
     pixels = np.empty((127, 127, 3, 3), np.float32)
     taps = np.empty((3, 3, 127, 127), np.float32)
-    return [
-        cost(
-            "gather windows of one channel",
-            view.size,
-            "pixel by pixel",
-            lambda: np.copyto(pixels, view),
-            "tap by tap",
-            lambda: np.copyto(taps, view.transpose(2, 3, 0, 1)),
-        )
-    ]
+    return cost(
+        "gather windows of one channel",
+        view.size,
+        "pixel by pixel",
+        lambda: np.copyto(pixels, view),
+        "tap by tap",
+        lambda: np.copyto(taps, view.transpose(2, 3, 0, 1)),
+    )
 
 
-def memory() -> list[Cost]:
+def memory() -> Cost:
     """An array as large as a layer's output."""
     size = 32 * 2**20
     kept = np.empty(size, np.float32)
-    return [
-        cost(
-            "fill 128 MB",
-            size,
-            "a new array",
-            lambda: np.empty(size, np.float32).fill(1),
-            "an old one",
-            lambda: kept.fill(1),
-        )
-    ]
+    return cost(
+        "fill 128 MB",
+        size,
+        "a new array",
+        lambda: np.empty(size, np.float32).fill(1),
+        "an old one",
+        lambda: kept.fill(1),
+    )
 
 
 PRODUCTS = {
@@ -208,21 +190,23 @@ def table(costs: list[Cost]) -> Table:
 
 
 def products_table(found: list[Product]) -> Table:
-    """The products for a person to read, beside the large one."""
-    result = Table(title="Matrix products (m, k) @ (k, n) in NumPy, one thread")
-    result.add_column("what")
-    for heading in ("m", "k", "n", "GFLOP/s", "share"):
-        result.add_column(heading, justify="right")
+    """The products for a person to read, with their share of the rate of the large one."""
+    shown = text.table(
+        "Matrix products (m, k) @ (k, n) in NumPy, one thread",
+        [],
+        ["m", "k", "n", "GFLOP/s", "share"],
+        prose=["what"],
+    )
     for p in found:
-        share = f"{p.gflops / found[0].gflops:.0%}"
-        result.add_row(p.what, str(p.m), str(p.k), str(p.n), f"{p.gflops:.0f}", share)
-    return result
+        share = text.share(p.gflops / found[0].gflops, 0)
+        shown.add_row(p.what, str(p.m), str(p.k), str(p.n), f"{p.gflops:.0f}", share)
+    return shown
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@options.as_json
 def costs(as_json: bool) -> None:
-    """Time what the kernels are made of in NumPy: the plain way and the one that is used."""
+    """Time what the kernels are made of in NumPy, in the plain way and in the one that is used."""
     found, multiplied = measure(), products()
     if as_json:
         report = {

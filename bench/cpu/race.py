@@ -4,38 +4,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench.common.task import Task
+from bench.common.engines import OURS, Form
 from bench.common.machine import sgemm_gflops
+from bench.common.results import spread
+from bench.common.task import Task
 from bench.common.worker import Worker, WorkerError
 
-WARM_UP = 2  # steps taken before any is timed: buffers are made, PyTorch compiles
+WARM_UP = 2  # steps taken before any is timed: buffers are allocated, PyTorch compiles
 REST = 0.3  # seconds in which the idle threads of the engine before fall asleep
-OURS = "minispiral"
 
 Start = Callable[[], Worker]
-
-
-class Form(NamedTuple):
-    """One of the ways to run PyTorch."""
-
-    layout: str
-    compiled: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.layout} compiled" if self.compiled else self.layout
-
-    def words(self) -> list[str]:
-        """The options of a worker."""
-        return ["--layout", self.layout, *(["--compile"] if self.compiled else [])]
-
-
-LAYOUTS = ("NCHW", "channels_last")
-EAGER = tuple(Form(layout) for layout in LAYOUTS)
-COMPILED = tuple(Form(layout, compiled=True) for layout in LAYOUTS)
 
 
 @contextmanager
@@ -51,18 +31,20 @@ def open_workers(starts: Mapping[str, Start]) -> Iterator[dict[str, Worker]]:
             worker.close()
 
 
-def entrants(task: Task, forms: Iterable[Form], *, ours: bool = True) -> dict[str, Start]:
-    """How to start minispiral and PyTorch in these forms on a task."""
-    starts: dict[str, Start] = {}
-    if ours:
-        starts[OURS] = partial(Worker, "cpu.ours", *task.words())
-    for form in forms:
-        starts[form.name] = partial(Worker, "cpu.theirs", *task.words(), *form.words())
-    return starts
+def ours(task: Task) -> dict[str, Start]:
+    """How to start minispiral on a task."""
+    return {OURS: partial(Worker, "cpu.ours", task=vars(task))}
+
+
+def theirs(task: Task, forms: Iterable[Form]) -> dict[str, Start]:
+    """How to start PyTorch in these forms on a task."""
+    return {
+        form.name: partial(Worker, "torch.cpu", task=vars(task), **form._asdict()) for form in forms
+    }
 
 
 def warm_up(workers: dict[str, Worker], steps: int = WARM_UP) -> dict[str, str]:
-    """Take the first steps; PyTorch's forms that fail leave, and why is returned."""
+    """Take the first steps; PyTorch's forms that fail are closed, and why is returned."""
     errors = {}
     for name, worker in list(workers.items()):
         try:
@@ -91,8 +73,8 @@ def take_turns(workers: dict[str, Worker], repeats: int) -> float:
 def race(task: Task, repeats: int, forms: Iterable[Form], heats: bool = False) -> dict[str, Any]:
     """Medians of minispiral and of every form of PyTorch, and the ratio to its fastest form.
 
-    With ``heats`` the forms of PyTorch run alone first, one after the other, and the fastest
-    alone enters the race: for tasks that do not fit the memory five times.
+    With ``heats`` the forms of PyTorch run alone first, one after the other, and only the fastest
+    enters the race: for tasks that do not fit the memory five times.
     """
     forms = tuple(forms)
     errors: dict[str, str] = {}
@@ -101,28 +83,24 @@ def race(task: Task, repeats: int, forms: Iterable[Form], heats: bool = False) -
         heat_seconds, errors = run_heats(task, forms)
         fastest = min(heat_seconds, key=lambda name: heat_seconds[name], default=None)
         forms = tuple(form for form in forms if form.name == fastest)
-    with open_workers(entrants(task, forms)) as workers:
+    with open_workers({**ours(task), **theirs(task, forms)}) as workers:
         if len({worker.facts["parameters"] for worker in workers.values()}) > 1:
             raise WorkerError("the networks differ in their number of parameters")
         errors |= warm_up(workers)
         peak = take_turns(workers, repeats)
-    ours = workers.pop(OURS)
-    gflop = ours.facts["gflop"]
-    results = {name: result(worker, gflop, peak) for name, worker in workers.items()}
-    found = {
+    facts = workers[OURS].facts
+    results = {name: result(worker, facts["gflop"], peak) for name, worker in workers.items()}
+    own = results.pop(OURS)
+    best = min(results, key=lambda name: float(results[name]["seconds"]), default=None)
+    return {
         **vars(task),
-        "parameters": ours.facts["parameters"],
-        "gflop": gflop,
+        "parameters": facts["parameters"],
+        "gflop": facts["gflop"],
         "sgemm_gflops": peak,
-        OURS: result(ours, gflop, peak),
-        "torch": {"forms": results, "errors": errors, "heats": heat_seconds, "best": None},
-        "ratio": None,
+        OURS: own,
+        "torch": {"forms": results, "errors": errors, "heats": heat_seconds, "best": best},
+        "ratio": None if best is None else own["seconds"] / results[best]["seconds"],
     }
-    if results:
-        best = min(results, key=lambda name: float(results[name]["seconds"]))
-        found["torch"]["best"] = best
-        found["ratio"] = found[OURS]["seconds"] / results[best]["seconds"]
-    return found
 
 
 def run_heats(task: Task, forms: Iterable[Form]) -> tuple[dict[str, float], dict[str, str]]:
@@ -130,7 +108,7 @@ def run_heats(task: Task, forms: Iterable[Form]) -> tuple[dict[str, float], dict
     seconds: dict[str, float] = {}
     errors: dict[str, str] = {}
     for form in forms:
-        with open_workers(entrants(task, [form], ours=False)) as workers:
+        with open_workers(theirs(task, [form])) as workers:
             errors |= warm_up(workers)
             for name, worker in workers.items():
                 seconds[name] = min(worker.step() for _ in range(2))
@@ -139,13 +117,12 @@ def run_heats(task: Task, forms: Iterable[Form]) -> tuple[dict[str, float], dict
 
 def result(worker: Worker, gflop: float, peak: float) -> dict[str, Any]:
     """What was timed: the median and the range, in seconds, and what follows from them."""
-    seconds = median(worker.seconds)
+    seconds = spread(worker.seconds)
+    gflops = gflop / seconds["seconds"]
     return {
-        "seconds": seconds,
-        "fastest_seconds": min(worker.seconds),
-        "slowest_seconds": max(worker.seconds),
-        "gflops": gflop / seconds,
-        "share_of_sgemm": gflop / seconds / peak,
+        **seconds,
+        "gflops": gflops,
+        "share_of_sgemm": gflops / peak,
         "peak_mib": worker.peak_mib,
         "threads": worker.facts["threads"],
     }

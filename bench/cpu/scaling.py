@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from bench.cpu.race import OURS, entrants, open_workers, result, take_turns, warm_up
+from bench.common import text
+from bench.common.engines import OURS
+from bench.common.plot import save
 from bench.common.task import Task
-from bench.common.text import busy
+from bench.cpu.race import open_workers, ours, result, take_turns, warm_up
 
 BATCHES = (1, 2, 4, 8, 16)
 SIDES = (127, 255, 383, 511)
@@ -18,6 +20,8 @@ WIDTHS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 # A seventh halving leaves nothing of 127 pixels, and of 255 a single one, on which no batch of 1
 # can be normalised.
 DEPTHS = 6
+
+Points = Sequence[dict[str, Any]]
 
 
 def measure(task: Task, repeats: int) -> dict[str, Any]:
@@ -40,8 +44,8 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
 
 
 def time_point(task: Task, repeats: int) -> dict[str, Any]:
-    """The median of a step and what is known of it."""
-    with open_workers(entrants(task, [])) as workers:
+    """The median of a step at one point, and the size of the point."""
+    with open_workers(ours(task)) as workers:
         warm_up(workers)
         peak = take_turns(workers, repeats)
     worker = workers[OURS]
@@ -54,7 +58,7 @@ def time_point(task: Task, repeats: int) -> dict[str, Any]:
     }
 
 
-def fit(points: Sequence[dict[str, Any]]) -> dict[str, float]:
+def fit(points: Points) -> dict[str, float]:
     """The line ``seconds = start + slope * megapixels`` with the least relative deviations.
 
     Least squares weighted by ``1 / seconds``: the small steps count as much as the large ones.
@@ -82,13 +86,13 @@ def tables(report: dict[str, Any]) -> list[Table]:
         f"seconds grow as megapixels to the power {line['exponent']:.2f}."
         for name, line in report["fits"].items()
     ]
-    shown = Table(
-        title="A training step of Spiral-Net by batch, side and width",
-        caption="\n".join([*notes, *busy(report)]),
-        caption_justify="left",
+    shown = text.table(
+        "A training step of Spiral-Net by batch, side and width",
+        ["by"],
+        ["batch", "side", "depths", "width", "megapixels", "seconds", "sgemm", "MiB"],
+        *notes,
+        *text.busy(report),
     )
-    for column in ("", "batch", "side", "depths", "width", "megapixels", "seconds", "sgemm", "MiB"):
-        shown.add_column(column, justify="right")
     for name, points in report["series"].items():
         for point in points:
             shown.add_row(
@@ -99,7 +103,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
                 f"{point['width']:g}",
                 f"{point['megapixels']:.3f}",
                 f"{point['seconds']:.3f}",
-                f"{point['share_of_sgemm']:.0%}",
+                text.share(point["share_of_sgemm"], 0),
                 f"{point['peak_mib']:.0f}",
             )
         shown.add_section()
@@ -108,47 +112,44 @@ def tables(report: dict[str, Any]) -> list[Table]:
 
 def save_plot(report: dict[str, Any], picture: Path) -> bool:
     """Seconds by batch, side and width; False, with nothing drawn, without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    from minispiral.data.photos import write_picture
 
-    figure = Figure(figsize=(13, 4), dpi=100, layout="constrained")
-    canvas: Any = FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
-    for axes, name in zip(panels, ("batch", "side"), strict=False):
-        points, line = report["series"][name], report["fits"][name]
-        megapixels = [point["megapixels"] for point in points]
-        axes.plot(megapixels, [point["seconds"] for point in points], "o", color="#0072B2")
-        ends = np.array([0, max(megapixels)])
-        start, slope = line["start_seconds"], line["seconds_per_megapixel"]
-        axes.plot(ends, start + slope * ends, color="#D55E00", zorder=0)
-        for point, x in zip(points, megapixels, strict=True):
-            axes.annotate(
-                str(point[name]),
-                (x, point["seconds"]),
-                textcoords="offset points",
-                xytext=(-6, 6),
-                ha="right",
-            )
-        axes.set_title(f"by {name}: {start:.2f} s + {slope:.2f} s per megapixel", fontsize=10)
-        axes.set_xlabel("megapixels of the step")
-        axes.margins(0.12)
-        axes.set_ylim(bottom=0)
-    points = report["series"]["width"]
-    panels[2].plot(
-        [p["width"] for p in points], [p["seconds"] for p in points], "o-", color="#0072B2"
-    )
-    panels[2].set_xlabel("width factor (1: 64 to 512 channels)")
-    panels[2].set_ylim(bottom=0)
-    speeds = panels[2].twinx()
-    speeds.plot([p["width"] for p in points], [p["gflops"] for p in points], "s--", color="#009E73")
+    def draw(figure: Any) -> None:
+        for axes, name in zip(figure.subplots(1, 3), report["series"], strict=True):
+            if name in report["fits"]:
+                _draw_line(axes, name, report["series"][name], report["fits"][name])
+            else:
+                _draw_widths(axes, report["series"][name])
+        figure.axes[0].set_ylabel("seconds of a training step")
+
+    return save(picture, (13, 4), draw, layout="constrained")
+
+
+def _draw_line(
+    axes: Any, name: str, points: Sequence[dict[str, Any]], line: dict[str, float]
+) -> None:
+    """Seconds against megapixels, with the line that was fitted."""
+    megapixels = [point["megapixels"] for point in points]
+    axes.plot(megapixels, [point["seconds"] for point in points], "o", color="#0072B2")
+    ends = np.array([0, max(megapixels)])
+    start, slope = line["start_seconds"], line["seconds_per_megapixel"]
+    axes.plot(ends, start + slope * ends, color="#D55E00", zorder=0)
+    for point, x in zip(points, megapixels, strict=True):
+        at = {"textcoords": "offset points", "xytext": (-6, 6), "ha": "right"}
+        axes.annotate(str(point[name]), (x, point["seconds"]), **at)
+    axes.set_title(f"by {name}: {start:.2f} s + {slope:.2f} s per megapixel", fontsize=10)
+    axes.set_xlabel("megapixels of the step")
+    axes.margins(0.12)
+    axes.set_ylim(bottom=0)
+
+
+def _draw_widths(axes: Any, points: Points) -> None:
+    """Seconds and GFLOP/s against the width."""
+    widths = [point["width"] for point in points]
+    axes.plot(widths, [point["seconds"] for point in points], "o-", color="#0072B2")
+    axes.set_xlabel("width factor (1: 64 to 512 channels)")
+    axes.set_title("by width", fontsize=10)
+    axes.set_ylim(bottom=0)
+    speeds = axes.twinx()
+    speeds.plot(widths, [point["gflops"] for point in points], "s--", color="#009E73")
     speeds.set_ylabel("GFLOP/s (dashed)", color="#009E73")
     speeds.set_ylim(bottom=0)
-    panels[2].set_title("by width", fontsize=10)
-    panels[0].set_ylabel("seconds of a training step")
-    canvas.draw()
-    write_picture(picture, np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    return True

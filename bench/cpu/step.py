@@ -1,23 +1,25 @@
 """Where the time of a training step goes."""
 
 import time
-from statistics import median, median_low
+from statistics import median_low
 from typing import Any
 
 from rich.table import Table
 
-from bench.cpu.race import OURS, REST, entrants, open_workers, warm_up
-from bench.common.task import Task
-from bench.common.text import busy, milliseconds, share
+from bench.common import text
+from bench.common.engines import OURS
 from bench.common.machine import sgemm_gflops
-from minispiral.cli.tables import LEAST_SHARE
-from minispiral.profiling import REST as REST_OF_STEP
+from bench.common.results import spread
+from bench.common.task import Task
+from bench.cpu.race import REST, open_workers, ours, warm_up
+from minispiral.profiling import REST as OTHER
 
 COUNTED = (
     "GFLOP counts two per multiply-add of the convolutions: 3 x forward, less the input gradient "
     "of the first layer. Batch norm, ReLU, loss and Adam are done but not counted."
 )
-GROUPS = ("convolution", "batch norm", "loss", "optimiser")  # by how their kinds begin
+GROUPS = ("convolution", "batch norm", "loss", "optimiser")  # kinds of work begin with these
+LEAST_SHARE = 0.0005  # of the step; kinds that took less are not listed
 
 
 def measure(task: Task, repeats: int) -> dict[str, Any]:
@@ -26,31 +28,28 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
     The parts are those of a single step, so they add up to it.
     """
     plain, profiles, peak = [], [], 0.0
-    with open_workers(entrants(task, [])) as workers:
+    with open_workers(ours(task)) as workers:
         worker = workers[OURS]
         warm_up(workers)
         for _ in range(repeats):
             plain.append(worker.step())
-            profiles.append(worker.ask("profile")["profile"])
+            profiles.append(worker.ask(what="profile")["profile"])
             time.sleep(REST)
             peak = max(peak, sgemm_gflops())
-        facts, peak_mib = worker.facts, worker.peak_mib
     middle = median_low(profile["seconds"] for profile in profiles)
     profile = next(profile for profile in profiles if profile["seconds"] == middle)
-    seconds = median(plain)
-    groups = grouped(profile["kinds"])
-    convolution = groups["convolution"]
+    seconds = spread(plain)
+    gflop, groups = worker.facts["gflop"], grouped(profile["kinds"])
+    gflops = gflop / seconds["seconds"]
     return {
         **vars(task),
-        **facts,
+        **worker.facts,
         "sgemm_gflops": peak,
-        "seconds": seconds,
-        "fastest_seconds": min(plain),
-        "slowest_seconds": max(plain),
-        "gflops": facts["gflop"] / seconds,
-        "share_of_sgemm": facts["gflop"] / seconds / peak,
-        "share_of_sgemm_in_convolutions": facts["gflop"] / convolution / peak,
-        "peak_mib": peak_mib,
+        **seconds,
+        "gflops": gflops,
+        "share_of_sgemm": gflops / peak,
+        "share_of_sgemm_in_convolutions": gflop / groups["convolution"] / peak,
+        "peak_mib": worker.peak_mib,
         "profiled_seconds": middle,
         "parts": groups,
         "kinds": profile["kinds"],
@@ -58,55 +57,47 @@ def measure(task: Task, repeats: int) -> dict[str, Any]:
     }
 
 
+def group_of(kind: str) -> str:
+    """The part of the step that a kind of work belongs to."""
+    return next((group for group in GROUPS if kind.startswith(group)), OTHER)
+
+
 def grouped(kinds: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Seconds by part of the step; what begins like none of the groups is everything else."""
-    seconds = dict.fromkeys((*GROUPS, REST_OF_STEP), 0.0)
+    """Seconds by part of the step."""
+    seconds = dict.fromkeys((*GROUPS, OTHER), 0.0)
     for kind, spent in kinds.items():
-        group = next((group for group in GROUPS if kind.startswith(group)), REST_OF_STEP)
-        seconds[group] += spent["seconds"]
+        seconds[group_of(kind)] += spent["seconds"]
     return seconds
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
     """The report for a person to read."""
     total = report["profiled_seconds"]
-    shown = Table(
-        title=(
-            f"Training step of Spiral-Net, width {report['width']:g}, {report['batch']} x "
-            f"{report['side']} x {report['side']} pixels, float32"
-        ),
-        caption="\n".join(
-            [
-                f"Unprofiled: {report['seconds']:.3f} s ({report['fastest_seconds']:.2f} to "
-                f"{report['slowest_seconds']:.2f}), {report['gflops']:.0f} GFLOP/s, "
-                f"{share(report['share_of_sgemm'])} of the sgemm peak of "
-                f"{report['sgemm_gflops']:.0f} GFLOP/s; "
-                f"the convolutions alone {share(report['share_of_sgemm_in_convolutions'])}.",
-                f"Memory at its peak: {report['peak_mib']:.0f} MiB; threads: {report['threads']}.",
-                COUNTED,
-                *busy(report),
-            ]
-        ),
-        caption_justify="left",
+    shown = text.table(
+        f"Training step of Spiral-Net, width {report['width']:g}, {report['batch']} x "
+        f"{report['side']} x {report['side']} pixels, float32",
+        ["part"],
+        ["calls", "ms", "share"],
+        f"Unprofiled: {report['seconds']:.3f} s ({report['fastest_seconds']:.2f} to "
+        f"{report['slowest_seconds']:.2f}), {report['gflops']:.0f} GFLOP/s, "
+        f"{text.share(report['share_of_sgemm'])} of the sgemm peak of "
+        f"{report['sgemm_gflops']:.0f} GFLOP/s; "
+        f"the convolutions alone {text.share(report['share_of_sgemm_in_convolutions'])}.",
+        f"Memory at its peak: {report['peak_mib']:.0f} MiB; threads: {report['threads']}.",
+        COUNTED,
+        *text.busy(report),
     )
-    shown.add_column("part")
-    for column in ("calls", "ms", "share"):
-        shown.add_column(column, justify="right")
+
+    def row(name: str, calls: str, seconds: float, style: str = "") -> None:
+        cells = name, calls, text.milliseconds(seconds, 1), text.share(seconds / total)
+        shown.add_row(*cells, style=style)
+
     for group, seconds in report["parts"].items():
-        shown.add_row(
-            f"[bold]{group}", "", f"[bold]{milliseconds(seconds, 1)}", share(seconds / total)
-        )
+        row(group, "", seconds, style="bold")
         for kind, spent in report["kinds"].items():
-            inside = group if group in GROUPS else None
-            begins = next((group for group in GROUPS if kind.startswith(group)), None)
-            seen = spent["seconds"] >= LEAST_SHARE * total and kind != group
-            if seen and begins == inside:
-                shown.add_row(
-                    f"  {kind}",
-                    str(spent["calls"]),
-                    milliseconds(spent["seconds"], 1),
-                    share(spent["seconds"] / total),
-                )
+            listed = spent["seconds"] >= LEAST_SHARE * total and kind != group
+            if listed and group_of(kind) == group:
+                row(f"  {kind}", str(spent["calls"]), spent["seconds"])
     shown.add_section()
-    shown.add_row("profiled step", "", milliseconds(total, 1), share(1.0))
+    row("profiled step", "", total)
     return [shown]

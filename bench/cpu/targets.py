@@ -5,49 +5,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Any
 
 from rich.table import Table
 
+from bench.common import text
+from bench.common.checks import Check
+from bench.common.engines import COMPILED, EAGER, OURS, Form
 from bench.common.search import Search
-from bench.cpu.race import (
-    COMPILED,
-    EAGER,
-    OURS,
-    Form,
-    Start,
-    open_workers,
-    race,
-    take_turns,
-    warm_up,
-)
 from bench.common.task import Task
-from bench.common.text import busy
 from bench.common.worker import ROOT, Worker, WorkerError
+from bench.cpu.race import Start, open_workers, race, take_turns, warm_up
 
 MORE = 1.02  # times as much is no more, within what allocators waste
-
-
-@dataclass(frozen=True)
-class Check:
-    """A number and the bound it has to keep; None where it could not be measured."""
-
-    what: str
-    value: float | None
-    limit: float
-    at_least: bool = False
-
-    @property
-    def passed(self) -> bool | None:
-        if self.value is None:
-            return None
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -101,18 +74,18 @@ def _step_4(plan: Plan) -> Found:
 
 def _detect(plan: Plan) -> Found:
     """The whole photograph, against the form of PyTorch that is fastest on some tiles of it."""
-    words = plan.search.words()
+    search = plan.search._asdict()
     trials: dict[str, float] = {}
     errors: dict[str, str] = {}
-    starts: dict[str, Start] = {OURS: partial(Worker, "cpu.detect_ours", *words)}
+    starts: dict[str, Start] = {OURS: partial(Worker, "cpu.detect", search=search)}
     theirs: dict[str, Start] = {
-        form.name: partial(Worker, "cpu.detect_theirs", *words, *form.words())
+        form.name: partial(Worker, "torch.detect", search=search, **form._asdict())
         for form in plan.forms
     }
     for name, start in theirs.items():
         with open_workers({name: start}) as workers:
             try:
-                trials[name] = [workers[name].ask("trial")["seconds"] for _ in range(3)][-1]
+                trials[name] = [workers[name].ask(what="trial")["seconds"] for _ in range(3)][-1]
             except WorkerError as error:
                 errors[name] = str(error)
     best = min(trials, key=lambda name: trials[name], default=None)
@@ -120,20 +93,18 @@ def _detect(plan: Plan) -> Found:
         starts[best] = theirs[best]
     with open_workers(starts) as workers:
         for worker in workers.values():
-            worker.ask("trial")
+            worker.ask(what="trial")
         take_turns(workers, -(-plan.repeats // 3))
-    ours = median(workers[OURS].seconds)
-    ratio = None if best is None else ours / median(workers[best].seconds)
+    results = {
+        name: {"seconds": median(worker.seconds), "peak_mib": worker.peak_mib}
+        for name, worker in workers.items()
+    }
+    own, other = results[OURS], {"seconds": None, "peak_mib": None} | results.get(best or "", {})
+    ratio = None if best is None else own["seconds"] / results[best]["seconds"]
     found = {
-        **plan.search._asdict(),
-        OURS: {"seconds": ours, "peak_mib": workers[OURS].peak_mib},
-        "torch": {
-            "best": best,
-            "trial_seconds": trials,
-            "errors": errors,
-            "seconds": None if best is None else median(workers[best].seconds),
-            "peak_mib": None if best is None else workers[best].peak_mib,
-        },
+        **search,
+        OURS: own,
+        "torch": {"best": best, "trial_seconds": trials, "errors": errors, **other},
         "ratio": ratio,
     }
     return found, [Check("time over PyTorch's", ratio, 0.9)]
@@ -145,7 +116,8 @@ def _detect_memory(plan: Plan) -> Found:
     large = small._replace(height=2 * small.height, width=2 * small.width)
     peaks, beyond = [], []
     for search in (small, large):
-        with open_workers({OURS: partial(Worker, "cpu.detect_ours", *search.words())}) as workers:
+        start = partial(Worker, "cpu.detect", search=search._asdict())
+        with open_workers({OURS: start}) as workers:
             workers[OURS].step()
         peaks.append(workers[OURS].peak_mib)
         held = search.height * search.width * (3 + 4) / 2**20  # the photograph and its map
@@ -164,15 +136,15 @@ def _detect_memory(plan: Plan) -> Found:
 
 
 def _threads(plan: Plan) -> Found:
-    """One thread and two, and whether they compute the same bits."""
-    words = Task(width=plan.width).words()
+    """The speed of one thread and of two, and whether they compute the same bits."""
+    task = Task(width=plan.width)
     starts: dict[str, Start] = {
-        str(n): partial(Worker, "cpu.ours", *words, "--threads", n) for n in (1, 2)
+        str(n): partial(Worker, "cpu.ours", task=vars(task), threads=n) for n in (1, 2)
     }
     with open_workers(starts) as workers:
         warm_up(workers)
         take_turns(workers, plan.repeats)
-        digests = {worker.ask("digest")["digest"] for worker in workers.values()}
+        digests = {worker.ask(what="digest")["digest"] for worker in workers.values()}
     one, two = (median(worker.seconds) for worker in workers.values())
     enough = (os.cpu_count() or 1) >= 2
     found = {"width": plan.width, "seconds": {"1": one, "2": two}, "same_bits": len(digests) == 1}
@@ -190,7 +162,7 @@ COMMANDS = {
 
 
 def _start_up(plan: Plan) -> Found:
-    """Importing the package, and the command's help, beyond the start of Python itself."""
+    """The time to import the package and to show the command's help, less Python's own start."""
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(plan.repeats + 1):
         for name, words in COMMANDS.items():
@@ -222,32 +194,31 @@ TARGETS: dict[str, Callable[[Plan], Found]] = {
 
 def tables(reports: dict[str, dict[str, Any]]) -> Iterable[Table]:
     """The checks of all targets, and the engines side by side where they raced."""
-    checks = Table(title="Targets", caption="\n".join(busy(*reports.values())))
-    checks.caption_justify = "left"
-    checks.add_column("target", no_wrap=True)
-    checks.add_column("what")
-    for column in ("measured", "bound", ""):
-        checks.add_column(column, justify="right")
-    raced = Table(title="Seconds (range), share of the sgemm peak, MiB at the peak")
-    raced.add_column("target", no_wrap=True)
-    raced.add_column("engine", no_wrap=True)
-    for column in ("seconds", "range", "sgemm", "MiB"):
-        raced.add_column(column, justify="right", no_wrap=True)
+    checks = text.table(
+        "Targets",
+        ["target"],
+        ["measured", "bound", ""],
+        *text.busy(*reports.values()),
+        prose=["what"],
+    )
+    raced = text.table(
+        "Seconds (range), share of the sgemm peak, MiB at the peak",
+        ["target", "engine"],
+        ["seconds", "range", "sgemm", "MiB"],
+    )
     for name, report in reports.items():
         for check in report["checks"]:
-            passed = {None: "not measured", True: "pass", False: "[red]fail"}[check["passed"]]
-            value = "-" if check["value"] is None else f"{check['value']:.3g}"
-            bound = f"{'>=' if check['at_least'] else '<='} {check['limit']:g}"
-            checks.add_row(name, check["what"], value, bound, passed)
+            checks.add_row(name, *Check.from_dict(check).cells)
         if "sgemm_gflops" not in report:
             continue
-        for engine, row in {OURS: report[OURS], **report["torch"]["forms"]}.items():
+        forms = {f"PyTorch {form}": row for form, row in report["torch"]["forms"].items()}
+        for engine, row in {OURS: report[OURS], **forms}.items():
             raced.add_row(
                 name,
-                engine if engine == OURS else f"PyTorch {engine}",
+                engine,
                 f"{row['seconds']:.3f}",
                 f"{row['fastest_seconds']:.2f}..{row['slowest_seconds']:.2f}",
-                f"{row['share_of_sgemm']:.0%}",
+                text.share(row["share_of_sgemm"], 0),
                 f"{row['peak_mib']:.0f}",
             )
         for engine, error in report["torch"]["errors"].items():

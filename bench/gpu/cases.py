@@ -1,7 +1,8 @@
-"""Calls of the CUDA functions on fresh random numbers, each with what must come out.
+"""Calls of the kernels' functions on random numbers, to be made on the GPU and on the CPU.
 
-That is what the NumPy twin computes in float64 from the same numbers, rounded first as the tensor
-cores round them where TF32 was asked for: a tolerance for rounding would hide a wrong index.
+Expected is what the NumPy twin computes in float64 from the same numbers. Where TF32 is asked for
+these are rounded first, as the tensor cores round them: a tolerance for rounding would hide a wrong
+index.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,41 +13,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.gpu.choices import chosen
-from minispiral.detection.metrics import RunningSums
-from minispiral.kernels.cpu import adam, arithmetic, batchnorm, conv2d, layout, losses, pooling
-from minispiral.kernels.cuda import adam as cuda_adam
-from minispiral.kernels.cuda import arithmetic as cuda_arithmetic
-from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
-from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import layout as cuda_layout
-from minispiral.kernels.cuda import losses as cuda_losses
-from minispiral.kernels.cuda import pooling as cuda_pooling
-from minispiral.kernels.cuda import statistics as cuda_statistics
+from minispiral.kernels import (
+    arithmetic,
+    batchnorm,
+    conv2d,
+    layout,
+    losses,
+    pooling,
+    statistics,
+)
+from minispiral.kernels.adam import Update
+from minispiral.kernels.arrays import like
+from minispiral.kernels.cuda.conv2d_few import FEW
+from minispiral.kernels.cuda.conv2d_mma import TILINGS
+from minispiral.kernels.cuda.tf32 import tf32
+from minispiral.kernels.epilogues import Moments, ScaleShiftReLU
 from minispiral.kernels.shapes import output_hw
 
 Rng = np.random.Generator
 Array = NDArray[Any]
 
-# The largest error over the largest number. Tensor cores cut off the ends of their sums; what they
-# round to TF32 though they should not is off by 3e-4. How exact they are `accuracy` tells.
+# The largest error over the largest number. Tensor cores truncate their sums; a number that they
+# round to TF32 though they should not is off by 3e-4. `accuracy` tells how exact they are.
 TOLERANCES = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-5}
 EPS = 1e-5
 
 
 class Call(NamedTuple):
-    """A function of `minispiral.kernels.cuda`, its arguments, and its twin on those in float64.
+    """A function and its arguments, whose arrays are to be put where it shall compute.
 
-    Where a function changes its arguments, those numbered ``changed`` are its results.
+    For a function that changes its arguments, ``changed`` are the positions of its results.
     """
 
-    cuda: Callable[..., Any]
-    twin: Callable[..., Any]
+    function: Callable[..., Any]
     arguments: tuple[Any, ...]
     changed: tuple[int, ...] = ()
 
 
 class Case(NamedTuple):
-    """A call that random numbers complete."""
+    """A call that is completed by random numbers."""
 
     name: str
     precision: str  # "float32", "tf32" or "float64"
@@ -61,7 +66,7 @@ def to_tf32(x: Array) -> Array:
 
 
 def cases() -> list[Case]:
-    """Every function, and of the convolutions every kernel with every way to share its work."""
+    """Every function, and for the convolutions every kernel with every way to share its work."""
     found = [*few_channels(), *tensor_cores(), *plain_convolutions()]
     for precision in ("float32", "float64"):
         dtype = np.dtype(precision)
@@ -76,18 +81,21 @@ Made = Iterator[tuple[str, Callable[[Rng], Call]]]
 # Convolutions
 
 
+EPILOGUES = ("", "moments", "scale and shift")
+
+
 def convolution(
     rng: Rng,
     operation: str,
     precision: str,
     big: int,
     small: int,
-    ending: str = "",
+    epilogue: str = "",
     tiling: str | None = None,
     parts: int | None = None,
     most: int = 17,
 ) -> Call:
-    """One of the three on an image of random sides up to ``most``; ``ending`` as in `ENDINGS`."""
+    """One of the three operations on an image of random sides up to ``most``."""
     dtype = np.float64 if precision == "float64" else np.float32
     kh, kw, stride, pad = (int(rng.integers(*ends)) for ends in ((1, 4), (1, 4), (1, 4), (0, 3)))
     n, h, w = int(rng.integers(1, 4)), *(int(i) for i in rng.integers(3, most + 1, 2))
@@ -104,85 +112,58 @@ def convolution(
     if precision == "tf32":
         arguments = tuple(to_tf32(a) if isinstance(a, np.ndarray) else a for a in arguments)
     vectors = rng.uniform(-1, 1, (2, small if operation == "conv2d" else big)).astype(dtype)
-    named = {"stride": stride, "pad": pad, **({"moments": True} if ending == "moments" else {})}
 
-    def call(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
-        if ending == "scale and shift":
-            options["scale_shift"] = given[-2:]
-        return function(*given[:-2], **named, **options)
+    def run(scale: Any, shift: Any, *arguments: Any) -> Any:
+        run_operation = partial(getattr(conv2d, operation), *arguments, stride=stride, pad=pad)
+        with chosen(tiling, parts), tf32(precision == "tf32"):
+            if epilogue == "moments":
+                moments = Moments()
+                return run_operation(epilogue=moments), moments.mean, moments.var
+            if epilogue == "scale and shift":
+                return run_operation(epilogue=ScaleShiftReLU(scale, shift))
+            return run_operation()
 
-    def run(*arguments: Any) -> Any:
-        with chosen(tiling, parts):
-            return call(getattr(cuda_conv2d, operation), *arguments, tf32=precision == "tf32")
-
-    return Call(run, partial(call, getattr(conv2d, operation)), (*arguments, *vectors))
-
-
-OPERATIONS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
-ENDINGS = ("", "moments", "scale and shift")
+    return Call(run, (*vectors, *arguments))
 
 
-def endings(operation: str) -> tuple[str, ...]:
-    """What may be done with a result in the same call."""
-    return ("",) if operation == "conv2d_weight_grad" else ENDINGS
+def convolutions(name: str, precision: str, **options: Any) -> Iterator[Case]:
+    """All three operations, each with every epilogue that it takes."""
+    for operation in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
+        for epilogue in ("",) if operation == "conv2d_weight_grad" else EPILOGUES:
+            options |= {"operation": operation, "precision": precision, "epilogue": epilogue}
+            words = f"{operation}, {name} {epilogue}".rstrip()
+            yield Case(words, precision, partial(convolution, **options))
 
 
 def few_channels() -> Iterator[Case]:
     """The kernels for larger images of few channels, which round nothing."""
-    for big in range(1, cuda_conv2d.FEW + 1):
-        for operation in OPERATIONS:
-            for ending in endings(operation):
-                name = f"{operation}, {big} channels {ending}".rstrip()
-                make = partial(
-                    convolution,
-                    operation=operation,
-                    precision="float32",
-                    big=big,
-                    small=68 if big % 2 else 37,
-                    ending=ending,
-                    most=29,
-                )
-                yield Case(name, "float32", make)
+    for big in range(1, FEW + 1):
+        small = 68 if big % 2 else 37
+        yield from convolutions(f"{big} channels", "float32", big=big, small=small, most=29)
 
 
 def tensor_cores() -> Iterator[Case]:
     """All tilings, on results smaller and larger than a tile, in one part and in several."""
     in_fours = ((8, 132, 1), (36, 20, 3), (132, 72, 1), (12, 8, 5))
-    for tiling in cuda_conv2d.TILINGS:
+    for tiling in TILINGS:
         precision = "float32" if tiling.endswith("Precise") else "tf32"
         narrow = ((9, 131, 1), (35, 18, 3), (130, 73, 1)) if tiling.startswith("Narrow") else ()
         for big, small, parts in narrow or in_fours:
-            for operation in OPERATIONS:
-                for ending in endings(operation):
-                    name = f"{operation}, {tiling}, {big} x {small}, parts {parts} {ending}"
-                    make = partial(
-                        convolution,
-                        operation=operation,
-                        precision=precision,
-                        big=big,
-                        small=small,
-                        ending=ending,
-                        tiling=tiling,
-                        parts=parts,
-                        most=13,
-                    )
-                    yield Case(name.rstrip(), precision, make)
+            yield from convolutions(
+                f"{tiling}, {big} x {small}, parts {parts}",
+                precision,
+                big=big,
+                small=small,
+                tiling=tiling,
+                parts=parts,
+                most=13,
+            )
 
 
 def plain_convolutions() -> Iterator[Case]:
     """What no other kernel takes."""
     for precision in ("float32", "float64"):
-        for operation in OPERATIONS:
-            for ending in endings(operation):
-                make = partial(
-                    convolution,
-                    operation=operation,
-                    precision=precision,
-                    big=5,
-                    small=3,
-                    ending=ending,
-                )
-                yield Case(f"{operation}, plain {ending}".rstrip(), precision, make)
+        yield from convolutions("plain", precision, big=5, small=3)
 
 
 # Everything else
@@ -201,7 +182,7 @@ def image(rng: Rng, dtype: np.dtype[Any], c: int | None = None) -> Array:
 
 def normalisations(dtype: np.dtype[Any]) -> Made:
     def moments(rng: Rng) -> Call:
-        return Call(cuda_batchnorm.moments, batchnorm.moments, (image(rng, dtype),))
+        return Call(batchnorm.moments, (image(rng, dtype),))
 
     def normalised(name: str, grad: bool, relu: bool, constant: bool, rng: Rng) -> Call:
         x = image(rng, dtype)
@@ -213,12 +194,13 @@ def normalisations(dtype: np.dtype[Any]) -> Made:
         arguments: tuple[Any, ...] = (x, normal(rng, x.shape, dtype)) if grad else (x,)
         arguments += (mean, var, gamma) if grad and not relu else (mean, var, gamma, beta)
         arguments += (EPS, constant) if grad else (EPS,)
-        return Call(getattr(cuda_batchnorm, name), getattr(batchnorm, name), arguments)
+        return Call(getattr(batchnorm, name), arguments)
 
     def scale_shift(rng: Rng) -> Call:
         vectors = (rng.random(67).astype(dtype) + dtype.type(0.1) for _ in range(4))
-        cuda = partial(cuda_batchnorm.scale_shift, dtype)
-        return Call(cuda, partial(batchnorm.scale_shift, np.float64), (*vectors, EPS))
+        return Call(
+            lambda mean, *rest: batchnorm.scale_shift(mean.dtype, mean, *rest), (*vectors, EPS)
+        )
 
     yield "moments", moments
     yield "scale_shift", scale_shift
@@ -235,42 +217,29 @@ def loss_functions(dtype: np.dtype[Any]) -> Made:
         n, h, w = rng.integers(2, (4, 90, 90))
         return 3 * normal(rng, (n, h, w, 1), dtype), rng.random((n, h, w, 1)) < 0.1
 
-    def plain(name: str, parameters: tuple[float, ...], rng: Rng) -> Call:
-        arguments = (*drawn(rng), *parameters)
-        return Call(getattr(cuda_losses, name), getattr(losses, name), arguments)
+    def sums(loss: losses.Loss, rng: Rng) -> Call:
+        return Call(partial(losses.sums, loss), drawn(rng))
 
-    def of_sums(name: str, rng: Rng) -> Call:
+    def value(loss: losses.Loss, rng: Rng) -> Call:
         logits, mask = drawn(rng)
-        sums = np.array(losses.f1_sums(logits, mask), np.float64)
+        sums = np.array(losses.sums(loss, logits, mask), np.float64)
+        return Call(partial(losses.value, loss), (sums, logits.size))
 
-        def twin(*arguments: Any) -> Any:
-            return getattr(losses, name)(*arguments[:-1], losses.F1Sums(*arguments[-1]))
-
-        arguments = (sums,) if name == "f1_loss" else (logits, mask, sums)
-        return Call(getattr(cuda_losses, name), twin, arguments)
-
-    yield "sigmoid", lambda rng: Call(cuda_losses.sigmoid, losses.sigmoid, drawn(rng)[:1])
-    yield "f1_sums", partial(plain, "f1_sums", ())
-    for name in ("f1_loss", "f1_grad", "pseudo_f1_grad"):
-        yield name, partial(of_sums, name)
-    for name in ("cross_entropy", "balanced", "linear", "focal"):
-        parameters = (0.3, 1.7) if name == "focal" else ()
-        yield name, partial(plain, name, parameters)
-        yield f"{name}_grad", partial(plain, f"{name}_grad", parameters)
+    def gradient(loss: losses.Loss, rng: Rng) -> Call:
+        logits, mask = drawn(rng)
+        sums = np.array(losses.sums(loss, logits, mask), np.float64)
+        return Call(partial(losses.gradient, loss), (logits, mask, sums))
 
     def add_batch(rng: Rng) -> Call:
-        (logits, mask), loss = drawn(rng), np.array(rng.random(), dtype)
         totals = np.array([2.5, 3, 700, 600, 500, 1, 0])
+        return Call(
+            statistics.add_batch, (totals, np.array(rng.random(), dtype), *drawn(rng)), (0,)
+        )
 
-        def twin(totals: Array, loss: Array, logits: Array, mask: Array) -> None:
-            values = dict(zip(cuda_statistics.TOTALS, totals.tolist(), strict=True))
-            sums = RunningSums(**values)
-            sums.add(float(loss), logits, mask)
-            totals[...] = [getattr(sums, name) for name in cuda_statistics.TOTALS]
-
-        arguments = totals, loss, logits, mask
-        return Call(cuda_statistics.add_batch, twin, arguments, (0,))
-
+    for name, loss in losses.LOSSES.items():
+        yield f"{name} sums", partial(sums, loss())
+        yield f"{name} value", partial(value, loss())
+        yield f"{name} gradient", partial(gradient, loss())
     yield "add_batch", add_batch
 
 
@@ -279,24 +248,21 @@ def small_steps(dtype: np.dtype[Any]) -> Made:
 
     def combined(name: str, rng: Rng) -> Call:
         x = image(rng, dtype)
-        function, twin = getattr(cuda_arithmetic, name), getattr(arithmetic, name)
-        return Call(function, twin, (x, normal(rng, x.shape[-1:], dtype)))
+        return Call(getattr(arithmetic, name), (x, normal(rng, x.shape[-1:], dtype)))
 
     def converted(to: np.dtype[Any], rng: Rng) -> Call:
         # Compared in the accuracy of the coarser of the two.
         x = image(rng, dtype).astype(np.float32).astype(dtype)
-        return Call(
-            lambda x: cuda_arithmetic.astype(x, to), lambda x: arithmetic.astype(x, to), (x,)
-        )
+        return Call(lambda x: arithmetic.astype(x, to), (x,))
 
     def leading_sum(rng: Rng) -> Call:
-        return Call(cuda_arithmetic.leading_sum, arithmetic.leading_sum, (image(rng, dtype), 3))
+        return Call(arithmetic.leading_sum, (image(rng, dtype), 3))
 
     def blend(rng: Rng) -> Call:
         running, value = (normal(rng, (67,), dtype) for _ in range(2))
-        arguments = (running, value, 0.9, 0.1)
-        return Call(cuda_arithmetic.blend, arithmetic.blend, arguments, (0,))
+        return Call(arithmetic.blend, (running, value, 0.9, 0.1), (0,))
 
+    yield "sigmoid", lambda rng: Call(arithmetic.sigmoid, (3 * image(rng, dtype),))
     yield "add", partial(combined, "add")
     yield "multiply", partial(combined, "multiply")
     yield f"astype {dtype}", partial(converted, dtype)
@@ -306,70 +272,59 @@ def small_steps(dtype: np.dtype[Any]) -> Made:
 
 
 def layouts(dtype: np.dtype[Any]) -> Made:
-    def called(name: str, arguments: Callable[[Rng], tuple[Any, ...]], rng: Rng) -> Call:
-        return Call(getattr(cuda_layout, name), getattr(layout, name), arguments(rng))
-
-    def concatenated(rng: Rng) -> tuple[Any, ...]:
+    def concatenated(rng: Rng) -> Call:
         n, h, w = rng.integers(2, (4, 30, 30))
-        return tuple(normal(rng, (n, h, w, c), dtype) for c in (1, 3, 2))
+        images = tuple(normal(rng, (n, h, w, c), dtype) for c in (1, 3, 2))
+        return Call(layout.concatenate, images)
 
     def scale_pixels(rng: Rng) -> Call:
         pixels = rng.integers(256, size=(2, 31, 17, 3), dtype=np.uint8)
-        return Call(
-            lambda x: cuda_layout.scale_pixels(x, dtype),
-            lambda x: layout.scale_pixels(x, np.float64),
-            (pixels,),
-        )
+        return Call(lambda x: layout.scale_pixels(x, dtype), (pixels,))
 
-    def to_flip(rng: Rng, kind: type[np.generic]) -> tuple[Any, ...]:
+    def flipped(kind: type[np.generic], rng: Rng) -> Call:
         n, h, w = rng.integers(2, (6, 30, 30))
         images = rng.integers(2, size=(n, h, w, 3)) * rng.integers(1, 256, (n, h, w, 3))
-        return images.astype(kind), rng.random((n, 2)) < 0.5
+        return Call(layout.flip, (images.astype(kind), rng.random((n, 2)) < 0.5))
+
+    def called(name: str, draw: Callable[[Rng], Array], arguments: Any, rng: Rng) -> Call:
+        return Call(getattr(layout, name), (draw(rng), *arguments))
 
     wide = partial(image, dtype=dtype, c=7)
+    large = partial(normal, shape=(2, 23, 19, 5), dtype=dtype)
+
     yield "scale_pixels", scale_pixels
     for kind in (np.uint8, np.bool_):
-        yield f"flip {kind.__name__}", partial(called, "flip", partial(to_flip, kind=kind))
-    yield "concatenate", partial(called, "concatenate", concatenated)
-    yield "split", partial(called, "split", lambda rng: (wide(rng), (1, 4)))
-    yield "edge_pad", partial(called, "edge_pad", lambda rng: (wide(rng), 2, 3))
-    large = partial(normal, shape=(2, 23, 19, 5), dtype=dtype)
-    yield "edge_pad_grad", partial(called, "edge_pad_grad", lambda rng: (large(rng), 2, 3))
-    yield "crop", partial(called, "crop", lambda rng: (large(rng), 2, (13, 16)))
-    yield "crop_grad", partial(called, "crop_grad", lambda rng: (large(rng), 2, (27, 22)))
+        yield f"flip {kind.__name__}", partial(flipped, kind)
+    yield "concatenate", concatenated
+    yield "split", partial(called, "split", wide, ((1, 4),))
+    yield "edge_pad", partial(called, "edge_pad", wide, (2, 3))
+    yield "edge_pad_grad", partial(called, "edge_pad_grad", large, (2, 3))
+    yield "crop", partial(called, "crop", large, (2, (13, 16)))
+    yield "crop_grad", partial(called, "crop_grad", large, (2, (27, 22)))
 
 
 def pools(dtype: np.dtype[Any]) -> Made:
     def max_pool2d(rng: Rng) -> Call:
-        x = normal(rng, (2, 21, 18, 35), dtype)
-        return Call(cuda_pooling.max_pool2d, pooling.max_pool2d, (x, 3, 2))
+        return Call(pooling.max_pool2d, (normal(rng, (2, 21, 18, 35), dtype), 3, 2))
 
     def max_pool2d_grad(rng: Rng) -> Call:
         _, argmax = pooling.max_pool2d(normal(rng, (2, 21, 18, 35), dtype), 3, 2)
-        arguments = normal(rng, argmax.shape, dtype), argmax, (21, 18), 3, 2
-        return Call(cuda_pooling.max_pool2d_grad, pooling.max_pool2d_grad, arguments)
+        gy = normal(rng, argmax.shape, dtype)
+        return Call(pooling.max_pool2d_grad, (gy, argmax, (21, 18), 3, 2))
 
     yield "max_pool2d", max_pool2d
     yield "max_pool2d_grad", max_pool2d_grad
 
 
 def optimisers(dtype: np.dtype[Any]) -> Made:
-    def one(rng: Rng) -> Call:
+    def third_update(p: Any, g: Any, m: Any, v: Any) -> None:
+        update = Update(p, 0.1, 0.9, 0.999, 1e-8)
+        update.step[...] = like(np.array(2), p)
+        update.locate([p], [g], [m], [v])
+        update.launch()
+
+    def adam(rng: Rng) -> Call:
         p, g, m = (normal(rng, (99, 83), dtype) for _ in range(3))
-        v = rng.random(p.shape).astype(dtype)
-        scalars = np.array(3, np.int64), np.array(0.1), 0.9, 0.999, 1e-8
+        return Call(third_update, (p, g, m, rng.random(p.shape).astype(dtype)), (0, 2, 3))
 
-        def twin(p: Array, g: Array, m: Array, v: Array, step: Any, lr: Any, *rest: Any) -> None:
-            adam.adam(p, g, m, v, int(step), float(lr), *rest)
-
-        return Call(cuda_adam.adam, twin, (p, g, m, v, *scalars), (0, 2, 3))
-
-    def count_step(rng: Rng) -> Call:
-        def twin(step: Array) -> None:
-            step += 1
-
-        return Call(cuda_adam.count_step, twin, (np.array(rng.integers(1 << 40)),), (0,))
-
-    yield "adam", one
-    if dtype == np.float64:
-        yield "count_step", count_step
+    yield "adam", adam

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from bench.gpu.clock import Clock
+from bench.common import text
+from bench.common.worker import Answer, Work
+from bench.gpu.clock import DeviceClock
 from bench.gpu.session import Asked, Failed
 from minispiral.kernels.cuda import launch, table
 from minispiral.kernels.cuda.table import Kernel
@@ -31,7 +33,7 @@ REPEATS = 15
 
 @contextmanager
 def added() -> Iterator[None]:
-    """Inside this context the kernels of this folder are among those that can be launched."""
+    """Inside this context the kernels of this folder can be launched."""
     table.KERNELS.update((kernel.expression, kernel) for kernel in KERNELS)
     try:
         yield
@@ -57,27 +59,27 @@ def multiply_matrices(x: Any, rounds: int, y: Any) -> None:
     launch.launch("ceiling_mma", (len(y),), x, np.int32(rounds), y)
 
 
-def worker(clock: Clock) -> Any:
+def worker(clock: DeviceClock) -> Work:
     """Answers with the seconds and the amount of one of `WHAT`."""
 
-    def work(request: dict[str, Any]) -> dict[str, Any]:
-        device, rng = launch.gpu(), np.random.default_rng(0)
+    def work(request: Answer) -> Answer:
+        gpu, rng = launch.gpu(), np.random.default_rng(0)
         size, rounds, repeats = request["size"], request["rounds"], request["repeats"]
         what = request["what"]
         with added():
             if what in ("copy", "driver's copy"):
-                x = device.put(rng.standard_normal((size, 4), np.float32))
-                y = device.empty((size, 4), np.float32)
+                x = gpu.put(rng.standard_normal((size, 4), np.float32))
+                y = gpu.empty((size, 4), np.float32)
                 run = clock.copy if what == "driver's copy" else lambda to, x: copy(x, to)
                 seconds = clock.seconds(lambda: run(y, x), repeats)
                 return {"seconds": seconds, "amount": 2 * x.nbytes}
             if what == "fma":
-                x = device.put(np.array([0.999, 0.37], np.float32))
-                y = device.empty((size, 256), np.float32)
+                x = gpu.put(np.array([0.999, 0.37], np.float32))
+                y = gpu.empty((size, 256), np.float32)
                 seconds = clock.seconds(lambda: multiply_add(x, rounds, y), repeats)
                 return {"seconds": seconds, "amount": FMA * rounds * y.size}
-            x = device.put(rng.standard_normal((size, 8, WARP, 6), np.float32))
-            y = device.empty((size, 8, WARP, 4), np.float32)
+            x = gpu.put(rng.standard_normal((size, 8, WARP, 6), np.float32))
+            y = gpu.empty((size, 8, WARP, 4), np.float32)
             seconds = clock.seconds(lambda: multiply_matrices(x, rounds, y), repeats)
             return {"seconds": seconds, "amount": MMA * rounds * size * 8}
 
@@ -130,10 +132,7 @@ def rate(found: dict[str, Any] | None, what: str) -> float | None:
 
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """The report for a person to read."""
-    shown = Table(title="What this GPU can do at best")
-    shown.add_column("what")
-    for column in ("median", "range", "unit"):
-        shown.add_column(column, justify="right")
+    shown = text.table("What this GPU can do at best", ["what"], ["median", "range", "unit"])
     for what, row in found.items():
         if "error" in row:
             shown.add_row(what, "", row["error"], "")

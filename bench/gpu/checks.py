@@ -7,17 +7,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from rich.table import Table
 
+from bench.common import text
+from bench.common.worker import Answer, Work
 from bench.gpu.cases import TOLERANCES, Call, cases
-from bench.gpu.clock import Clock
+from bench.gpu.clock import DeviceClock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels.cuda import launch, table
+from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda.table import KERNELS, Kernel
 
 ROUNDS = 3  # of fresh random numbers and shapes
 MOST_ERRORS = 25  # after which the rest is left out: each may cost the start of a process
 
 
 class Watched:
-    """A device that notes which kernels run, and whose arrays hold NaN until they are written."""
+    """A GPU that notes which kernels run, and whose new arrays are filled with NaN."""
 
     def __init__(self, device: launch.Gpu) -> None:
         self.device = device
@@ -33,7 +36,7 @@ class Watched:
 
     def launch(
         self,
-        kernel: table.Kernel,
+        kernel: Kernel,
         grid: tuple[int, ...],
         block: tuple[int, ...],
         arguments: list[Any],
@@ -42,11 +45,11 @@ class Watched:
         self.device.launch(kernel, grid, block, arguments)
 
 
-def worker(clock: Clock) -> Any:
+def worker(clock: DeviceClock) -> Work:
     """Answers with the error of a case, over its tolerance, and the kernels it ran."""
     found = cases()
 
-    def work(request: dict[str, Any]) -> dict[str, Any]:
+    def work(request: Answer) -> Answer:
         case = found[request["case"]]
         rng = np.random.default_rng([request["seed"], request["round"], request["case"]])
         watched: Any = Watched(launch.gpu())
@@ -57,20 +60,20 @@ def worker(clock: Clock) -> Any:
     return work
 
 
-def error_of(call: Call, device: launch.Gpu) -> float:
+def error_of(call: Call, gpu: launch.Gpu) -> float:
     """The largest error over the largest number of a result; infinite for NaN or a wrong shape."""
-    given = [device.put(a) if _is_array(a) else a for a in call.arguments]
-    results = call.cuda(*given)
-    # The twins compute in float64; what is rounded to float32 there is not the kernel's to know.
+    given = [gpu.put(a) if _is_array(a) else a for a in call.arguments]
+    results = call.function(*given)
+    # The twins compute in float64: rounding to float32 in there would count as an error here.
     exact = [_exact(a) if _is_array(a) else a for a in call.arguments]
-    expected = call.twin(*exact)
+    expected = call.function(*exact)
     if call.changed:
         results, expected = (tuple(of[i] for i in call.changed) for of in (given, exact))
     if isinstance(results, tuple):
         pairs = list(zip(results, expected, strict=True))
-    else:  # several numbers of the twin are one array here
+    else:  # several numbers of the twin are one array on the GPU
         pairs = [(results, np.array(expected))]
-    return max(_largest(device.get(result), np.asarray(twin)) for result, twin in pairs)
+    return max(_largest(gpu.get(result), np.asarray(twin)) for result, twin in pairs)
 
 
 def _is_array(value: Any) -> bool:
@@ -78,7 +81,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _exact(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy, in float64 where it holds fractions."""
+    """A copy, in float64 if it holds floating-point numbers."""
     return array.astype(np.float64) if array.dtype.kind == "f" else array.copy()
 
 
@@ -122,7 +125,7 @@ def measure(
         "seed": seed,
         "rounds": rounds,
         "passed": all(map(passed, rows)),
-        "kernels_not_run": sorted(set(table.KERNELS) - kernels),
+        "kernels_not_run": sorted(set(KERNELS) - kernels),
         "tolerances": TOLERANCES,
         "cases": rows,
     }
@@ -135,14 +138,13 @@ def passed(row: dict[str, Any]) -> bool:
 
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """What failed, and of each precision how many cases there were and the worst of them."""
-    shown = Table(
-        title=f"Kernels against their NumPy twins, {found['rounds']} rounds, seed {found['seed']}",
-        caption="Error: the largest one over the largest number.",
-        caption_justify="left",
+    shown = text.table(
+        f"Kernels against their NumPy twins, {found['rounds']} rounds, seed {found['seed']}",
+        [],
+        ["right", "worst error", "tolerance"],
+        "Error: the largest one over the largest number.",
+        prose=["what"],
     )
-    shown.add_column("what", overflow="fold")
-    for column in ("right", "worst error", "tolerance"):
-        shown.add_column(column, justify="right")
     for precision, tolerance in found["tolerances"].items():
         rows = [row for row in found["cases"] if row["precision"] == precision]
         right = [row for row in rows if passed(row)]

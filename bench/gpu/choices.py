@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from minispiral.kernels.cuda import conv2d
+from minispiral.kernels.cuda import conv2d_mma, split_k
 
 
 @contextmanager
 def chosen(tiling: str | None = None, parts: int | None = None) -> Iterator[None]:
-    """Inside this context tiles are those of ``tiling``, and sums are cut into ``parts``.
+    """Inside this context outputs are tiled by ``tiling`` and sums split into ``parts``.
 
     None leaves the choice to the kernels' own functions.
     """
-    before = conv2d._tiling, conv2d._parts
+    before = conv2d_mma.choose_tiling, split_k.parts
     if tiling is not None:
-        conv2d._tiling = lambda *sizes, **named: tiling
+        conv2d_mma.choose_tiling = lambda rows, columns, narrow: tiling
     if parts is not None:
-        conv2d._parts = lambda *sizes, **named: parts
+        split_k.parts = lambda tiles, steps: parts
     try:
         yield
     finally:
-        conv2d._tiling, conv2d._parts = before
+        conv2d_mma.choose_tiling, split_k.parts = before

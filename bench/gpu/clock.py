@@ -1,36 +1,29 @@
-"""Time and memory on the GPU."""
+"""Time and memory on the GPU, by CuPy."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from abc import abstractmethod
+from typing import Any
 
+from bench.common.clock import FLUSHED, Clock
 from minispiral.kernels.cuda.launch import Array
 
-FLUSHED = 256 * 2**20  # bytes written between two measurements: more than any GPU's L2 cache
 
+class DeviceClock(Clock):
+    """What the parts of this measurement ask of a GPU besides running kernels."""
 
-class Clock(Protocol):
-    """Times what is launched."""
-
-    def seconds(
-        self, run: Callable[[], object], repeats: int, calls: int = 1, cold: bool = False
-    ) -> list[float]:
-        """Seconds of one call, ``repeats`` times, each the average over ``calls`` in a row.
-
-        One call, for compiling, is taken before any is timed. With ``cold`` the L2 cache holds
-        none of the arrays when the calls begin.
-        """
-
+    @abstractmethod
     def copy(self, to: Array, source: Array) -> None:
-        """Copy by the driver."""
+        """Have the driver copy an array."""
 
+    @abstractmethod
     def free(self) -> int:
         """Bytes of the GPU's memory that nobody holds."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """The GPU and what drives it."""
+        """The GPU and its software."""
 
 
-class GpuClock:
+class GpuClock(DeviceClock):
     """CUDA's events, on the stream in use."""
 
     def __init__(self) -> None:
@@ -39,31 +32,28 @@ class GpuClock:
         self.cupy = cupy
         self.flushed: Any = None
 
-    def seconds(
-        self, run: Callable[[], object], repeats: int, calls: int = 1, cold: bool = False
-    ) -> list[float]:
-        event, stream = self.cupy.cuda.Event, self.cupy.cuda.get_current_stream()
-        if cold and self.flushed is None:
+    @property
+    def stream(self) -> Any:
+        return self.cupy.cuda.get_current_stream()
+
+    def mark(self) -> Any:
+        event = self.cupy.cuda.Event()
+        event.record(self.stream)
+        return event
+
+    def elapsed(self, start: Any, stop: Any) -> float:
+        return float(self.cupy.cuda.get_elapsed_time(start, stop)) / 1e3
+
+    def flush(self) -> None:
+        if self.flushed is None:
             self.flushed = self.cupy.empty(FLUSHED, self.cupy.uint8)
-        run()
-        stream.synchronize()
-        pairs = []
-        for _ in range(repeats):
-            start, stop = event(), event()
-            if cold:  # which also gives the host time to launch what comes next
-                self.flushed.data.memset_async(0, FLUSHED, stream)
-            start.record(stream)
-            for _ in range(calls):
-                run()
-            stop.record(stream)
-            pairs.append((start, stop))
-        stream.synchronize()
-        elapsed = self.cupy.cuda.get_elapsed_time
-        return [elapsed(start, stop) / 1e3 / calls for start, stop in pairs]
+        self.flushed.data.memset_async(0, FLUSHED, self.stream)
+
+    def synchronize(self) -> None:
+        self.stream.synchronize()
 
     def copy(self, to: Array, source: Array) -> None:
-        stream = self.cupy.cuda.get_current_stream()
-        to.data.copy_from_device_async(source.data, source.nbytes, stream)
+        to.data.copy_from_device_async(source.data, source.nbytes, self.stream)
 
     def free(self) -> int:
         return int(self.cupy.cuda.runtime.memGetInfo()[0])

@@ -16,14 +16,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import options
-from bench.cpu.race import LAYOUTS
+from bench.common import options, results
+from bench.common.engines import LAYOUTS
+from bench.common.machine import conditions
 from bench.common.task import Task
 from bench.gpu import accuracy, ceilings, checks, detection, determinism, layers, steps, targets
 from bench.gpu.session import Asked, part
-from bench.common.machine import conditions
-from bench.common.worker import ROOT
-from minispiral.files import write_text
 
 FILE = "gpu.json"
 
@@ -76,7 +74,7 @@ class Progress:
         self.start = self.said = time.monotonic()
 
     def begin(self, name: str) -> Callable[[int, int], None]:
-        """Announce a part; what it is to call with how much of it is done."""
+        """Announce a part; it is to call the result with how much of it is done."""
         self._say(name)
         whole = self.left[name]
 
@@ -104,23 +102,15 @@ class Progress:
     type=click.Choice(list(PARTS)),
     help=f"Only this part, and again for more: {', '.join(PARTS)}.",
 )
-@click.option("--batch", default=32, show_default=True, type=click.IntRange(2), help="Patches.")
+@options.batch(32, "Patches.")
 @options.width
 @options.photo
-@click.option(
-    "--repeats", default=7, show_default=True, type=click.IntRange(1), help="Measurements of each."
-)
+@options.repeats("Measurements of each.")
 @click.option("--seed", type=int, help="Of the checks' random numbers [default: a new one].")
 @options.torch
 @options.compiled
 @options.as_json
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=ROOT / "bench/results",
-    metavar="DIR",
-    help="Where gpu.json goes [default: bench/results].",
-)
+@options.out("gpu.json goes")
 def gpu(
     parts: tuple[str, ...],
     batch: int,
@@ -133,7 +123,7 @@ def gpu(
     as_json: bool,
     out: Path,
 ) -> None:
-    """Check all kernels on this machine's GPU, and time minispiral beside PyTorch.
+    """Check all kernels on this machine's GPU, and time minispiral against PyTorch.
 
     \b
     checks       every kernel against its NumPy twin, on random numbers and odd shapes
@@ -144,10 +134,10 @@ def gpu(
     detection    a photograph, from its file to the files of the result
     determinism  whether the same steps give the same bits
 
-    Without --part all are run. Each part works in processes of its own, and one that fails leaves
-    the others alone. It needs CuPy (the extra `gpu`), and
-    PyTorch for the comparison. DIR/gpu.json keeps what earlier runs measured, part by part. The
-    exit code is 1 where a kernel is wrong or a part failed.
+    Without --part all are run. Each part works in processes of its own, so one that fails does not
+    end the others. It needs CuPy (the extra `gpu`), and PyTorch for the comparison. DIR/gpu.json
+    keeps what earlier runs measured, part by part. The exit code is 1 if a kernel is wrong or a
+    part failed.
     """
     if importlib.util.find_spec("cupy") is None:
         raise click.ClickException("CuPy is not installed: pip install 'minispiral[gpu]'")
@@ -171,7 +161,7 @@ def gpu(
 
 
 def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dict[str, Any]:
-    """Run the parts, one after the other whatever becomes of each; what was found."""
+    """What the parts found, run one after the other even if some fail."""
     chosen = [name for name in PARTS if name in parts]
     report: dict[str, Any] = {"machine": {**conditions(), **describe(plan.open("facts"))}}
     if "error" in report["machine"]["gpu"]:
@@ -205,7 +195,7 @@ def describe(asked: Asked) -> dict[str, Any]:
     except Exception as error:
         return {"gpu": {"error": str(error)}}
     finally:
-        steps.close(asked)
+        asked.close()
 
 
 def prepare(plan: Plan) -> list[Future[None]]:
@@ -242,7 +232,7 @@ def measure(
             asked, plan.task, plan.repeats, found, theirs, plan.alternatives, tell
         )
     finally:
-        steps.close(asked)
+        asked.close()
 
 
 def show(name: str, found: dict[str, Any]) -> None:
@@ -263,11 +253,6 @@ def failures(report: dict[str, Any]) -> list[str]:
 
 def keep(out: Path, report: dict[str, Any]) -> None:
     """Put each part in the place of what ``out/gpu.json`` held of it, with its machine."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / FILE
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    machine = report["machine"]
-    for name, found in report.items():
-        if name != "machine":
-            kept[name] = {"machine": machine, "found": found}
-    write_text(path, json.dumps(kept, indent=1) + "\n")
+    found = {name: {"machine": report["machine"], "found": of} for name, of in report.items()}
+    del found["machine"]
+    results.keep(out / FILE, found)

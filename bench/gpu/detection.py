@@ -1,8 +1,7 @@
-"""A whole photograph searched for cracks on the GPU, from its file to the files of the result."""
+"""A photograph searched for cracks on the GPU, from its file to the files of the result."""
 
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,8 +9,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from bench.common import text
+from bench.common.clock import HostClock
 from bench.common.task import DEPTHS
-from bench.gpu.clock import Clock
+from bench.common.worker import Answer, Work
+from bench.gpu.clock import DeviceClock
 from bench.gpu.session import Asked, Failed
 from minispiral.data.photos import read_photo, write_picture
 from minispiral.data.synth import make_sample
@@ -26,7 +28,7 @@ TILE = 512  # pixels of synthetic concrete, repeated over the photograph
 
 
 def write_run(run: Path, depths: Iterable[int], width: float) -> None:
-    """A run whose network was never trained: the time does not depend on what it finds."""
+    """A run with an untrained network: the time does not depend on what it finds."""
     depths = list(depths)
     network = build("spiral", depths=depths, width=width, rng=np.random.default_rng(0))
     kept = {"network": "spiral", "depths": depths, "connection": "concat", "width": width}
@@ -41,16 +43,10 @@ def write_photo(path: Path, height: int, width: int) -> None:
     write_picture(path, np.tile(tile, (*counts, 1))[:height, :width])
 
 
-def seconds_of(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def worker(clock: Clock) -> Any:
+def worker(clock: DeviceClock) -> Work:
     """Answers with the seconds of whole detections and of their parts."""
 
-    def work(request: dict[str, Any]) -> dict[str, Any]:
+    def work(request: Answer) -> Answer:
         precision, repeats = request["precision"], request["repeats"]
         height, width = request["photo"]
         with tempfile.TemporaryDirectory() as folder:
@@ -70,9 +66,8 @@ def worker(clock: Clock) -> Any:
             photo, computing = read_photo(path), choose("cuda", precision)
             network = checkpoint.load_network(run, device=computing)
             with computing.in_use():
-                predict(network, photo)
-                predicting = [seconds_of(lambda: predict(network, photo)) for _ in range(repeats)]
-            reading = [seconds_of(lambda: read_photo(path)) for _ in range(repeats)]
+                predicting = HostClock().seconds(lambda: predict(network, photo), repeats)
+            reading = HostClock().seconds(lambda: read_photo(path), repeats)
         return {
             "seconds": seconds,
             "predict": predicting,
@@ -113,9 +108,11 @@ def measure(
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """The report for a person to read."""
     height, width = found["photo"]
-    shown = Table(title=f"Detection in a photograph of {width} x {height} pixels, seconds")
-    for column in ("precision", "from file to files", "slowest", "the map alone", "decoding"):
-        shown.add_column(column, justify="right")
+    shown = text.table(
+        f"Detection in a photograph of {width} x {height} pixels, seconds",
+        ["precision"],
+        ["from file to files", "slowest", "the map alone", "decoding"],
+    )
     for precision in PRECISIONS:
         row = found.get(precision)
         if row is None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
+from bench.common import text
 from bench.common.task import Task
 from bench.gpu.session import Asked, Failed
-from bench.gpu.steps import close
 
 STEPS = 5
 RUNS = (("launched", False), ("launched, again", False), ("graph", True), ("graph, again", True))
@@ -31,7 +31,7 @@ def measure(
                 digests[name] = answer["digest"]
             except Failed as error:
                 errors[name] = str(error)
-            close(session)
+            session.close()
         found[precision] = {
             "digests": digests,
             "errors": errors,
@@ -42,11 +42,9 @@ def measure(
 
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """The report for a person to read."""
-    shown = Table(title=f"Bits of all weights after {found['steps']} steps more than the first")
-    shown.add_column("run")
     precisions = [name for name in found if name != "steps"]
-    for precision in precisions:
-        shown.add_column(precision)
+    title = f"Bits of all weights after {found['steps']} steps more than the first"
+    shown = text.table(title, ["run", *precisions], [])
     for name, _ in RUNS:
         cells = [
             found[precision]["digests"].get(name, "")[:12] or found[precision]["errors"][name]

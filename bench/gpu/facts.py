@@ -1,16 +1,14 @@
-"""Which GPU this is, and what drives it."""
+"""Which GPU this is, and its software."""
 
-from typing import Any
-
-from bench.gpu.clock import Clock
+from bench.common.worker import Answer, Work
+from bench.gpu.clock import DeviceClock
 from minispiral.kernels.cuda import launch
 
 
-def worker(clock: Clock) -> Any:
+def worker(clock: DeviceClock) -> Work:
     """Answers with the description."""
 
-    def work(request: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": launch.gpu().describe(), "free_bytes": clock.free()}
-        return found | clock.facts()
+    def work(request: Answer) -> Answer:
+        return {"name": launch.gpu().describe(), "free_bytes": clock.free(), **clock.facts()}
 
     return work

@@ -8,20 +8,25 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from bench.common.layer import OPERATIONS, Layer, distinct_layers
-from bench.cpu.network import network_of
+from bench.common import text
+from bench.common.convolution import operations, random_arrays
+from bench.common.layer import OPERATIONS, Layer, Operations
+from bench.common.network import distinct_layers, network_of, parameters
 from bench.common.task import CRACK, Task
-from bench.common.text import ratio
+from bench.common.worker import Answer, Work
 from bench.gpu.ceilings import rate
 from bench.gpu.choices import chosen
-from bench.gpu.clock import Clock
+from bench.gpu.clock import DeviceClock
 from bench.gpu.session import Asked, Failed
-from minispiral.kernels.cuda import adam, batchnorm, conv2d, launch, losses
+from minispiral.kernels import batchnorm, losses
+from minispiral.kernels.adam import Update
+from minispiral.kernels.cuda import conv2d_mma, launch
+from minispiral.kernels.cuda.tf32 import tf32
 
 PRECISIONS = ("tf32", "float32")
 # What may be chosen where channels come in fours, as they do in all layers of Table 1.
 TILINGS = {
-    "tf32": [t for t in conv2d.TILINGS if not t.startswith("Narrow") and t != "Precise"],
+    "tf32": [t for t in conv2d_mma.TILINGS if not t.startswith("Narrow") and t != "Precise"],
     "float32": ["Precise"],
 }
 PARTS = (1, 2, 4, 8, 16, 32, 64)  # of long sums, tried where the kernels on tensor cores run
@@ -29,38 +34,20 @@ PRODUCTS = {"tf32": 1, "float32": 3}  # on the tensor cores for one of the resul
 NUMBER = 4  # bytes
 
 
-def operations(layer: Layer, tf32: bool) -> dict[str, Callable[[], object]]:
-    """The three operations of a layer on random numbers of the device."""
-    device, rng = launch.gpu(), np.random.default_rng(0)
-    big, small = (layer.co, layer.ci) if layer.transpose else (layer.ci, layer.co)
-    x, gy, w = (
-        device.put(rng.standard_normal(shape, np.float32))
-        for shape in (
-            (layer.n, layer.h, layer.h, layer.ci),
-            (layer.n, layer.oh, layer.oh, layer.co),
-            (layer.size, layer.size, big, small),
-        )
-    )
-    hw, kernel_hw, stride = (layer.h, layer.h), (layer.size, layer.size), layer.stride
-    out_hw = layer.oh, layer.oh
-    if layer.transpose:
-        return {
-            "forward": lambda: conv2d.conv2d_input_grad(x, w, out_hw, stride, tf32=tf32),
-            "input_grad": lambda: conv2d.conv2d(gy, w, stride, tf32=tf32),
-            "weight_grad": lambda: conv2d.conv2d_weight_grad(gy, x, kernel_hw, stride, tf32=tf32),
-        }
-    return {
-        "forward": lambda: conv2d.conv2d(x, w, stride, tf32=tf32),
-        "input_grad": lambda: conv2d.conv2d_input_grad(gy, w, hw, stride, tf32=tf32),
-        "weight_grad": lambda: conv2d.conv2d_weight_grad(x, gy, kernel_hw, stride, tf32=tf32),
-    }
+def layer_operations(layer: Layer) -> Operations:
+    """The three operations of a layer on random numbers on the GPU."""
+    arrays = random_arrays(layer, np.random.default_rng(0))
+    return operations(layer, *map(launch.gpu().put, arrays))
 
 
-def passes(n: int, side: int, c: int) -> dict[str, tuple[Callable[[], object], int]]:
-    """What batch norm does to an image, and the bytes it moves at least."""
-    device, rng = launch.gpu(), np.random.default_rng(0)
-    x, gy = (device.put(rng.standard_normal((n, side, side, c), np.float32)) for _ in range(2))
-    mean, var, gamma, beta = (device.put(rng.random(c, np.float32) + 0.5) for _ in range(4))
+Pass = tuple[Callable[[], object], int]  # and the bytes that it moves at least
+
+
+def passes(n: int, side: int, c: int) -> dict[str, Pass]:
+    """What batch norm does to an image."""
+    put, rng = launch.gpu().put, np.random.default_rng(0)
+    x, gy = (put(rng.standard_normal((n, side, side, c), np.float32)) for _ in range(2))
+    mean, var, gamma, beta = (put(rng.random(c, np.float32) + 0.5) for _ in range(4))
     size = NUMBER * x.size
     return {
         "moments": (lambda: batchnorm.moments(x), size),
@@ -76,40 +63,41 @@ def passes(n: int, side: int, c: int) -> dict[str, tuple[Callable[[], object], i
     }
 
 
-def endings(n: int, side: int, parameters: int) -> dict[str, tuple[Callable[[], object], int]]:
-    """The loss on logits ``(n, side, side, 1)`` and Adam, and the bytes they move at least."""
-    device, rng = launch.gpu(), np.random.default_rng(0)
-    logits = device.put(rng.standard_normal((n, side, side, 1), np.float32))
-    mask = device.put(rng.random(logits.shape) < CRACK)
-    sums = losses.f1_sums(logits, mask)
-    p, g, m, v = (device.put(rng.random(parameters, np.float32)) for _ in range(4))
-    step, lr = device.put(np.array(3, np.int64)), device.put(np.array(1e-4))
-    table = adam.table([p], [g], [m], [v])
-    kept = [p, g, m, v]  # which a table does not keep
+def endings(n: int, side: int, count: int) -> dict[str, Pass]:
+    """The loss on logits ``(n, side, side, 1)``, and Adam on so many parameters."""
+    put, rng = launch.gpu().put, np.random.default_rng(0)
+    logits = put(rng.standard_normal((n, side, side, 1), np.float32))
+    mask = put(rng.random(logits.shape) < CRACK)
+    loss = losses.LOSSES["pseudo-f1"]()
+    sums = losses.sums(loss, logits, mask)
+    kept = [put(rng.random(count, np.float32)) for _ in range(4)]
+    adam = Update(kept[0], 1e-4, 0.9, 0.999, 1e-8)
+    adam.locate(*([array] for array in kept))
 
     def update() -> None:
-        assert kept
-        adam.adam_all(table, step, lr, 0.9, 0.999, 1e-8)
+        assert kept  # the update does not keep its arrays alive
+        adam.launch()
 
     return {
-        "f1_sums": (lambda: losses.f1_sums(logits, mask), (NUMBER + 1) * logits.size),
+        "f1_sums": (lambda: losses.sums(loss, logits, mask), (NUMBER + 1) * logits.size),
         "pseudo_f1_grad": (
-            lambda: losses.pseudo_f1_grad(logits, mask, sums),
+            lambda: losses.gradient(loss, logits, mask, sums),
             (2 * NUMBER + 1) * logits.size,
         ),
-        "adam": (update, 7 * NUMBER * parameters),
+        "adam": (update, 7 * NUMBER * count),
     }
 
 
-def worker(clock: Clock) -> Any:
+def worker(clock: DeviceClock) -> Work:
     """Answers with the seconds of all that was asked for, the L2 cache cold."""
-    kept = lru_cache(maxsize=2)(operations)  # for both precisions of a layer
+    kept = lru_cache(maxsize=1)(layer_operations)  # for all requests about a layer
 
-    def work(request: dict[str, Any]) -> dict[str, Any]:
+    def work(request: Answer) -> Answer:
         repeats = request["repeats"]
         if "layer" in request:
-            runs = kept(Layer(**request["layer"]), request["precision"] == "tf32")
-            with chosen(request["tiling"], request["parts"]):
+            runs = kept(Layer(**request["layer"]))
+            choice = chosen(request["tiling"], request["parts"])
+            with choice, tf32(request["precision"] == "tf32"):
                 return {
                     name: clock.seconds(runs[name], repeats, cold=True)
                     for name in request["operations"]
@@ -132,7 +120,7 @@ def measure(
     alternatives: bool = True,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
-    """All distinct layers in both precisions, PyTorch beside them where ``theirs`` is given."""
+    """All distinct layers in both precisions, also in PyTorch if ``theirs`` is given."""
     network = network_of(task, np.random.default_rng(0))
     counts = distinct_layers(network, task.batch, task.side)
     rows: list[dict[str, Any]] = []
@@ -146,9 +134,8 @@ def measure(
             rows.append(row)
         report(i + 1, len(counts))
     images = {(layer.n, layer.oh, layer.co) for layer in counts if layer.size > 1}
-    parameters = sum(p.data.size for p in network.parameters())
     requests = [("passes", image) for image in sorted(images, reverse=True)]
-    requests.append(("endings", (task.batch, task.side, parameters)))
+    requests.append(("endings", (task.batch, task.side, parameters(network))))
     return {
         **vars(task),
         "layers": rows,
@@ -163,7 +150,7 @@ def measure(
 def time_layer(
     asked: Asked, layer: Layer, precision: str, repeats: int, alternatives: bool
 ) -> dict[str, Any]:
-    """Medians of the three operations: as the kernels choose, and as they could have chosen."""
+    """Medians of the three operations, as the kernels choose and as they could have chosen."""
     row: dict[str, Any] = {"layer": str(layer), "precision": precision, "gflop": layer.gflop}
     row["bytes"] = NUMBER * (
         layer.n * (layer.h**2 * layer.ci + layer.oh**2 * layer.co)
@@ -270,16 +257,17 @@ def sums(rows: Iterable[dict[str, Any]], precision: str, key: str = "seconds") -
 
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """The report for a person to read."""
-    shown = Table(
-        title=f"Convolutions, batch {found['batch']}: microseconds, TFLOP/s, share of what memory "
+    shown = text.table(
+        f"Convolutions, batch {found['batch']}: microseconds, TFLOP/s, share of what memory "
         "and tensor cores allow, time over PyTorch's, best other choice",
-        caption="The L2 cache is cold before each.",
-        caption_justify="left",
+        ["layer"],
+        [
+            column
+            for operation in OPERATIONS
+            for column in (operation.removesuffix("_grad"), "TF/s", "share", "ratio", "better")
+        ],
+        "The L2 cache is cold before each.",
     )
-    shown.add_column("layer", no_wrap=True)
-    for operation in OPERATIONS:
-        for column in (operation.removesuffix("_grad"), "TF/s", "share", "ratio", "better"):
-            shown.add_column(column, justify="right", no_wrap=True)
     for row in found["layers"]:
         cells = [f"{row['layer']} {row['precision']}"]
         if "error" in row:
@@ -291,8 +279,8 @@ def tables(found: dict[str, Any]) -> Iterable[Table]:
             cells += [
                 f"{1e6 * f['seconds']:.0f}",
                 f"{f['tflops']:.1f}",
-                "-" if f["share"] is None else f"{f['share']:.0%}",
-                ratio(f["seconds"] / theirs[name] if name in theirs else None),
+                text.share(f["share"], 0),
+                text.ratio(f["seconds"] / theirs[name] if name in theirs else None),
                 _better(f),
             ]
         shown.add_row(*cells)
@@ -305,18 +293,13 @@ def tables(found: dict[str, Any]) -> Iterable[Table]:
                 "-" if total is None else f"{1e6 * total:.0f}",
             )
     yield shown
-    shown = Table(title="Other passes")
-    shown.add_column("pass", no_wrap=True)
-    shown.add_column("sizes", no_wrap=True)
-    for column in ("us", "GB/s", "share of copy"):
-        shown.add_column(column, justify="right")
+    shown = text.table("Other passes", ["pass", "sizes"], ["us", "GB/s", "share of copy"])
     for row in found["passes"]:
         if "error" in row:
             shown.add_row(row["pass"], row["sizes"], row["error"])
             continue
-        share = "-" if row["share"] is None else f"{row['share']:.0%}"
         microseconds, gbs = f"{1e6 * row['seconds']:.0f}", f"{row['gbs']:.0f}"
-        shown.add_row(row["pass"], row["sizes"], microseconds, gbs, share)
+        shown.add_row(row["pass"], row["sizes"], microseconds, gbs, text.share(row["share"], 0))
     yield shown
 
 

@@ -1,18 +1,18 @@
 """Steps of minispiral on the GPU: training or inference, launched one by one or as one graph."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from bench.cpu.network import network_of
+from bench.common.network import digest, network_of, parameters
 from bench.common.task import CRACK, Task
-from bench.gpu.clock import Clock
+from bench.common.worker import Answer, Work
+from bench.gpu.clock import DeviceClock
 from minispiral.device import Device
+from minispiral.kernels import layout
 from minispiral.kernels.cuda import launch
-from minispiral.kernels.dispatch import layout, tf32, to_host
-from minispiral.networks import Network
+from minispiral.kernels.cuda.tf32 import tf32
 from minispiral.optim import Adam
 from minispiral.tensor import Tensor, no_grad
 from minispiral.training.step import GpuTrainingStep
@@ -20,23 +20,19 @@ from minispiral.training.step import GpuTrainingStep
 WARM_UP = 3  # steps, of which the last one captures the graph
 
 
-def made(task: Task) -> tuple[Network, Any, Any]:
-    """The network, on the device, and a batch of pixels and mask of the host."""
-    rng = np.random.default_rng(0)
-    network = network_of(task, rng).to(Device("cuda"))
-    shape = (task.batch, task.side, task.side)
-    pixels = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
-    return network, pixels, rng.random((*shape, 1)) < CRACK
-
-
 class Steps:
     """Steps of one task, precision and way to launch."""
 
     def __init__(self, task: Task, precision: str, graph: bool) -> None:
+        rng = np.random.default_rng(0)
         self.precision = precision
-        self.network, pixels, mask = made(task)
-        self.run = self._training(pixels, mask, graph)
-        if task.mode == "infer":
+        self.network = network_of(task, rng).to(Device("cuda"))
+        shape = (task.batch, task.side, task.side)
+        pixels = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
+        mask = rng.random((*shape, 1)) < CRACK
+        if task.mode == "train":
+            self.run = self._training(pixels, mask, graph)
+        else:
             self.run = self._inference(pixels, graph)
 
     def _training(self, pixels: Any, mask: Any, graph: bool) -> Callable[[], object]:
@@ -68,21 +64,13 @@ class Steps:
         with tf32(self.precision == "tf32"):
             self.run()
 
-    def digest(self) -> str:
-        """The bits of all weights and statistics, as a hash."""
-        bits = hashlib.sha256()
-        for array in self.network.state().values():
-            bits.update(np.ascontiguousarray(to_host(array)).tobytes())
-        return bits.hexdigest()
 
-
-def worker(clock: Clock) -> Any:
+def worker(clock: DeviceClock) -> Work:
     """Answers with the seconds of a step and the memory it takes; or with a digest."""
     kept: dict[str, Any] = {}
 
-    def work(request: dict[str, Any]) -> dict[str, Any]:
-        task = Task(**request["task"])
-        key = (task, request["precision"], request["graph"])
+    def work(request: Answer) -> Answer:
+        key = (Task(**request["task"]), request["precision"], request["graph"])
         if kept.get("key") != key:
             kept.clear()
             before = clock.free()
@@ -95,13 +83,11 @@ def worker(clock: Clock) -> Any:
         if request["what"] == "digest":
             for _ in range(request["count"]):
                 steps()
-            return {"digest": steps.digest()}
-        seconds = clock.seconds(steps, 1, calls=request["count"])
-        parameters = sum(p.data.size for p in steps.network.parameters())
+            return {"digest": digest(steps.network)}
         return {
-            "step": seconds[0],
+            "step": clock.seconds(steps, 1, calls=request["count"])[0],
             "bytes": kept["bytes"],
-            "parameters": parameters,
+            "parameters": parameters(steps.network),
         }
 
     return work

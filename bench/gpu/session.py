@@ -1,15 +1,12 @@
 """The command's side of a worker: one that is lost is started anew."""
 
-import json
 from collections.abc import Callable
 from threading import Timer
 from typing import Any, Protocol
 
-from bench.common.worker import Worker, WorkerError
+from bench.common.worker import Answer, Worker, WorkerError
 
 SECONDS = 120.0  # that an answer may take: a kernel may never end
-
-Answer = dict[str, Any]
 
 
 class Failed(Exception):
@@ -20,7 +17,10 @@ class Asked(Protocol):
     """Whoever answers requests."""
 
     def ask(self, **request: Any) -> Answer:
-        """The answer to a request; `Failed` where there is none."""
+        """The answer to a request; `Failed` if there is none."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class Session:
@@ -43,7 +43,7 @@ class Session:
                 self.worker = self.start()
             timer = Timer(self.seconds, end, [self.worker.process])
             timer.start()
-            answer = self.worker.ask(json.dumps(request))
+            answer = self.worker.ask(**request)
         except WorkerError as error:
             self.close()
             raise Failed(f"no answer in {self.seconds:g} s" if late else str(error)) from None
@@ -62,6 +62,6 @@ class Session:
             self.worker = None
 
 
-def part(name: str, **options: Any) -> Session:
+def part(name: str) -> Session:
     """A session with the worker of a module of this package."""
-    return Session(lambda: Worker("gpu.worker", name, json.dumps(options)))
+    return Session(lambda: Worker("gpu.worker", part=name))

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from statistics import median
 from typing import Any
 
 from rich.table import Table
 
-from bench.cpu.race import LAYOUTS, OURS
+from bench.common import text
+from bench.common.engines import COMPILED, EAGER, LAYOUTS, OURS
+from bench.common.results import spread
 from bench.common.task import Task
-from bench.gpu.session import Asked, Failed, Session
 from bench.common.worker import Worker
+from bench.gpu.session import Asked, Failed, Session
 
 MODES, PRECISIONS = ("train", "infer"), ("tf32", "float32")
 CALLS = 5  # steps in a row, of which the average counts as one measurement
@@ -22,11 +23,9 @@ Sessions = Mapping[str, Asked]
 
 def torch_sessions(compiled: bool = True) -> dict[str, Session]:
     """Workers with PyTorch in each layout, and each compiled too."""
-    words = {layout: ["--layout", layout] for layout in LAYOUTS}
-    if compiled:
-        words |= {f"{layout} compiled": [*of, "--compile"] for layout, of in words.items()}
     return {
-        name: Session(partial(Worker, "gpu.theirs", *of), COMPILING) for name, of in words.items()
+        form.name: Session(partial(Worker, "torch.gpu", **form._asdict()), COMPILING)
+        for form in (EAGER + COMPILED if compiled else EAGER)
     }
 
 
@@ -66,8 +65,8 @@ def measure(
                     name = f"{OURS} graph, again"
                 forms[name] = result
             for name, (session, _) in entrants.items():
-                if name.startswith(OURS):
-                    close(session)
+                if is_ours(name):
+                    session.close()
                 else:
                     rest(session)
         found[f"{mode} {precision}"] = forms
@@ -97,9 +96,7 @@ def race(
         name: {"error": errors[name]}
         if name in errors
         else {
-            "seconds": median(seconds[name]),
-            "fastest_seconds": min(seconds[name]),
-            "slowest_seconds": max(seconds[name]),
+            **spread(seconds[name]),
             "mib": last[name]["bytes"] / 2**20,
             "parameters": last[name]["parameters"],
         }
@@ -108,15 +105,10 @@ def race(
 
 
 def rest(session: Asked) -> None:
-    """Give back the GPU's memory; whoever cannot is started anew when asked next."""
+    """Have a session free the GPU's memory; one that cannot is started anew when asked next."""
     try:
         session.ask(what="rest")
     except Failed:
-        close(session)
-
-
-def close(session: Asked) -> None:
-    if isinstance(session, Session):
         session.close()
 
 
@@ -140,7 +132,7 @@ def is_ours(name: str) -> bool:
 
 
 def is_eager(name: str) -> bool:
-    """Whether this is PyTorch as it runs when nothing is done about it."""
+    """Whether this is PyTorch as it runs by default."""
     return name in LAYOUTS
 
 
@@ -151,14 +143,12 @@ def is_theirs(name: str) -> bool:
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """The report for a person to read."""
     for mode in MODES:
-        shown = Table(
-            title=f"{'Training step' if mode == 'train' else 'Inference'}, batch {found['batch']}, "
-            f"{found['side']} x {found['side']} pixels, width {found['width']:g}"
+        shown = text.table(
+            f"{'Training step' if mode == 'train' else 'Inference'}, batch {found['batch']}, "
+            f"{found['side']} x {found['side']} pixels, width {found['width']:g}",
+            ["form"],
+            [column for precision in PRECISIONS for column in (f"{precision} ms", "range", "MiB")],
         )
-        shown.add_column("form", no_wrap=True)
-        for precision in PRECISIONS:
-            for column in (f"{precision} ms", "range", "MiB"):
-                shown.add_column(column, justify="right")
         kinds = [found[f"{mode} {precision}"] for precision in PRECISIONS]
         for name in dict.fromkeys(name for kind in kinds for name in kind):
             cells = [name if is_ours(name) else f"PyTorch {name}"]
@@ -169,8 +159,8 @@ def tables(found: dict[str, Any]) -> Iterable[Table]:
                     continue
                 ends = form["fastest_seconds"], form["slowest_seconds"]
                 cells += [
-                    f"{1e3 * form['seconds']:.2f}",
-                    "..".join(f"{1e3 * end:.2f}" for end in ends),
+                    text.milliseconds(form["seconds"], 2),
+                    "..".join(text.milliseconds(end, 2) for end in ends),
                     f"{form['mib']:.0f}",
                 ]
             shown.add_row(*cells)

@@ -1,12 +1,13 @@
-"""What has to be reached on the GPU; judged from what the other parts measured."""
+"""What has to be reached on the GPU, judged from what the other parts measured."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.table import Table
 
-from bench.cpu.race import OURS
-from bench.cpu.targets import Check
+from bench.common import text
+from bench.common.checks import Check
+from bench.common.engines import OURS
 from bench.gpu.steps import best, is_eager, is_theirs
 
 Report = dict[str, Any]
@@ -54,7 +55,7 @@ def wrong(found: Report | None) -> float | None:
 
 
 def other_bits(found: Report | None) -> float | None:
-    """How many more results there were than one; None where not all runs came to an end."""
+    """How many results there were besides the first; None if not all runs came to an end."""
     if not found or found["errors"]:
         return None
     return float(len(set(found["digests"].values())) - 1)
@@ -62,12 +63,7 @@ def other_bits(found: Report | None) -> float | None:
 
 def tables(report: Report) -> Iterable[Table]:
     """The targets for a person to read."""
-    shown = Table(title="Targets")
-    shown.add_column("what", no_wrap=True)
-    for column in ("measured", "bound", ""):
-        shown.add_column(column, justify="right", no_wrap=True)
+    shown = text.table("Targets", ["what"], ["measured", "bound", ""])
     for check in report["targets"]:
-        passed = {None: "not measured", True: "pass", False: "[red]fail"}[check["passed"]]
-        value = "-" if check["value"] is None else f"{check['value']:.3g}"
-        shown.add_row(check["what"], value, f"<= {check['limit']:g}", passed)
+        shown.add_row(*Check.from_dict(check).cells)
     return [shown]

@@ -22,7 +22,7 @@ def darkness(photo: NDArray[np.uint8]) -> Array:
 
 
 def sobel(photo: NDArray[np.uint8]) -> Array:
-    """The magnitude of the Sobel gradient of the luminance, with edge padding: (h, w, 3) -> (h, w)."""
+    """The magnitude of the Sobel gradient of the luminance: (h, w, 3) -> (h, w)."""
     p = np.pad(photo @ LUMINANCE, 1, mode="edge")
     across = p[:-2] + 2 * p[1:-1] + p[2:]  # smoothed down the columns, (h, w + 2)
     down = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]

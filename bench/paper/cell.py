@@ -1,7 +1,7 @@
 """Train and score one cell of a table, in a process of its own: ``python -m bench.paper.cell``.
 
-The job comes as JSON on standard input; how it gets on goes out as a JSON object per line.
-A finished cell has its scores in the run folder, so that it is known to be finished.
+The job comes as a JSON object on standard input, and progress is reported as JSON objects, one a
+line. The scores of a finished cell lie in its run folder; by them it is known to be finished.
 """
 
 import json
@@ -33,7 +33,7 @@ SECONDS = 0.5  # between two lines about steps
 
 
 def say(**facts: Any) -> None:
-    """Write a line; where nobody reads any more, stop as if asked to."""
+    """Write a line; if nobody reads it any more, stop as on SIGTERM."""
     try:
         print(json.dumps(facts), flush=True)
     except BrokenPipeError:
@@ -42,7 +42,7 @@ def say(**facts: Any) -> None:
 
 
 class Lines(Reporter):
-    """Steps done as lines, not too many."""
+    """Reports steps as lines, at most one every `SECONDS`."""
 
     def __init__(self) -> None:
         self.said = 0.0
@@ -57,7 +57,7 @@ class Lines(Reporter):
 
 
 def chosen_checkpoint(run: Path) -> str:
-    """The best by validation F1; the last where no validation found any crack."""
+    """The best by validation F1; the last if no validation found any crack."""
     return "best" if load(run / "last.safetensors").progress["best_f1"] else "last"
 
 
@@ -75,7 +75,7 @@ def score(run: Path, test: Path) -> dict[str, Any]:
         if joint_masks is not None:
             joints = read_mask(joint_masks[pair.name])
             alarms += count(probability >= photos[-1].threshold, crack, joints)
-    # where the photographs lie may change, and `pretrained` follows from `init`
+    # the photographs may move, and `pretrained` follows from `init`
     left_out = ("data", "val", "pretrained")
     config = {name: value for name, value in last.config.items() if name not in left_out}
     return {

@@ -14,13 +14,13 @@ from typing import Any
 import click
 
 from bench.common.machine import machine
+from bench.common.worker import ROOT
 from bench.paper import report
 from bench.paper.budgets import BUDGETS, find_dataset, make_dataset
 from bench.paper.figures import FIGURES
 from bench.paper.plot import save_plot
 from bench.paper.runner import Cell, Stopped, run_cells
 from bench.paper.tables import TABLES, Row, Table
-from bench.common.worker import ROOT
 from minispiral.cli.progress import TerminalReporter
 from minispiral.data.pairs import find_pairs, read_pair
 from minispiral.data.photos import write_picture
@@ -33,7 +33,7 @@ FOLDER = click.Path(path_type=Path)
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for, with all defaults filled in."""
+    """What the command line asks for, defaults filled in."""
 
     what: str
     data: Path | None
@@ -63,7 +63,7 @@ class Order:
 
     @property
     def command(self) -> str:
-        """What makes the same again."""
+        """The command that makes the same again."""
         what = f"{self.what} {shlex.quote(self.dataset)}" if self.data else self.what
         steps = "" if self.steps is None else f" --steps {self.steps}"
         return f"python -m bench paper {what} --budget {self.budget}{steps} --seeds {self.seeds}"
@@ -113,11 +113,11 @@ class Order:
 )
 @click.option("--vgg", type=FOLDER, metavar="FILE", help="VGG-16 weights for the fine-tuned HED.")
 def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
-    """Train the networks of a table or figure of the paper: scores beside the paper's, or maps.
+    """Train the networks of a table or figure of the paper and write their scores, or draw them.
 
     DATA is a folder with the datasets train/, val/ and test/ in it; without it, synthetic
-    photographs are made. All networks have the same seed, the same number of steps and patches.
-    What is interrupted goes on where it stopped when the command is given again.
+    photographs are made. All networks have the same seed, number of steps and patches. The scores
+    are printed next to the paper's. An interrupted command continues when it is given again.
 
     \b
     Examples: python -m bench paper table4 --budget smoke
@@ -126,7 +126,7 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
     """
     small = BUDGETS[options["budget"]].options.get("width", 1.0) < 1
     cores = os.cpu_count() or 1
-    for name in ("data", "runs", "vgg"):  # the processes have another working directory
+    for name in ("data", "runs", "vgg"):  # the processes run in another working directory
         options[name] = options[name] and options[name].absolute()
     order = Order(**options, jobs=jobs or (cores if small else 1))
     if out is None:
@@ -140,8 +140,6 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
     except Stopped as stopped:
         click.echo(f"Stopped; go on with: {command_line()}", err=True)
         sys.exit(128 + stopped.signum)
-    except UserError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def command_line() -> str:
@@ -210,7 +208,7 @@ def dataset(order: Order, terminal: TerminalReporter) -> Path:
 
 
 def available(table: Table, order: Order) -> tuple[str, list[Row]]:
-    """Why some rows cannot be trained, empty if all can, and those that can."""
+    """Why some rows cannot be trained, "" if all can; and the rows that can."""
     full_width = order.options.get("width", 1.0) == 1
     reasons, rows = [], []
     for row in table.rows:
@@ -231,7 +229,7 @@ def train_rows(
     terminal: TerminalReporter,
     seeds: int,
 ) -> None:
-    """Train every row with every seed, as far as that is not done."""
+    """Train every row with every seed, except where that is done."""
     val = data / "val"
     cells = []
     for seed in range(seeds):

@@ -22,7 +22,7 @@ Picture = NDArray[np.uint8]
 
 
 def draw_maps(runs: Sequence[Path], test: Path) -> Picture:
-    """Fig. 3: the maps of a Spiral-Net in the test photograph with the most crack pixels."""
+    """Fig. 3: the maps of a Spiral-Net on the test photograph with the most crack pixels."""
     [run] = runs
     photo, _ = _most_cracked(test, 1)[0][1]
     return look(load_network(run, chosen_checkpoint(run)), photo).picture()

@@ -1,4 +1,4 @@
-"""Precision against recall: the paper's networks beside ours."""
+"""Precision against recall, of the paper's networks and of ours."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.common.plot import save
 from bench.paper.tables import Table
 
-# Okabe and Ito, which colour-blind readers tell apart; yellow is too pale for points.
+# The palette of Okabe and Ito, safe for colour-blind readers, without its pale yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "black")
 MARKERS = "osD^v<>"
 
@@ -19,15 +20,10 @@ def save_plot(table: Table, rows: Sequence[dict[str, Any]], picture: Path) -> bo
     Rows that share their first label share a colour. Returns False, and draws nothing, where
     matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    from minispiral.data.photos import write_picture
+    return save(picture, (14, 5.6), lambda figure: _draw(figure, table, rows))
 
-    figure = Figure(figsize=(14, 5.6), dpi=100)
-    canvas: Any = FigureCanvasAgg(figure)
+
+def _draw(figure: Any, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     places = {"left": 0.05, "right": 0.755, "bottom": 0.1, "top": 0.94, "wspace": 0.12}
     panels = figure.subplots(1, 2, sharey=True, gridspec_kw=places)
     for axes, title in zip(panels, ("the paper, on its photographs", "here"), strict=True):
@@ -59,9 +55,6 @@ def save_plot(table: Table, rows: Sequence[dict[str, Any]], picture: Path) -> bo
         handles.append(handle)
     look = {"frameon": False, "fontsize": 9, "handletextpad": 0.2}
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.785, 0.96), **look)
-    canvas.draw()
-    write_picture(picture, np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    return True
 
 
 def _draw_f1(axes: Any) -> None:

@@ -10,23 +10,24 @@ import numpy as np
 
 from bench.paper.cell import SCORES
 from bench.paper.tables import Row, Table
-from minispiral.networks import HED, build
+from minispiral.networks import build
 
 # The names of the paper's columns, and ours in scores.json.
 COLUMNS = {"mAP": "average_precision", "F1": "f1", "Precision": "precision", "Recall": "recall"}
+WITH_MOMENTS = {"hed"}  # networks whose running means and variances Table 5 counts too
 ALARMS = {"on joints": "false_alarms_on_joints", "elsewhere": "false_alarms_elsewhere"}
 
 
 def run_folder(runs: Path, row: Row, seed: int) -> Path:
-    """Where a row is trained."""
+    """The folder in which a row is trained."""
     return runs / f"{row.key}-seed{seed}"
 
 
 def collect(table: Table, runs: Path, seeds: int) -> list[dict[str, Any]]:
-    """What each row of the table reached with the runs in the folder ``runs``.
+    """The scores of each row of the table, from the runs in the folder ``runs``.
 
-    Scores are means and standard deviations over seeds, in %; None where the row was not trained
-    or no photograph has the score.
+    They are means and standard deviations over seeds, in %; None if the row was not trained or no
+    photograph has the score.
     """
     return [
         _collect(table, row, [run_folder(runs, row, seed) for seed in range(seeds)])
@@ -62,15 +63,15 @@ def _collect(table: Table, row: Row, runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def parameters(row: Row) -> int:
-    """What the full-width network of a row has. Table 5 counts the moments of HED's batch norm."""
+    """The number of parameters of a row's network at full width, as Table 5 counts them."""
     network = build(row.options["network"], rng=np.random.default_rng(0))
-    if isinstance(network, HED):
+    if row.options["network"] in WITH_MOMENTS:
         return sum(array.size for array in network.state().values())
     return sum(p.data.size for p in network.parameters())
 
 
 def markdown(table: Table, facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """The table with the paper's numbers beside ours, all in %, and what it was made with."""
+    """The table with our numbers and the paper's, all in %, and how ours were made."""
     heads = list(table.headings)
     if table.parameters is not None:
         heads += ["parameters / 2^20", "paper"]
@@ -100,8 +101,8 @@ def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) 
     runs = [run for row in rows for run in row["runs"]]
     notes = [
         f"Made by `{facts['command']}`. Scores in %, averaged over the test photographs that have "
-        f"a crack ({facts['photos']} of them, Section 4.1); beside them those of the paper, on its "
-        "own photographs."
+        f"a crack ({facts['photos']} of them, Section 4.1), next to those of the paper, on its own "
+        "photographs."
     ]
     if alarms:
         notes.append(

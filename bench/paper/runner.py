@@ -1,4 +1,4 @@
-"""The cells of a table, a few at a time, each in a process; stopped and taken up at will."""
+"""Train the cells of a table, several at a time, each in a process; stop and resume them."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.paper.cell import SCORES
 from bench.common.worker import ROOT
+from bench.paper.cell import SCORES
 from minispiral.cli.progress import TerminalReporter
 from minispiral.errors import UserError
 from minispiral.networks.describe import describe
@@ -35,7 +35,7 @@ class Cell:
     step: int = 0
 
     def is_finished(self) -> bool:
-        """Whether the scores are there; `UserError` where they are those of other options."""
+        """Whether the scores exist; `UserError` if they were made with other options."""
         if not (self.run / SCORES).exists():
             return False
         found = json.loads((self.run / SCORES).read_text(encoding="utf-8"))["config"]
@@ -61,7 +61,7 @@ class Failed(Exception):
 
 
 class Stopped(Exception):
-    """The user asked for it; ``signum`` is how."""
+    """The user asked to stop, by the signal ``signum``."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
@@ -74,9 +74,9 @@ def run_cells(
     """Train and score the cells that are not finished, ``jobs`` at a time.
 
     Each process uses ``threads`` threads. The largest networks come first, so that the processes
-    finish together. A cell that fails is told of, and the others go on.
+    finish at about the same time. A cell that fails is reported, and the others go on.
 
-    Raises `UserError` when any failed and `Stopped` after Ctrl-C; what was trained is kept.
+    Raises `UserError` if any failed and `Stopped` after Ctrl-C; what was trained is kept.
     """
     costs = {id(cell): cell.macs for cell in cells}
     todo = sorted((c for c in cells if not c.is_finished()), key=lambda c: -costs[id(c)])
@@ -85,7 +85,7 @@ def run_cells(
     failed: list[str] = []
     done, began = len(cells) - len(todo), time.monotonic()
     total = steps * sum(costs[id(cell)] for cell in todo)
-    before: dict[int, int] = {}  # steps of earlier sittings, by cell
+    before: dict[int, int] = {}  # steps of earlier invocations, by cell
 
     def show() -> None:
         work = left = 0
@@ -96,11 +96,7 @@ def run_cells(
             left += costs[id(cell)] * (steps - cell.step)
         seconds = (time.monotonic() - began) * left / work if work else 0.0
         at = ", ".join(f"{c.name} {c.step}/{steps}" for c in todo if 0 < c.step < steps)
-        note = (
-            f"{1 - left / total:.0%}  {timedelta(seconds=round(seconds))} left  {at}"
-            if work
-            else "starting"
-        )
+        note = f"{1 - left / total:.0%}  {timedelta(seconds=round(seconds))} left  {at}"
         report.show(title, done, len(cells), note if work else "starting")
 
     with stop_requests() as stop, ThreadPoolExecutor(jobs) as pool:
@@ -131,7 +127,7 @@ def run_cells(
 
 
 def _train(cell: Cell, threads: int, stop: StopRequest) -> None:
-    """Train one cell in a process of its own, which is told to stop when ``stop`` says so."""
+    """Train one cell in a process of its own, which is terminated on a request to stop."""
     if stop.signum is not None:
         return
     process = subprocess.Popen(
@@ -171,7 +167,7 @@ def _train(cell: Cell, threads: int, stop: StopRequest) -> None:
 def _stop_when_asked(
     process: subprocess.Popen[str], stop: StopRequest, ended: threading.Event
 ) -> None:
-    """Pass a stop on to the process, and end it if it takes too long."""
+    """Terminate the process when asked to stop, and kill it if it takes too long."""
     while not ended.wait(0.1):
         if stop.signum is not None:
             process.terminate()

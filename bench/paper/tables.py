@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minispiral.networks.spiral import PRESETS
+from minispiral.networks import PRESETS
 
 SCORES = ("mAP", "F1", "Precision", "Recall")  # columns of Tables 2 to 4, in %
 
@@ -27,9 +27,9 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Tells this network and its loss from all others, as the name of a folder.
+        """A folder name that identifies this network and its loss.
 
-        Rows of different tables that are the same share it, and so are trained once.
+        Identical rows of different tables share it and so are trained once.
         """
         o = dict(self.options)
         parts = [o["network"], o["loss"]]

@@ -1,17 +1,34 @@
-"""The benchmark runs and counts what it says it counts."""
+"""``python -m bench cpu`` runs, and counts what it says it counts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.common.checks import Check
+from bench.common.machine import installed
+from bench.common.task import Task
+from bench.common.worker import ROOT
 from bench.cpu import scaling
 from bench.cpu.command import keep
 from bench.cpu.step import grouped
-from bench.cpu.targets import Check
-from bench.common.task import Task
-from bench.common.machine import installed
-from tests.small import measurement
+
+
+def measurement(*words: object) -> dict[str, Any]:
+    """The JSON object that ``python -m bench cpu words... --json`` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "cpu", *map(str, words), "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def step_gflop(batch: int, side: int) -> float:
@@ -34,7 +51,7 @@ SMALL = ["--batch", "2", "--width", "0.001", "--repeats", "1", "--no-torch"]
 
 
 def test_step_prints_parts_that_add_up_to_it(tmp_path: Path) -> None:
-    report = measurement("cpu", "step", *SMALL, "--out", tmp_path)
+    report = measurement("step", *SMALL, "--out", tmp_path)
     assert json.loads((tmp_path / "cpu.json").read_text()) == report
     step = report["step"]
     assert step["gflop"] == pytest.approx(step_gflop(batch=2, side=255), rel=1e-12)
@@ -46,12 +63,15 @@ def test_step_prints_parts_that_add_up_to_it(tmp_path: Path) -> None:
     assert sum(step["parts"].values()) == total
     assert sum(spent["seconds"] for spent in step["kinds"].values()) == total
     assert all(seconds > 0 for seconds in step["parts"].values())
-    assert step["kinds"]["convolution, weight gradient"]["calls"] == 57
+    calls = {kind: spent["calls"] for kind, spent in step["kinds"].items()}
+    assert calls["convolution, forward"] == 57
+    assert calls["convolution, weight gradient"] == 56  # of the blocks; the last layer is plain
+    assert calls["convolution, backward"] == 1
     assert {"stages.6.decoder.6", "mix"} <= {entry["layer"] for entry in step["layers"]}
     assert step["machine"]["cores"] >= 1
 
 
-def test_parts_of_a_step_are_told_by_how_their_kinds_begin() -> None:
+def test_a_kind_of_work_belongs_to_the_part_whose_name_it_begins_with() -> None:
     kinds = [
         "convolution, forward",
         "batch norm and ReLU, backward",
@@ -69,7 +89,7 @@ def test_parts_of_a_step_are_told_by_how_their_kinds_begin() -> None:
 
 
 def test_layers_are_all_there_are_in_a_step(tmp_path: Path) -> None:
-    report = measurement("cpu", "layers", *SMALL, "--out", tmp_path)["layers"]
+    report = measurement("layers", *SMALL, "--out", tmp_path)["layers"]
     rows = report["layers"]
     operations = ("forward", "input_grad", "weight_grad")
     gflop = sum(row["gflop"] * row["count"][op] for row in rows for op in operations)
@@ -88,7 +108,7 @@ def test_targets_are_measured_and_checked(tmp_path: Path) -> None:
     names = ["step-4", "detect", "detect-memory", "threads", "start-up"]
     chosen = [word for name in names for word in ("--target", name)]
     photo = ["--photo", "300", "200"]
-    report = measurement("cpu", *chosen, *photo, *SMALL, "--out", tmp_path)["targets"]
+    report = measurement(*chosen, *photo, *SMALL, "--out", tmp_path)["targets"]
     assert list(report) == names
     passed = {
         (name, check["what"]): check["passed"]
@@ -107,7 +127,7 @@ def test_targets_are_measured_and_checked(tmp_path: Path) -> None:
 @pytest.mark.skipif(installed("torch") is None, reason="needs PyTorch")
 def test_the_ratio_is_to_the_fastest_form_of_pytorch(tmp_path: Path) -> None:
     words = ["--width", "0.02", "--repeats", "1", "--no-compile", "--out", tmp_path]
-    report = measurement("cpu", "--target", "inference-4", *words)["targets"]["inference-4"]
+    report = measurement("--target", "inference-4", *words)["targets"]["inference-4"]
     assert report["torch"]["errors"] == {}
     forms = {name: form["seconds"] for name, form in report["torch"]["forms"].items()}
     assert set(forms) == {"NCHW", "channels_last"}

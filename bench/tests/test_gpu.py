@@ -3,7 +3,6 @@
 import importlib
 import json
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,33 +12,25 @@ import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
+from bench.common.clock import HostClock
+from bench.common.engines import LAYOUTS
 from bench.common.layer import Layer
-from bench.cpu.race import LAYOUTS
+from bench.common.machine import installed
 from bench.common.task import Task
+from bench.common.worker import WorkerError
 from bench.gpu import ceilings, checks, command, layers, ours, steps, targets
 from bench.gpu.cases import cases
-from bench.gpu.clock import GpuClock
+from bench.gpu.clock import DeviceClock, GpuClock
+from bench.gpu.guard import guarded
 from bench.gpu.session import Failed, Session
-from bench.gpu.worker import guarded
-from bench.common.machine import installed
-from bench.common.worker import WorkerError
-from minispiral.kernels.cuda import launch, sources, table
-from tests.cuda_on_cpu import CpuDevice, needs_compiler, nvrtc
+from minispiral.kernels.cuda import sources
+from minispiral.kernels.cuda.table import KERNELS
 
 TASK = Task(batch=2, side=15, width=0.125, depths=2)
 
 
-class HostClock:
-    """A `bench.gpu.clock.Clock` for kernels that run on the CPU."""
-
-    def seconds(self, run, repeats, calls=1, cold=False):
-        found = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            for _ in range(calls):
-                run()
-            found.append((time.perf_counter() - start) / calls)
-        return found
+class ExecutorClock(HostClock, DeviceClock):
+    """For kernels that run on the CPU."""
 
     def copy(self, to, source):
         to[...] = source
@@ -58,24 +49,20 @@ class Direct:
         self.answer = guarded(work, lambda: None)
 
     def ask(self, **request):
-        answer = json.loads(json.dumps(self.answer(json.dumps(request))))
+        answer = json.loads(json.dumps(self.answer(json.loads(json.dumps(request)))))
         if "error" in answer:
             raise Failed(answer["error"])
         return answer
 
+    def close(self):
+        pass
+
 
 def open_directly(part):
-    return Direct(importlib.import_module(f"bench.gpu.{part}").worker(HostClock()))
+    return Direct(importlib.import_module(f"bench.gpu.{part}").worker(ExecutorClock()))
 
 
-@pytest.fixture
-def device(cuda_libraries):
-    with launch.using(CpuDevice()) as device:
-        yield device
-
-
-@needs_compiler
-def test_the_checks_run_every_kernel_there_is(device, rng):
+def test_the_checks_run_every_kernel_there_is(executor, rng):
     seed = int(rng.integers(1 << 32))
     found = checks.measure(open_directly("checks"), seed, rounds=1)
     wrong = [row for row in found["cases"] if not checks.passed(row)]
@@ -85,16 +72,17 @@ def test_the_checks_run_every_kernel_there_is(device, rng):
     assert len({(row["name"], row["precision"]) for row in found["cases"]}) == len(cases())
 
 
-@needs_compiler
-def test_a_wrong_kernel_is_told_and_the_others_go_on(device, monkeypatch):
+def test_a_wrong_kernel_is_told_and_the_others_go_on(executor, monkeypatch):
+    exactly = executor.launch
+
     def noisy(kernel, grid, block, arguments):
-        CpuDevice.launch(device, kernel, grid, block, arguments)
+        exactly(kernel, grid, block, arguments)
         if kernel.expression == "sigmoid_of<float>":
             arguments[-1].memory[...] *= np.float32(1.001)
         if kernel.expression == "max_pool2d<double>":
             raise RuntimeError("illegal address")
 
-    monkeypatch.setattr(device, "launch", noisy)
+    monkeypatch.setattr(executor, "launch", noisy)
     chosen = [case for case in cases() if case.name in ("sigmoid", "max_pool2d", "moments")]
     monkeypatch.setattr(checks, "cases", lambda: chosen)
     found = checks.measure(open_directly("checks"), seed=0, rounds=2)
@@ -114,17 +102,16 @@ def test_what_is_no_number_is_an_infinite_error(value):
     assert checks._largest(np.ones(2), np.ones(3)) == np.inf
 
 
-@needs_compiler
-def test_the_kernels_of_the_ceilings_do_what_is_counted(device, rng):
+def test_the_kernels_of_the_ceilings_do_what_is_counted(executor, rng):
     with ceilings.added():
-        x = device.put(rng.standard_normal((1500, 4), np.float32))
-        y = device.empty(x.shape, np.float32)
+        x = executor.put(rng.standard_normal((1500, 4), np.float32))
+        y = executor.empty(x.shape, np.float32)
         ceilings.copy(x, y)
-        assert device.get(y).tobytes() == device.get(x).tobytes()
+        assert executor.get(y).tobytes() == executor.get(x).tobytes()
 
-        sums = device.empty((2, 256), np.float32)
-        ceilings.multiply_add(device.put(np.array([1, 3], np.float32)), 5, sums)
-        assert (device.get(sums) == 28 + 8 * 5 * 3).all()
+        sums = executor.empty((2, 256), np.float32)
+        ceilings.multiply_add(executor.put(np.array([1, 3], np.float32)), 5, sums)
+        assert (executor.get(sums) == 28 + 8 * 5 * 3).all()
 
         a = rng.integers(-3, 4, (2, 8, 16, 8)).astype(np.float32)
         b = rng.integers(-3, 4, (2, 8, 8, 8)).astype(np.float32)
@@ -132,16 +119,15 @@ def test_the_kernels_of_the_ceilings_do_what_is_counted(device, rng):
         g, q = lanes // 4, lanes % 4
         spread = [a[..., g, q], a[..., g + 8, q], a[..., g, q + 4], a[..., g + 8, q + 4]]
         spread += [b[..., q, g], b[..., q + 4, g]]
-        products = device.empty((2, 8, 32, 4), np.float32)
-        ceilings.multiply_matrices(device.put(np.stack(spread, -1)), 7, products)
+        products = executor.empty((2, 8, 32, 4), np.float32)
+        ceilings.multiply_matrices(executor.put(np.stack(spread, -1)), 7, products)
         d = 8 * 7 * (a @ b)
         expected = [d[..., g + i // 2 * 8, 2 * q + i % 2] for i in range(4)]
-        assert (device.get(products) == np.stack(expected, -1)).all()
-    assert not any(kernel.expression in table.KERNELS for kernel in ceilings.KERNELS)
+        assert (executor.get(products) == np.stack(expected, -1)).all()
+    assert not any(kernel.expression in KERNELS for kernel in ceilings.KERNELS)
 
 
-@needs_compiler
-def test_choices_of_a_layer_are_tried_and_the_best_is_named(device):
+def test_choices_of_a_layer_are_tried_and_the_best_is_named(executor):
     layer = Layer(False, 3, 2, 8, 16, 2, 9)
     row = layers.time_layer(open_directly("layers"), layer, "tf32", 1, True)
     for operation in layers.OPERATIONS:
@@ -151,11 +137,10 @@ def test_choices_of_a_layer_are_tried_and_the_best_is_named(device):
     assert row["bytes"] == 4 * (2 * (81 * 8 + 16 * 16) + 9 * 8 * 16)
 
 
-@needs_compiler
-def test_steps_launched_and_as_a_graph_leave_the_same_bits(device):
+def test_steps_launched_and_as_a_graph_leave_the_same_bits(executor):
     digests = set()
     for graph in (False, True):
-        work = ours.worker(HostClock())
+        work = ours.worker(ExecutorClock())
         request = {"task": vars(TASK), "precision": "tf32", "graph": graph}
         assert work({"what": "steps", "count": 1, **request})["step"] > 0
         digests.add(work({"what": "digest", "count": 2, **request})["digest"])
@@ -168,11 +153,10 @@ def theirs():
     from bench.torch.gpu import Theirs
 
     torch.set_num_threads(1)
-    return {layout: Direct(Theirs(layout, False, "cpu")) for layout in LAYOUTS}
+    return {layout: Direct(Theirs(layout, False)) for layout in LAYOUTS}
 
 
-@needs_compiler
-def test_all_parts_run_and_are_kept(device, tmp_path, monkeypatch):
+def test_all_parts_run_and_are_kept(executor, tmp_path, monkeypatch):
     """One round of everything; a part that fails leaves the others alone."""
     with_torch = installed("torch") is not None
     plan = command.Plan(
@@ -255,7 +239,7 @@ class Scripted:
     def __init__(self, answers):
         self.answers, self.closed = list(answers), False
 
-    def ask(self, line):
+    def ask(self, **request):
         answer = self.answers.pop(0)
         if answer is None:
             raise WorkerError("ended with exit code -11")
@@ -315,11 +299,11 @@ def test_an_answer_says_whether_the_gpu_is_lost():
 
     lost = []
     answer = guarded(lambda request: {"x": request["y"]}, synchronize)
-    assert answer('{"y": 5}') == {"x": 5}
-    found = answer("{}")
+    assert answer({"y": 5}) == {"x": 5}
+    found = answer({})
     assert (found["error"], found["lost"]) == ("KeyError: 'y'", False)
     lost.append(True)
-    found = answer('{"y": 5}')
+    found = answer({"y": 5})
     assert (found["error"], found["lost"]) == ("RuntimeError: illegal address", True)
 
 
@@ -360,11 +344,10 @@ def test_what_the_clock_asks_of_cupy(monkeypatch):
     assert found == [4 / 3, 4 / 3]
 
 
-@pytest.mark.skipif(nvrtc.library() is None, reason=nvrtc.WHERE)
 @pytest.mark.parametrize("kernel", ceilings.KERNELS, ids=lambda kernel: kernel.expression)
-def test_the_kernels_of_the_ceilings_compile_without_spills(kernel):
+def test_the_kernels_of_the_ceilings_compile_without_spills(kernel, cuda_compiler):
     source = sources.expand(kernel.file)
-    (used,) = nvrtc.compile_for("sm_90", source, [kernel.expression]).values()
+    (used,) = cuda_compiler.compile_for("sm_90", source, [kernel.expression]).values()
     assert used.spills == used.stack == 0
     assert used.registers <= kernel.registers
 
@@ -380,6 +363,9 @@ def test_without_a_gpu_that_answers_nothing_is_measured(tmp_path):
     class Silent:
         def ask(self, **request):
             raise Failed("bench.gpu.worker ended with exit code 1")
+
+        def close(self):
+            pass
 
     plan = command.Plan(TASK, open=lambda part: Silent())
     with pytest.raises(click.ClickException, match=r"no GPU answers.* exit code 1"):

@@ -1,4 +1,4 @@
-"""The paper's tables: its numbers, what is trained for them, and how results are set beside."""
+"""The paper's tables: its numbers, what is trained for them, and how results are reported."""
 
 import dataclasses
 import json
@@ -12,21 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import joints, vgg
-from bench.paper import report
+from bench.common.worker import ROOT
+from bench.paper import joints, report
 from bench.paper.cell import score
 from bench.paper.plot import save_plot
 from bench.paper.runner import Cell
 from bench.paper.tables import TABLES, Row, Table
 from minispiral.data.synth import write_dataset
 from minispiral.errors import UserError
-from minispiral.networks.spiral import PRESETS
+from minispiral.networks import PRESETS
+from minispiral.networks.hed import STAGES
 from minispiral.runs.checkpoint import load
 from minispiral.training.config import TrainConfig
 from minispiral.training.loop import train
-from tests.small import make_dataset
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = {
     "checkpoint": "best",
     "steps": 7,
@@ -132,12 +131,23 @@ def test_table5_counts_the_parameters_of_the_code(tmp_path: Path) -> None:
     assert re.search(r"\| Spiral-Net \| 39.70 \| 39.7 \|", text)
 
 
-def test_a_finished_cell_from_pretrained_weights_is_known_to_be_finished(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    data = make_dataset(tmp_path / "data", rng, photos=2)
-    np.savez(tmp_path / "vgg.npz", **vgg.weights("vgg16", width=0.03))
-    options = {"network": "hed", "init": str(tmp_path / "vgg.npz"), "width": 0.03}
+def vgg16(co: int) -> dict[str, np.ndarray]:
+    """VGG-16 under torchvision's names, every weight 0, with ``co`` channels in every layer."""
+    found, ci, place = {}, 3, 0
+    for layers, _ in STAGES:
+        for _ in range(layers):
+            found[f"features.{place}.weight"] = np.zeros((co, ci, 3, 3), np.float32)
+            found[f"features.{place}.bias"] = np.zeros(co, np.float32)
+            ci, place = co, place + 2  # a ReLU follows
+        place += 1  # max pooling
+    return found
+
+
+def test_a_finished_cell_from_pretrained_weights_is_known_to_be_finished(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_dataset(data, 2, (64, 64), 0)
+    np.savez(tmp_path / "vgg.npz", **vgg16(1))
+    options = {"network": "hed", "init": str(tmp_path / "vgg.npz"), "width": 1e-3}
     config = {**options, "data": str(data), "patch": 31, "batch": 2, "steps": 1}
     cell = Cell("HED", tmp_path / "run", data, config)
     assert not cell.is_finished()
@@ -174,7 +184,7 @@ def test_joints_of_a_dataset(tmp_path: Path) -> None:
     assert joints.find_joints(tmp_path / "data") is None
 
 
-def test_a_table_is_stopped_and_taken_up(tmp_path: Path) -> None:
+def test_a_table_is_stopped_and_resumed(tmp_path: Path) -> None:
     """The smallest budget, through the command; what was done is not done again."""
     command = [sys.executable, "-m", "bench", "paper", "table3", "--budget", "smoke"]
     command += [

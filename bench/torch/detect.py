@@ -1,10 +1,7 @@
-"""Serves the same searches by PyTorch, over the tiles that minispiral lays.
+"""A worker that searches a photograph in PyTorch, over the tiles that minispiral lays."""
 
-A "trial" takes only some of the tiles, for they have one size: code compiled for it fits them all.
-"""
-
-import argparse
 from itertools import islice, product
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,24 +9,23 @@ from numpy.typing import NDArray
 
 from bench.common.search import UNIT, Search
 from bench.common.task import DEPTHS
-from bench.torch.cpu import LAYOUTS
+from bench.common.worker import Served
 from bench.torch.networks import SpiralNet
-from bench.common.worker import serve
+from bench.torch.step import MEMORY_FORMATS
 from minispiral.detection.tiling import tile_axis
 
 TRIAL = 4  # tiles
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--layout", choices=LAYOUTS, required=True)
-    parser.add_argument("--compile", action="store_true")
-    search, options = Search.parse(parser)
-    memory_format = LAYOUTS[options.layout]
-    network = SpiralNet(range(1, DEPTHS + 1), search.factor).eval()
-    network = network.to(memory_format=memory_format)
-    forward = torch.compile(network) if options.compile else network
-    photo = search.photo()
+def worker(search: dict[str, Any], layout: str, compiled: bool = False) -> Served:
+    """Searches the whole photograph at a "step", some of its tiles at a "trial".
+
+    All tiles have one size, so code compiled in the trial fits them all.
+    """
+    photo, factor = Search(**search).photo(), Search(**search).factor
+    memory_format = MEMORY_FORMATS[layout]
+    network = SpiralNet(range(1, DEPTHS + 1), factor).eval().to(memory_format=memory_format)
+    forward = torch.compile(network) if compiled else network
 
     def predict(most_tiles: int | None) -> NDArray[np.float32]:
         rows, columns = (tile_axis(length, UNIT) for length in photo.shape[:2])
@@ -45,12 +41,8 @@ def main() -> None:
             probability[top, left] += weight * tile[tile_top, tile_left]
         return probability
 
-    def work(request: str) -> None:
+    def work(request: dict[str, Any]) -> None:
         with torch.inference_mode():
-            predict(TRIAL if request == "trial" else None)
+            predict(TRIAL if request["what"] == "trial" else None)
 
-    serve({"threads": torch.get_num_threads()}, work)
-
-
-if __name__ == "__main__":
-    main()
+    return {"threads": torch.get_num_threads()}, work

@@ -1,22 +1,21 @@
 """The three operations of a layer in PyTorch."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from bench.common.layer import Layer
+from bench.common.layer import Layer, Operations, time_operations
+from bench.common.worker import Answer, Served
+from bench.torch.step import MEMORY_FORMATS
 
 
-def operations(
-    layer: Layer, memory_format: Any, device: Any = None
-) -> dict[str, Callable[[], object]]:
+def operations(layer: Layer, layout: str, device: Any = "cpu") -> Operations:
     """Forward, input gradient and weight gradient on random numbers; run them without a tape."""
     stride = [layer.stride, layer.stride]
     channels = (layer.ci, layer.co) if layer.transpose else (layer.co, layer.ci)
     x, w, gy = (
-        torch.randn(shape, device=device).contiguous(memory_format=memory_format)
+        torch.randn(shape, device=device).contiguous(memory_format=MEMORY_FORMATS[layout])
         for shape in (
             (layer.n, layer.ci, layer.h, layer.h),
             (*channels, layer.size, layer.size),
@@ -36,3 +35,13 @@ def operations(
         "input_grad": lambda: backward(True, False),
         "weight_grad": lambda: backward(False, True),
     }
+
+
+def worker(layout: str) -> Served:
+    """Times the operations of the layer in each request, on the CPU."""
+
+    def work(request: dict[str, Any]) -> Answer:
+        with torch.no_grad():
+            return time_operations(operations(Layer(**request["layer"]), layout))
+
+    return {"threads": torch.get_num_threads()}, work

@@ -1,6 +1,5 @@
-"""Spiral-Net and U-Net in PyTorch; their layers bear minispiral's names."""
+"""Spiral-Net, U-Net and Eq. 11 in PyTorch."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -19,11 +18,7 @@ def scaled(channels: Sequence[int], width: float) -> list[int]:
 def block(layer: type[nn.Conv2d | nn.ConvTranspose2d], ci: int, co: int) -> nn.Sequential:
     """Convolution, batch norm and ReLU."""
     return nn.Sequential(
-        OrderedDict(
-            conv=layer(ci, co, 3, stride=2, bias=False),
-            norm=nn.BatchNorm2d(co),
-            relu=nn.ReLU(inplace=True),
-        )
+        layer(ci, co, 3, stride=2, bias=False), nn.BatchNorm2d(co), nn.ReLU(inplace=True)
     )
 
 
@@ -31,10 +26,9 @@ def encoder_decoder(ci: int, depth: int, width: float) -> nn.Sequential:
     """From ``ci`` channels down ``depth`` halvings of the side and up again to one channel."""
     down = [ci, *scaled(ENCODER[:depth], width)]
     up = [*scaled(DECODER[:depth], width), down[-1]]
-    encoder = [block(nn.Conv2d, down[i], down[i + 1]) for i in range(depth)]
-    decoder = [block(nn.ConvTranspose2d, up[i + 1], up[i]) for i in reversed(range(depth))]
     return nn.Sequential(
-        OrderedDict(encoder=nn.Sequential(*encoder), decoder=nn.Sequential(*decoder))
+        *(block(nn.Conv2d, down[i], down[i + 1]) for i in range(depth)),
+        *(block(nn.ConvTranspose2d, up[i + 1], up[i]) for i in reversed(range(depth))),
     )
 
 
@@ -88,12 +82,6 @@ def network_of(task: Task) -> nn.Module:
     if task.network == "spiral":
         return SpiralNet(range(1, task.depths + 1), task.width)
     return UNet(task.depths, task.width)
-
-
-def f1_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 6: ``-log F1``."""
-    sigma = torch.sigmoid(logits)
-    return -torch.log(2 * (sigma * mask).sum() / (mask.sum() + sigma.sum()))
 
 
 def pseudo_f1_grad(logits: Tensor, mask: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from click.testing import CliRunner
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from tests.bugs import BUGS
 from minispiral.cli import main
 from minispiral.gradcheck.registry import CHECKS
 from minispiral.kernels.cpu import parallel
 from minispiral.networks import NETWORKS
+from tests.bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = "side 255"

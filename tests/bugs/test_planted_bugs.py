@@ -4,12 +4,12 @@ import contextlib
 
 import pytest
 
-from tests.bugs import BUGS, report
-from tests.bugs.bug import Bug, Edit
 from minispiral import ops
 from minispiral.errors import UserError
 from minispiral.gradcheck import check_library
 from minispiral.gradcheck.library import select
+from tests.bugs import BUGS, report
+from tests.bugs.bug import Bug, Edit
 from tests.engine import test_properties
 from tests.small import command
 from tests.training import test_properties as test_properties_training
