@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minispiral import ops
-from minispiral.kernels.cpu.conv2d import conv2d_input_grad
+from minispiral.kernels.conv2d import conv2d_input_grad
 from minispiral.tensor import Tensor
 
 Sizes = Sequence[int]

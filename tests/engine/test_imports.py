@@ -12,21 +12,38 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BELOW = {"kernels", "errors", "profiling"}  # the engine itself
+# What each room may import, besides itself: the arrows of the house.
+ARROWS = {
+    "kernels": "",
+    "errors": "",
+    "tensor": "kernels",
+    "ops": "tensor kernels",
+    "losses": "tensor kernels",
+    "device": "kernels errors",
+    "profiling": "tensor",
+    "fused": "ops tensor profiling kernels",
+    "nn": "fused ops tensor device kernels errors",
+    "optim": "nn profiling kernels errors",
+    "networks": "nn ops tensor kernels errors",
+    "gradcheck": "networks nn losses fused ops tensor device kernels errors",
+    "files": "errors",
+    "data": "files errors",
+    "runs": "networks nn device files errors",
+    "detection": "runs data networks tensor device files kernels errors",
+    "training": "detection runs data networks optim losses tensor profiling device files kernels "
+    "errors",
+    "exercises": "detection networks tensor kernels errors",
+    "cli": "training detection data exercises gradcheck networks losses profiling device errors",
+}
+ENGINE = ("kernels", "errors", "device", "tensor", "ops", "losses", "fused", "nn", "optim")
 
-# What each part of the engine may import, besides itself.
-ENGINE = {
-    "minispiral.kernels": set(),
-    "minispiral.errors": set(),
-    "minispiral.profiling": set(),
-    "minispiral.device": BELOW,
-    "minispiral.tensor": BELOW,
-    "minispiral.ops": {"tensor", *BELOW},
-    "minispiral.losses": {"ops", "tensor", *BELOW},
-    "minispiral.nn": {"ops", "tensor", *BELOW},
-    "minispiral.optim": {"nn", "ops", "tensor", *BELOW},
-    "minispiral.networks": {"nn", "ops", "tensor", *BELOW},
-    "minispiral.gradcheck": {"device", "networks", "losses", "nn", "ops", "tensor", *BELOW},
+# Inside the kernels: the fronts import both twins, which know nothing of each other.
+KERNELS = {
+    "cpu": {"cpu", "shapes", "epilogues", "loss_table"},
+    "cuda": {"cuda", "shapes", "epilogues", "loss_table"},
+    "reference": set(),
+    "shapes": set(),
+    "epilogues": set(),
 }
 
 
@@ -78,7 +95,7 @@ def test_the_walk_sees_imports_of_every_form(
         "from . import nn\n"
         "from .kernels import conv2d\n"
         "def f():\n"
-        "    from .kernels.parallel import threads\n"
+        "    from .kernels.cpu.parallel import threads\n"
         "    import minispiral.cli\n"
     )
     monkeypatch.setitem(MODULES, "minispiral.example", source)
@@ -93,17 +110,51 @@ def test_the_walk_sees_imports_of_every_form(
     ]
 
 
+def room(name: str) -> str:
+    """``data`` of ``minispiral.data.photos``."""
+    return [*name.split("."), ""][1]
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_module_imports_only_what_lies_below_it(name: str) -> None:
-    found = set(imports(name))
-    assert not {other for other in found if other.split(".")[0] in {"bench", "tests", "kernels"}}
-    if name != "minispiral.__main__":
-        assert "minispiral.cli" not in found
-    for part, allowed in ENGINE.items():
-        if belongs(name, part):
-            below = [part, *(f"minispiral.{other}" for other in allowed)]
+    outside = {found.split(".")[0] for found in imports(name)}
+    assert not outside & {"bench", "tests", "kernels"}
+    if room(name) in {"", "__main__"}:
+        return
+    allowed = {room(name), *ARROWS[room(name)].split()}
+    for other in library_imports(name) - {"minispiral"}:
+        assert room(other) in allowed, f"{name} -> {other}"
+
+
+def test_arrows_run_downwards() -> None:
+    graph = {name: set(below.split()) for name, below in ARROWS.items()}
+    assert set(TopologicalSorter(graph).static_order()) == set(ARROWS)
+
+
+@pytest.mark.parametrize("part", KERNELS)
+def test_twins_know_nothing_of_each_other(part: str) -> None:
+    package = "minispiral.kernels"
+    for name in MODULES:
+        if belongs(name, f"{package}.{part}"):
             for other in library_imports(name):
-                assert any(belongs(other, package) for package in below), f"{name} -> {other}"
+                assert other.removeprefix(package).split(".")[1] in KERNELS[part], (name, other)
+
+
+def imported_outside(folder: str) -> set[str]:
+    """The top-level packages that the files of a folder of the checkout import."""
+    return {
+        (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else alias.name
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_measurements_and_tests_do_not_import_each_other() -> None:
+    assert "bench" not in imported_outside("tests")
+    for room in ("common", "cpu", "gpu", "paper", "torch"):
+        assert "tests" not in imported_outside(f"bench/{room}")
 
 
 def test_imports_make_no_circle() -> None:
@@ -127,8 +178,8 @@ def test_only_parallel_knows_of_threads() -> None:
     assert users("concurrent", "minispiral.kernels") == parallel
 
 
-def test_only_launch_knows_of_cupy() -> None:
-    assert users("cupy", "minispiral") == {"minispiral.kernels.cuda.launch"}
+def test_one_file_makes_the_gpu_of_cupy() -> None:
+    assert users("cupy", "minispiral") == {"minispiral.kernels.cuda.cupy_gpu"}
     assert users("cupyx", "minispiral") == {"minispiral.kernels.cuda.streams"}
 
 
@@ -137,9 +188,7 @@ def test_no_framework_is_used(library: str) -> None:
     assert not users(library, "minispiral")
 
 
-ENGINE_MODULES = sorted(
-    name for name in MODULES if name == "minispiral" or any(belongs(name, part) for part in ENGINE)
-)
+ENGINE_MODULES = sorted(name for name in MODULES if room(name) in {"", *ENGINE, "gradcheck"})
 
 IMPORT_THEM = """
 import importlib, json, os, sys, threading, time

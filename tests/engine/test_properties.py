@@ -8,8 +8,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from minispiral import ops
+from minispiral.kernels import conv2d as convolution
 from minispiral.kernels import reference
-from minispiral.kernels.cpu import conv2d as convolution
 from minispiral.nn import BatchNorm
 from minispiral.tensor import Tensor
 from tests.engine.properties import assert_close, batches, for_any, integers, run, shapes, values

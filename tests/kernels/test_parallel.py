@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import threadpoolctl
 
+from minispiral.kernels.conv2d import conv2d
 from minispiral.kernels.cpu import parallel
-from minispiral.kernels.cpu.conv2d import conv2d
 
 LARGE = (257, 1031)  # a shape whose memory is recycled
 
@@ -101,7 +101,7 @@ def test_an_error_in_a_task_reaches_the_caller(count):
 def test_work_beside_goes_on_while_the_caller_does(count):
     parallel.set_threads(count)
     meeting = threading.Barrier(2)
-    promise = parallel.beside(lambda: (meeting.wait(timeout=20), threading.get_ident()))
+    promise = parallel.submit(lambda: (meeting.wait(timeout=20), threading.get_ident()))
     meeting.wait(timeout=20)
     _, helper = promise.result(20)
     assert helper != threading.get_ident()
@@ -109,7 +109,7 @@ def test_work_beside_goes_on_while_the_caller_does(count):
 
 def test_one_thread_does_at_once_what_others_do_beside():
     parallel.set_threads(1)
-    promise = parallel.beside(threading.get_ident)
+    promise = parallel.submit(threading.get_ident)
     assert promise.done()
     assert promise.result() == threading.get_ident()
 
@@ -119,11 +119,11 @@ def test_the_caller_does_what_would_be_too_much_beside(count):
     """Each call under way holds on to its arrays."""
     parallel.set_threads(count)
     go_on = threading.Event()
-    held = [parallel.beside(lambda: go_on.wait(20)) for _ in range(2)]
-    assert parallel.beside(threading.get_ident).result(20) == threading.get_ident()
+    held = [parallel.submit(lambda: go_on.wait(20)) for _ in range(2)]
+    assert parallel.submit(threading.get_ident).result(20) == threading.get_ident()
     go_on.set()
     assert [promise.result(20) for promise in held] == [True, True]
-    later = parallel.beside(threading.get_ident)
+    later = parallel.submit(threading.get_ident)
     assert later.result(20) != threading.get_ident()
 
 
@@ -133,7 +133,7 @@ def test_kernels_run_beside_one_another(rng, count):
     xs = [rng.standard_normal((2, 63, 65, 16)) for _ in range(5)]
     w = rng.standard_normal((3, 3, 16, 8))
     before = blas_threads()
-    promises = [parallel.beside(lambda x=x: conv2d(x, w, 2)) for x in xs]
+    promises = [parallel.submit(lambda x=x: conv2d(x, w, 2)) for x in xs]
     here = [conv2d(x, w, 2) for x in xs]
     for promise, expected in zip(promises, here, strict=True):
         np.testing.assert_array_equal(promise.result(60), expected)
@@ -145,8 +145,8 @@ def test_an_error_beside_comes_with_the_result_and_leaves_room_for_more(count):
     parallel.set_threads(count)
     for _ in range(5):
         with pytest.raises(ZeroDivisionError):
-            parallel.beside(lambda: 1 // 0).result(20)
-    assert parallel.beside(lambda: 5).result(20) == 5
+            parallel.submit(lambda: 1 // 0).result(20)
+    assert parallel.submit(lambda: 5).result(20) == 5
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -363,7 +363,7 @@ def test_repeated_work_holds_no_more_memory_and_trim_frees_it():
         """
         import os
         import numpy as np
-        from minispiral.kernels import parallel
+        from minispiral.kernels.cpu import parallel
 
         def resident():
             with open("/proc/self/statm") as statm:
@@ -404,7 +404,8 @@ def test_importing_starts_no_thread_and_leaves_blas_alone():
         import threading
         import numpy, threadpoolctl
         before = threadpoolctl.threadpool_info()
-        from minispiral.kernels import adam, batchnorm, conv2d, losses, parallel, pooling
+        from minispiral.kernels import adam, batchnorm, conv2d, losses, pooling
+        from minispiral.kernels.cpu import parallel
         assert threading.active_count() == 1, threading.enumerate()
         assert threadpoolctl.threadpool_info() == before
         """
@@ -416,7 +417,7 @@ def test_python_ends_quietly_with_arrays_still_lent():
     result = in_fresh_python(
         """
         import numpy as np
-        from minispiral.kernels import parallel
+        from minispiral.kernels.cpu import parallel
         from minispiral.kernels.conv2d import conv2d
         parallel.set_threads(2)
         kept = conv2d(np.ones((2, 63, 63, 8)), np.ones((3, 3, 8, 16)))
@@ -429,7 +430,7 @@ def test_python_ends_quietly_with_arrays_still_lent():
 
 def test_the_environment_sets_the_number_of_threads():
     result = in_fresh_python(
-        "from minispiral.kernels import parallel; print(parallel.threads())",
+        "from minispiral.kernels.cpu import parallel; print(parallel.threads())",
         MINISPIRAL_THREADS="3",
     )
     assert result.stdout.strip() == "3", result.stderr
