@@ -1,4 +1,4 @@
-"""What holds for any input of statistics, losses, optimiser and networks, in float64."""
+"""What holds for any input of batch norm, losses, Adam and networks, in float64."""
 
 import numpy as np
 from hypothesis import strategies as st
