@@ -1,4 +1,4 @@
-"""The CUDA kernels under AddressSanitizer: a program for `test_cuda_sanitizer.py`.
+"""The CUDA kernels under AddressSanitizer: a program for `test_sanitizer.py`.
 
     python sanitized.py KERNELS FILE...
 
@@ -14,28 +14,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from minispiral.kernels import conv2d
-from minispiral.kernels.cuda import (
-    adam,
-    arithmetic,
-    batchnorm,
-    conv2d_few,
-    conv2d_mma,
-    conv2d_plain,
-    layout,
-    losses,
-    pooling,
-    split_k,
-    statistics,
-    table,
-)
+from minispiral.kernels import arithmetic, batchnorm, conv2d, layout, losses, pooling, statistics
+from minispiral.kernels.adam import Update
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
+from minispiral.kernels.cuda import conv2d_few, conv2d_mma, conv2d_plain, split_k, table
 from tests.cuda_on_cpu.device import CpuDevice, build_at_once
 from tests.cuda_on_cpu.twins import call
 from tests.kernels.epilogues import with_moments, with_scale_shift_relu
 
 FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-
 
 ONLY = {name for name in table.KERNELS if "double" not in name}
 
@@ -52,18 +39,30 @@ def convolutions(x, w, gy):
     yield conv2d.conv2d_weight_grad, (x, gy, w.shape[:2], 2, 1)
 
 
+def update(p, g, m, v):
+    adam = Update(p, 0.1, 0.9, 0.999, 1e-8)
+    adam.locate([p], [g], [m], [v])
+    adam.launch()
+
+
+def loss_and_gradient(loss, logits, mask):
+    sums = losses.sums(loss, logits, mask)
+    losses.value(loss, sums, logits.size)
+    losses.gradient(loss, logits, mask, sums)
+
+
 def calls(file):
-    """Every function of a file's twin with arguments: (function, arguments)."""
+    """Every function with kernels in this file, and arguments for it."""
     rng, dtype = np.random.default_rng(), np.float32
     x = rng.standard_normal((2, 7, 5, 35)).astype(dtype)
     if file == "adam.cu":
         p, g, m, v = (rng.random((9, 11)).astype(dtype) for _ in range(4))
-        yield adam.adam, (p, g, m, v, np.array(3), np.array(0.1), 0.9, 0.999, 1e-8)
-        yield adam.count_step, (np.array(3),)
+        yield update, (p, g, m, v)
     if file == "arithmetic.cu":
         row = rng.random(35).astype(dtype)
         yield arithmetic.add, (x, row)
         yield arithmetic.multiply, (x, x)
+        yield arithmetic.sigmoid, (x,)
         yield arithmetic.astype, (x, dtype)
         yield arithmetic.leading_sum, (x, 3)
         yield arithmetic.blend, (row, row.copy(), 0.9, 0.1)
@@ -120,16 +119,8 @@ def calls(file):
         yield from convolutions(x, w, gy)
     if file == "losses.cu":
         mask = rng.random(x.shape) < 0.1
-        sums = np.array([3.0, 2, 9])
-        yield losses.sigmoid, (x,)
-        yield losses.f1_sums, (x, mask)
-        yield losses.f1_loss, (sums,)
-        for grad in (losses.f1_grad, losses.pseudo_f1_grad):
-            yield grad, (x, mask, sums)
-        for name in ("cross_entropy", "balanced", "linear", "focal"):
-            parameters = (0.3, 1.7) if name == "focal" else ()
-            yield getattr(losses, name), (x, mask, *parameters)
-            yield getattr(losses, f"{name}_grad"), (x, mask, *parameters)
+        for loss in losses.LOSSES.values():
+            yield loss_and_gradient, (loss(), x, mask)
     if file == "pooling.cu":
         argmax = rng.integers(0, 9, (2, 3, 2, 35), np.int32)
         yield pooling.max_pool2d, (x, 3, 2)

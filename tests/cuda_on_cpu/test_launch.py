@@ -1,6 +1,5 @@
 """The door to the GPU: its table of kernels, what it refuses, and what it asks of CuPy."""
 
-import inspect
 import re
 import sys
 from types import SimpleNamespace
@@ -8,15 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minispiral.kernels.cpu import adam, arithmetic, batchnorm, conv2d, layout, losses, pooling
-from minispiral.kernels.cuda import adam as cuda_adam
-from minispiral.kernels.cuda import arithmetic as cuda_arithmetic
-from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
-from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import launch, sources, table
-from minispiral.kernels.cuda import layout as cuda_layout
-from minispiral.kernels.cuda import losses as cuda_losses
-from minispiral.kernels.cuda import pooling as cuda_pooling
+from minispiral.kernels.cuda import arithmetic, batchnorm, launch, sources, table
 from tests.cuda_on_cpu import CpuDevice, needs_compiler
 
 
@@ -47,38 +38,6 @@ def test_sources_are_complete_in_themselves():
         assert text.count("T *dynamic_shared()") <= 1
         own = (sources.FOLDER / file).read_text(encoding="utf-8")
         assert own.splitlines()[-1] == text.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("numpy_twin", "cuda_twin"),
-    [
-        (adam, cuda_adam),
-        (arithmetic, cuda_arithmetic),
-        (batchnorm, cuda_batchnorm),
-        (conv2d, cuda_conv2d),
-        (layout, cuda_layout),
-        (losses, cuda_losses),
-        (pooling, cuda_pooling),
-    ],
-    ids=lambda module: module.__name__,
-)
-def test_twins_have_the_same_names_and_arguments(numpy_twin, cuda_twin):
-    def functions(module):
-        return {
-            name: list(inspect.signature(value).parameters)
-            for name, value in vars(module).items()
-            if inspect.isfunction(value)
-            and value.__module__ == module.__name__
-            and not name.startswith("_")
-        }
-
-    ours, theirs = functions(cuda_twin), functions(numpy_twin)
-    # What serves the CPU alone, or the host, or the GPU's update of many parameters at once.
-    for name in ("tile_moments", "merge_moments", "scale_shift_relu", "f1_weights"):
-        theirs.pop(name, None)
-    for name in ("table", "blank_table", "fill", "adam_all", "count_step", "merged_moments"):
-        ours.pop(name, None)
-    assert ours == theirs
 
 
 @pytest.fixture
@@ -113,7 +72,7 @@ def test_what_kernels_cannot_take_is_refused(device, monkeypatch):
 @needs_compiler
 def test_a_grid_without_blocks_runs_nothing(device):
     empty = device.empty((0, 5, 5, 1), np.float32)
-    assert cuda_losses.sigmoid(empty).shape == (0, 5, 5, 1)
+    assert arithmetic.sigmoid(empty).shape == (0, 5, 5, 1)
     assert device.launched == []
 
 
@@ -159,7 +118,7 @@ def test_what_is_asked_of_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(launch, "_gpu", None)
     x = cupy.asarray(np.zeros((2, 5, 5, 40), np.float32))
-    cuda_batchnorm.moments(x)
+    batchnorm.moments(x)
     (compiled, first, second) = cupy.calls
     assert compiled == ("compile", 0, ("-std=c++17",), tuple(table.expressions("batchnorm.cu")))
     assert first[:4] == ("launch", "block_moments<float>", (2, 1), (32, 8))
@@ -170,10 +129,10 @@ def test_what_is_asked_of_cupy(monkeypatch):
     assert first[5] == table.KERNELS["block_moments<float>"].shared
     assert second[:4] == ("launch", "merge_moments<float>", (10,), (4, 64))
     # Compiled once for each GPU.
-    cuda_batchnorm.moments(x)
+    batchnorm.moments(x)
     assert len(cupy.calls) == 5
     cupy.number = 1
-    cuda_batchnorm.moments(x)
+    batchnorm.moments(x)
     assert [call[:2] for call in cupy.calls if call[0] == "compile"] == [
         ("compile", 0),
         ("compile", 1),
@@ -186,7 +145,7 @@ def test_more_shared_memory_than_usual_is_asked_for(monkeypatch):
     monkeypatch.setattr(launch, "_gpu", None)
     large = table.KERNELS[SIGMOID]._replace(shared=100_000)
     monkeypatch.setitem(table.KERNELS, SIGMOID, large)
-    cuda_losses.sigmoid(cupy.asarray(np.zeros(3, np.float32)))
+    arithmetic.sigmoid(cupy.asarray(np.zeros(3, np.float32)))
     asked = {
         name: vars(function).get("max_dynamic_shared_size_bytes")
         for name, function in cupy.functions.items()

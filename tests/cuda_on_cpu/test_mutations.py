@@ -10,12 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minispiral.kernels import conv2d
-from minispiral.kernels.cpu import batchnorm, layout, losses, pooling
-from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
-from minispiral.kernels.cuda import layout as cuda_layout
-from minispiral.kernels.cuda import losses as cuda_losses
-from minispiral.kernels.cuda import pooling as cuda_pooling
+from minispiral.kernels import batchnorm, conv2d, layout, losses, pooling
 from minispiral.kernels.cuda import sources, table
 from tests.cuda_on_cpu import (
     CpuDevice,
@@ -83,10 +78,14 @@ MISTAKES = {
         "memory that is not there",
     ),
     "a block's result that nobody writes": Mistake(
-        "losses.cu", "partial[blockIdx.y] = all", "partial[0] = all", "f1_sums", "wrong"
+        "losses.cu", "partial[blockIdx.y] = all", "partial[0] = all", "sums", "wrong"
     ),
     "a column before the image": Mistake(
-        "conv2d_plain.cu", "u >= conv.h || v < 0 || v >= conv.w", "u >= conv.h", "conv2d", "wrong"
+        "conv2d_plain.cu",
+        "row >= conv.h || col < 0 || col >= conv.w",
+        "row >= conv.h",
+        "conv2d",
+        "wrong",
     ),
     "a share of rows that leaves out the last": Mistake(
         "conv2d_plain.cu",
@@ -138,8 +137,8 @@ MISTAKES = {
     ),
     "a row beyond the image": Mistake(
         "conv2d_mma.cu",
-        "const bool inside = within(row[i] + di, h) && ",
-        "const bool inside = within(row[i] + di, h + 1) && ",
+        "const bool inside = within(row[i] + down, h) && ",
+        "const bool inside = within(row[i] + down, h + 1) && ",
         "conv2d_mma",
         "",
     ),
@@ -179,14 +178,14 @@ MISTAKES = {
     ),
     "moments over operands that are still read": Mistake(
         "conv2d_mma.cu",
-        "  __syncthreads();  // the operands are not read any more\n",
+        "  __syncthreads();  // the operands are no longer read\n",
         "",
         "conv2d_mma_moments",
         "wrong",
     ),
     "moments over windows that are still read": Mistake(
         "conv2d_few.cu",
-        "  __syncthreads();  // the windows are not read any more\n",
+        "  __syncthreads();  // the windows are no longer read\n",
         "",
         "conv2d_few_moments",
         "wrong",
@@ -222,16 +221,16 @@ def arrays(rng, *shape):
 
 
 def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
-    """A function of the CUDA twins with arguments, and the results of its NumPy twin."""
-    twins = {
-        "moments": (batchnorm, cuda_batchnorm),
-        "f1_sums": (losses, cuda_losses),
-        "flip": (layout, cuda_layout),
-        "max_pool2d_grad": (pooling, cuda_pooling),
-    }.get(function, (conv2d, conv2d))
+    """A function of the kernels with arguments, and its results on the CPU."""
+    module = {
+        "moments": batchnorm,
+        "sums": losses,
+        "flip": layout,
+        "max_pool2d_grad": pooling,
+    }.get(function, conv2d)
     arguments = {
         "moments": (arrays(rng, 2, 17, 19, 33),),
-        "f1_sums": (arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
+        "sums": (losses.F1(), arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
         "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
         "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),
         "conv2d_mma_moments": (arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1),
@@ -257,21 +256,21 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         ),
     }[function]
     name = re.sub("_(mma|few)(_moments|_scaled|_narrow)?$", "", function)
-    numpy_twin, cuda_twin = (getattr(module, name) for module in twins)
+    kernel = getattr(module, name)
     for ending, epilogue in (("_moments", with_moments), ("_scaled", with_scale_shift_relu)):
         if function.endswith(ending):
-            numpy_twin = cuda_twin = epilogue(numpy_twin)
-    return cuda_twin, arguments, numpy_twin(*arguments)
+            kernel = epilogue(kernel)
+    return kernel, arguments, kernel(*arguments)
 
 
 def verdicts(function, rng, **options):
     """What comes of running a function in both orders, and the kernels that ran."""
-    cuda_twin, arguments, expected = example(function, rng)
+    kernel, arguments, expected = example(function, rng)
     found, launched = [], []
     for reverse in (False, True):
         device = CpuDevice(reverse, **options)
         try:
-            result = call(device, cuda_twin, *arguments)
+            result = call(device, kernel, *arguments)
         except KernelError as error:
             found.append(str(error))
             continue

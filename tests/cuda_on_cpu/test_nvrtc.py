@@ -39,8 +39,8 @@ def test_the_report_shows_registers_and_spills():
 
 def test_a_mistake_is_reported_in_the_line_of_its_file():
     right, wrong = "const T e = exp(-fabs(x));", "const T e = exq(x);"
-    lines = (sources.FOLDER / "losses.cu").read_text(encoding="utf-8").splitlines()
+    lines = (sources.FOLDER / "logistic.cuh").read_text(encoding="utf-8").splitlines()
     (number,) = (i for i, line in enumerate(lines, 1) if right in line)
-    source = sources.expand("losses.cu").replace(right, wrong)
-    with pytest.raises(nvrtc.NvrtcError, match=rf"losses\.cu\({number}\): error: .*exq"):
+    source = sources.expand("arithmetic.cu").replace(right, wrong)
+    with pytest.raises(nvrtc.NvrtcError, match=rf"logistic\.cuh\({number}\): error: .*exq"):
         nvrtc.compile_for("sm_90", source, ["sigmoid_of<float>"])

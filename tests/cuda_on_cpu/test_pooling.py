@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minispiral.kernels import reference
-from minispiral.kernels.cpu import pooling
-from minispiral.kernels.cuda import pooling as cuda
+from minispiral.kernels import pooling, reference
 from tests.cuda_on_cpu import in_both_orders, needs_compiler
 from tests.kernels.test_pooling import both_dtypes, cases
 
@@ -18,13 +16,13 @@ def assert_alike(kernels, rng, case, dtype, levels):
     """Both kernels give what those of another file do, to the last bit."""
     shape, size, stride = case
     x = -rng.integers(1, levels, shape, endpoint=True).astype(dtype)
-    y, argmax = in_both_orders(cuda.max_pool2d, x, size, stride)
+    y, argmax = in_both_orders(pooling.max_pool2d, x, size, stride)
     expected, expected_argmax = kernels.max_pool2d(x, size, stride)
     assert (y.dtype, argmax.dtype) == (dtype, np.int32)
     assert np.array_equal(y, expected)
     assert np.array_equal(argmax, expected_argmax)
     gy = rng.standard_normal(y.shape).astype(dtype)
-    gx = in_both_orders(cuda.max_pool2d_grad, gy, argmax, shape[1:3], size, stride)
+    gx = in_both_orders(pooling.max_pool2d_grad, gy, argmax, shape[1:3], size, stride)
     assert gx.dtype == dtype
     # The twins add in one order and so agree in all bits, the loops in another.
     expected = kernels.max_pool2d_grad(gy, argmax, shape[1:3], size, stride)
@@ -53,20 +51,7 @@ def test_values_that_are_not_numbers_or_infinite(rng):
     x = rng.standard_normal((1, 6, 6, 2))
     x[0, 1, 1, 0] = np.nan
     x[0, 3:, :, 1] = -np.inf
-    y, argmax = in_both_orders(cuda.max_pool2d, x, 2, 2)
+    y, argmax = in_both_orders(pooling.max_pool2d, x, 2, 2)
     expected, expected_argmax = pooling.max_pool2d(x, 2, 2)
     assert np.array_equal(y, expected, equal_nan=True)
     assert np.array_equal(argmax, expected_argmax)
-
-
-def test_shapes_that_do_not_fit_are_refused(rng):
-    x = rng.standard_normal((2, 11, 13, 17)).astype(np.float32)
-    with pytest.raises(ValueError, match="side 12 does not fit an image of height 11"):
-        in_both_orders(cuda.max_pool2d, x, 12, 2)
-    with pytest.raises(ValueError, match="expected an image"):
-        in_both_orders(cuda.max_pool2d, x[0], 2, 2)
-    y, argmax = pooling.max_pool2d(x, 3, 2)
-    with pytest.raises(ValueError, match="does not belong to an image of height 9"):
-        in_both_orders(cuda.max_pool2d_grad, y, argmax, (9, 13), 3, 2)
-    with pytest.raises(ValueError, match="expected gy and argmax"):
-        in_both_orders(cuda.max_pool2d_grad, y, argmax[:1], (11, 13), 3, 2)

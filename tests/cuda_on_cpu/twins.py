@@ -1,4 +1,4 @@
-"""Calls of the functions in `minispiral.kernels.cuda`, from arrays of the host to arrays of it."""
+"""Calls of the functions of `minispiral.kernels` that run CUDA: host arrays in, host arrays out."""
 
 from collections.abc import Callable
 from typing import Any

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minispiral.kernels import reference
-from minispiral.kernels.cpu import batchnorm, parallel
+from minispiral.kernels import batchnorm, reference
+from minispiral.kernels.cpu import parallel
 
 EPS = 1e-5
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}

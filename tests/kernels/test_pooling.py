@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minispiral.kernels import reference
 from minispiral.kernels.cpu import parallel
-from minispiral.kernels.cpu.pooling import max_pool2d, max_pool2d_grad
+from minispiral.kernels.pooling import max_pool2d, max_pool2d_grad
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
