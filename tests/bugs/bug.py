@@ -22,8 +22,7 @@ class Bug:
     """A bug and what must catch it.
 
     ``checks`` are the names of gradient checks that must fail, and the report of the first must
-    contain ``clue``. A bug that no gradient shows names a property test instead, one in a
-    ``test_properties.py``.
+    contain ``clue``. A bug that no gradient shows names a property test instead.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Bugs of convolution and of max pooling."""
 
 from minispiral import ops
-from minispiral.kernels.cpu import conv2d, pooling
+from minispiral.kernels.cpu import col2im, conv2d, conv2d_pixels, im2col, pooling
 from tests.bugs.bug import Bug, Edit
 
 CONVOLUTION = (
@@ -10,11 +10,13 @@ CONVOLUTION = (
         "All padding is below and to the right, forward and backward alike.",
         (
             Edit(
-                conv2d._windows,
+                im2col.windows,
                 "padded[:, pad:-pad, pad:-pad] = x",
-                "padded[:, pad:-pad, pad:-pad] = 0; padded[:, :h, :v] = x",
+                "padded[:, pad:-pad, pad:-pad] = 0; padded[:, : conv.h, : conv.w] = x",
             ),
-            Edit(conv2d.conv2d_input_grad, "[:, pad : pad + h, pad : pad + v]", "[:, :h, :v]"),
+            Edit(
+                conv2d.Padded.conv2d_input_grad, "[:, pad : pad + h, pad : pad + v]", "[:, :h, :v]"
+            ),
         ),
         checks=("conv2d 2x4, stride 1, pad 1, 5x6", "conv_transpose2d 3x2, stride 3, pad 1, 7x6"),
         clue="values: the output is not what its oracle gives",
@@ -22,30 +24,34 @@ CONVOLUTION = (
     Bug(
         "padding-uncut",
         "The gradient of a padded image is cut off in the wrong corner.",
-        (Edit(conv2d.conv2d_input_grad, "[:, pad : pad + h, pad : pad + v]", "[:, :h, :v]"),),
+        (
+            Edit(
+                conv2d.Padded.conv2d_input_grad, "[:, pad : pad + h, pad : pad + v]", "[:, :h, :v]"
+            ),
+        ),
         checks=("conv2d 2x4, stride 1, pad 1, 5x6", "Conv2d with bias"),
         clue="the gradient of x (2, 5, 6, 3)",
     ),
     Bug(
         "padding-ones",
-        "The rim above and below an image is padded with ones.",
-        (Edit(conv2d._windows, "padded[:, -pad:] = 0", "padded[:, -pad:] = 1"),),
+        "An image is padded with ones below.",
+        (Edit(im2col.windows, "padded[:, -pad:] = 0", "padded[:, -pad:] = 1"),),
         checks=("conv2d 2x4, stride 1, pad 1, 5x6",),
         clue="values: the output is not what its oracle gives",
     ),
     Bug(
         "stride-down-only",
-        "The stride counts down the rows but not along them.",
-        (Edit(conv2d._windows, "stride * sw", "sw"),),
+        "The stride is used down the image but not across it.",
+        (Edit(im2col.windows, "stride * sw", "sw"),),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9", "conv2d 1x1, stride 2, pad 0, 5x6"),
         clue="values: the output is not what its oracle gives",
     ),
     Bug(
         "stride-and-pad-swapped",
-        "The gradient of the weights takes the stride for the padding and the other way round.",
+        "The gradient of the weights swaps stride and padding.",
         (
             Edit(
-                ops.Conv2d.gradients,
+                ops.Conv2d.backward,
                 "w.shape[:2], stride, pad",
                 "w.shape[:2], pad, stride",
             ),
@@ -55,10 +61,10 @@ CONVOLUTION = (
     ),
     Bug(
         "adjoint-without-last-row",
-        "The last row of gy is left out of the gradient of the image.",
+        "The gradient of the image leaves out the last row of gy.",
         (
             Edit(
-                conv2d.conv2d_input_grad,
+                conv2d_pixels.conv2d_input_grad,
                 "gy = np.ascontiguousarray(gy)",
                 "gy = gy.copy(); gy[:, -1] = 0",
             ),
@@ -68,24 +74,26 @@ CONVOLUTION = (
     ),
     Bug(
         "adjoint-without-last-tap",
-        "The last column of the kernel is left out of the gradient of the image.",
-        (Edit(conv2d._fold, "range(together, kw)", "range(together, kw - 1)"),),
+        "The gradient of the image leaves out the last column of the kernel.",
+        (Edit(col2im.fold, "range(together, kw)", "range(together, kw - 1)"),),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9", "unet 1-3"),
         clue="the gradient of x (2, 7, 9, 3)",
     ),
     Bug(
         "adjoint-overwrites",
-        "Where taps of the kernel meet in one pixel the last one overwrites the others.",
-        (Edit(conv2d._fold, "pixels += values", "pixels[...] = values"),),
+        "Where taps of the kernel fall on the same pixel, the last one overwrites the others.",
+        (Edit(col2im.fold, "pixels += values", "pixels[...] = values"),),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
         clue="the gradient of x (2, 7, 9, 3)",
     ),
     Bug(
         "adjoint-flipped",
-        "The gradient of the image uses the kernel upside down.",
+        "The gradient of the image uses the kernel rotated by 180 degrees.",
         (
             Edit(
-                conv2d.conv2d_input_grad, "w.reshape(-1, small)", "w[::-1, ::-1].reshape(-1, small)"
+                conv2d_pixels.conv2d_input_grad,
+                "w.reshape(-1, conv.small)",
+                "w[::-1, ::-1].reshape(-1, conv.small)",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9", "conv2d 2x4, stride 1, pad 1, 5x6"),
@@ -93,7 +101,7 @@ CONVOLUTION = (
     ),
     Bug(
         "weights-flipped",
-        "The gradient of the weights is upside down.",
+        "The gradient of the weights is rotated by 180 degrees.",
         (Edit(conv2d.conv2d_weight_grad, "return gw", "return gw[::-1, ::-1].copy()"),),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9", "conv_transpose2d 3x3, stride 2, pad 0, 7x9"),
         clue="the gradient of w (3, 3, 3, 2)",
@@ -113,7 +121,7 @@ CONVOLUTION = (
     ),
     Bug(
         "weights-channels-mixed",
-        "The gradient of the weights has the channels in another order.",
+        "The gradient of the weights has its channels in another order.",
         (
             Edit(
                 conv2d.conv2d_weight_grad,
@@ -129,9 +137,9 @@ CONVOLUTION = (
         "The gradient of the weights is averaged over the batch, not summed.",
         (
             Edit(
-                ops.Conv2d.gradients,
-                "stride, pad)\n        )",
-                "stride, pad) / len(gy)\n        )",
+                ops.Conv2d.backward,
+                "w.shape[:2], stride, pad)",
+                "w.shape[:2], stride, pad) / len(gy)",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -139,12 +147,12 @@ CONVOLUTION = (
     ),
     Bug(
         "weights-last-picture",
-        "The last picture of the batch is left out of the gradient of the weights.",
+        "The gradient of the weights leaves out the last picture of the batch.",
         (
             Edit(
-                ops.Conv2d.gradients,
-                "conv2d_weight_grad(x(), gy,",
-                "conv2d_weight_grad(x()[:-1], gy[:-1],",
+                ops.Conv2d.backward,
+                "conv2d_weight_grad(x, gy,",
+                "conv2d_weight_grad(x[:-1], gy[:-1],",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -155,9 +163,9 @@ CONVOLUTION = (
         "Weight decay is hidden in the gradient of the weights.",
         (
             Edit(
-                ops.Conv2d.gradients,
-                "stride, pad)\n        )",
-                "stride, pad) + 1e-4 * w\n        )",
+                ops.Conv2d.backward,
+                "w.shape[:2], stride, pad)",
+                "w.shape[:2], stride, pad) + 1e-4 * w",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -169,8 +177,8 @@ CONVOLUTION = (
         (
             Edit(
                 conv2d.conv2d_weight_grad,
-                "gw = parallel.empty((*kernel_hw, big, small), x.dtype)",
-                'gw = parallel.scratch((*kernel_hw, big, small), x.dtype, "gw")',
+                "parallel.empty(conv.weight_shape, x.dtype)",
+                'parallel.scratch(conv.weight_shape, x.dtype, "gw")',
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -181,9 +189,9 @@ CONVOLUTION = (
         "The gradient of the weights is summed in float32.",
         (
             Edit(
-                conv2d.conv2d_weight_grad,
-                "total = parallel.empty(weights.shape, x.dtype)",
-                "total = parallel.empty(weights.shape, np.float32)",
+                conv2d_pixels.conv2d_weight_grad,
+                "total = parallel.empty(gw.shape, gw.dtype)",
+                "total = parallel.empty(gw.shape, np.float32)",
             ),
         ),
         checks=("conv2d 3x3, stride 2, pad 0, 7x9",),
@@ -194,9 +202,9 @@ CONVOLUTION = (
         "A transposed convolution gives images that are stride - 1 too large.",
         (
             Edit(
-                ops.ConvTranspose2d.forward,
-                "s * (h - 1) + kh - 2 * p, s * (v - 1) + kw - 2 * p",
-                "s * h + kh - 1 - 2 * p, s * v + kw - 1 - 2 * p",
+                ops.transposed_hw,
+                "stride * (h - 1) + kh - 2 * pad, stride * (w - 1) + kw - 2 * pad",
+                "stride * h + kh - 1 - 2 * pad, stride * w + kw - 1 - 2 * pad",
             ),
         ),
         checks=("conv_transpose2d 3x3, stride 2, pad 0, 7x9", "Conv2d transposed with bias"),
@@ -208,8 +216,8 @@ CONVOLUTION = (
         (
             Edit(
                 pooling.max_pool2d_grad,
-                "np.where(argmax[image] == k, gy[image], 0)",
-                "gy[image] / size**2",
+                "np.where(argmax[b] == k, gy[b], 0)",
+                "gy[b] / size**2",
             ),
         ),
         checks=("max_pool2d 2x2, stride 2, 6x8", "max_pool2d 3x3, stride 2, 7x8"),
@@ -217,12 +225,12 @@ CONVOLUTION = (
     ),
     Bug(
         "pool-overwrites",
-        "Where windows overlap a pixel keeps the gradient of one of them.",
+        "Where windows overlap, a pixel keeps the gradient of only one of them.",
         (
             Edit(
                 pooling.max_pool2d_grad,
-                "tap += np.where(argmax[image] == k, gy[image], 0)",
-                "np.copyto(tap, gy[image], where=argmax[image] == k)",
+                "tap += np.where(argmax[b] == k, gy[b], 0)",
+                "np.copyto(tap, gy[b], where=argmax[b] == k)",
             ),
         ),
         checks=("max_pool2d 3x3, stride 2, 7x8",),
@@ -237,7 +245,7 @@ CONVOLUTION = (
     ),
     Bug(
         "pool-size-and-stride-swapped",
-        "Max pooling takes its stride for its size and its size for its stride.",
+        "Max pooling swaps size and stride.",
         (
             Edit(
                 ops.max_pool2d,

@@ -1,21 +1,21 @@
 """Bugs of batch norm, of the fused block and of Adam."""
 
-from minispiral import nn, ops
+from minispiral import fused, nn, ops
 from minispiral.kernels.cpu import adam, batchnorm
 from tests.bugs.bug import Bug, Edit
 
 NORMALIZATION = (
     Bug(
         "norm-without-mean",
-        "The backward pass forgets that the mean moves with the input.",
-        (Edit(batchnorm._normalize_grad, "-a * gbeta / m - b * mean", "-b * mean"),),
+        "The backward pass treats the mean as a constant.",
+        (Edit(batchnorm.normalize_grad, "-a * gbeta / m - b * mean", "-b * mean"),),
         checks=("batch_norm, own moments", "BatchNorm, training"),
         clue="the gradient of x (2, 3, 5, 4)",
     ),
     Bug(
         "norm-without-variance",
-        "The backward pass forgets that the variance moves with the input.",
-        (Edit(batchnorm._normalize_grad, "-a * inv * ggamma / m", "0 * a"),),
+        "The backward pass treats the variance as a constant.",
+        (Edit(batchnorm.normalize_grad, "-a * inv * ggamma / m", "0 * a"),),
         checks=("batch_norm, own moments", "ConvNormReLU fused, training"),
         clue="the gradient of x (2, 3, 5, 4)",
     ),
@@ -29,7 +29,7 @@ NORMALIZATION = (
                 "(np.sqrt(var) + eps)",
             ),
             Edit(
-                batchnorm._normalize_grad,
+                batchnorm.normalize_grad,
                 "np.sqrt(var.astype(np.float64) + eps)",
                 "(np.sqrt(var) + eps)",
             ),
@@ -42,7 +42,7 @@ NORMALIZATION = (
         "eps is added twice, forward and backward alike.",
         (
             Edit(batchnorm.scale_shift, "+ eps", "+ 2 * eps"),
-            Edit(batchnorm._normalize_grad, "+ eps", "+ 2 * eps"),
+            Edit(batchnorm.normalize_grad, "+ eps", "+ 2 * eps"),
         ),
         checks=("batch_norm, own moments", "BatchNorm, evaluation"),
         clue="values: the output is not what its oracle gives",
@@ -50,7 +50,7 @@ NORMALIZATION = (
     Bug(
         "norm-eps-forward-only",
         "The backward pass leaves eps out.",
-        (Edit(batchnorm._normalize_grad, "+ eps", "+ 0"),),
+        (Edit(batchnorm.normalize_grad, "+ eps", "+ 0"),),
         checks=("batch_norm, own moments", "BatchNorm, training"),
         clue="the gradient of x (2, 3, 5, 4)",
     ),
@@ -69,7 +69,7 @@ NORMALIZATION = (
     ),
     Bug(
         "norm-merged-without-distance",
-        "Where the moments of tiles are merged, the distance of their means is forgotten.",
+        "Merging the moments of tiles ignores how far their means are apart.",
         (
             Edit(
                 batchnorm.merge_moments,
@@ -96,29 +96,29 @@ NORMALIZATION = (
     ),
     Bug(
         "norm-training-in-evaluation",
-        "In evaluation the backward pass lets the constant moments move with the input.",
-        (Edit(ops.BatchNorm.backward, "self.constant", "False"),),
+        "In evaluation the backward pass treats the constant moments as functions of the input.",
+        (Edit(ops.BatchNorm.backward, "self.constant is not None", "False"),),
         checks=("batch_norm, given moments", "BatchNorm, evaluation"),
         clue="the gradient of x (2, 3, 5, 4)",
     ),
     Bug(
         "norm-gamma-unscaled",
-        "The gradient of gamma is that of the input before it was divided by the deviation.",
-        (Edit(batchnorm._normalize_grad, "- mean * gbeta) * inv", "- mean * gbeta)"),),
+        "The gradient of gamma is not divided by the standard deviation.",
+        (Edit(batchnorm.normalize_grad, "- mean * gbeta) * inv", "- mean * gbeta)"),),
         checks=("batch_norm, own moments", "batch_norm, given moments"),
         clue="the gradient of gamma (4,)",
     ),
     Bug(
         "norm-beta-averaged",
         "The gradient of beta is averaged over the pixels, not summed.",
-        (Edit(batchnorm._normalize_grad, "gbeta.astype(x.dtype)", "(gbeta / m).astype(x.dtype)"),),
+        (Edit(batchnorm.normalize_grad, "gbeta.astype(x.dtype)", "(gbeta / m).astype(x.dtype)"),),
         checks=("batch_norm, own moments", "BatchNorm, evaluation"),
         clue="the gradient of beta (4,): 4 of 4 elements are wrong; each is 0.0333333 times",
     ),
     Bug(
         "fused-mask-before-shift",
-        "The fused backward pass looks for positive outputs before beta is added.",
-        (Edit(batchnorm._normalize_grad, "_repeated(-shift)", "_repeated(beta - shift)"),),
+        "The fused backward pass masks by the sign before beta is added.",
+        (Edit(batchnorm.normalize_grad, "_tiled(-shift)", "_tiled(beta - shift)"),),
         checks=("conv_norm_relu, own moments", "ConvNormReLU fused, training"),
         clue="derivative: along a direction of",
     ),
@@ -126,16 +126,16 @@ NORMALIZATION = (
         "fused-without-mask",
         "The fused backward pass forgets the ReLU.",
         (
-            Edit(batchnorm._normalize_grad, "if relu:", "if False:"),
-            Edit(batchnorm._normalize_grad, "out if relu else g", "g"),
+            Edit(batchnorm.normalize_grad, "if relu:", "if False:"),
+            Edit(batchnorm.normalize_grad, "out if relu else g", "g"),
         ),
         checks=("conv_norm_relu, own moments", "ConvNormReLU fused, training"),
         clue="derivative: along a direction of",
     ),
     Bug(
         "fused-training-in-evaluation",
-        "In evaluation the fused backward pass lets the moments move with the input.",
-        (Edit(ops.ConvNormReLU.backward, "self.constant", "False"),),
+        "In evaluation the fused backward pass treats the moments as functions of the input.",
+        (Edit(fused.ConvNormReLU.backward, "self.moments is not None", "False"),),
         checks=("conv_norm_relu, given moments", "ConvNormReLU fused, evaluation"),
         clue="derivative: along a direction of",
     ),
@@ -147,7 +147,7 @@ NORMALIZATION = (
     ),
     Bug(
         "running-momentum-reversed",
-        "Running statistics keep a tenth of the past and take nine tenths of the batch.",
+        "Running statistics keep a tenth of the past and take nine tenths from the batch.",
         (
             Edit(
                 nn.BatchNorm.update,
@@ -159,7 +159,7 @@ NORMALIZATION = (
     ),
     Bug(
         "running-count-of-input",
-        "The fused block counts the pixels of its input for the unbiased variance of its output.",
+        "The fused block corrects the variance of its output by the pixel count of its input.",
         (
             Edit(
                 nn.ConvNormReLU.forward, "y.data.size // y.shape[-1]", "x.data.size // x.shape[-1]"
@@ -169,15 +169,15 @@ NORMALIZATION = (
     ),
     Bug(
         "running-in-evaluation",
-        "Evaluation moves the running variance.",
+        "Evaluation updates the running statistics.",
         (Edit(nn.BatchNorm.update, "if not self.training:", "if count == 0:"),),
         checks=("BatchNorm, evaluation",),
         clue="buffers stay: running_mean moved in evaluation mode (and 1 more)",
     ),
     Bug(
         "adam-uncorrected",
-        "Adam does not correct its moments for their start at zero.",
-        (Edit(adam.adam, "np.sqrt(1 - beta2**step)", "(1 - beta1**step)"),),
+        "Adam does not correct the bias of its moments.",
+        (Edit(adam._update, "np.sqrt(1 - beta2**step)", "(1 - beta1**step)"),),
         test="test_adam_steps_by_its_learning_rate_and_ignores_the_scale_of_gradients",
     ),
 )

@@ -82,7 +82,7 @@ def gradcheck(names: list[str]) -> dict[str, Any]:
 
 def failing_tests(name: str) -> list[str]:
     """The property tests that fail with this bug, run in a fresh process."""
-    tests = sorted(str(path) for path in ROOT.glob("tests/*/test_properties.py"))
+    tests = sorted(str(path) for path in ROOT.glob("tests/*/test_*properties.py"))
     options = ["-q", "--tb=no", "-p", "no:cacheprovider", "-p", "tests.bugs.planted"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],

@@ -1,4 +1,4 @@
-"""Bugs of the tape, of arithmetic and of what works element by element."""
+"""Bugs of the tape, of arithmetic and of elementwise functions."""
 
 from minispiral import ops, tensor
 from tests.bugs.bug import Bug, Edit
@@ -10,8 +10,8 @@ TAPE = (
         (
             Edit(
                 tensor.Tensor.backward,
-                "= arithmetic.add(gradients[x.creator], _there(gx))",
-                "= _there(gx)",
+                "= arithmetic.add(gradients[x.creator], _computed(gx))",
+                "= _computed(gx)",
             ),
         ),
         checks=("wide-unet 1-3",),
@@ -32,7 +32,7 @@ TAPE = (
     ),
     Bug(
         "depth-first",
-        "The tape is walked depth first: a function goes back before all its gradients are in.",
+        "The tape is walked depth first: a function runs before all its gradients have arrived.",
         (
             Edit(
                 tensor.Tensor.backward,
@@ -43,22 +43,22 @@ TAPE = (
             Edit(tensor.Tensor.backward, "else:", "elif x.creator.inputs:"),
         ),
         checks=("wide-unet 1-3",),
-        clue="derivative: the gradient of x (3, 7, 7, 3)",
+        clue="derivative: the gradient of x (3, 15, 15, 3)",
     ),
     Bug(
         "seed-doubled",
-        "The gradient that the tape starts from counts twice.",
+        "The gradient that the backward pass starts from is doubled.",
         (Edit(tensor.Tensor.backward, "{self.creator: start}", "{self.creator: 2 * start}"),),
         checks=("negate", "cross-entropy"),
         clue="each is 2 times what it should be",
     ),
     Bug(
         "unbroadcast-first",
-        "Broadcasting is undone by taking the first copy, not the sum of all.",
+        "Broadcasting is undone by taking the first copy, not by summing all.",
         (
             Edit(
                 tensor._unbroadcast,
-                "g.sum((*range(leading), *repeated)).reshape(shape)",
+                "g.sum((*range(leading), *stretched)).reshape(shape)",
                 "g.sum(tuple(range(leading)))[tuple(slice(n) for n in shape)]",
             ),
         ),
@@ -67,7 +67,7 @@ TAPE = (
     ),
     Bug(
         "unbroadcast-mean",
-        "Broadcasting is undone by the mean of the copies, not by their sum.",
+        "Broadcasting is undone by averaging the copies, not by summing them.",
         (
             Edit(tensor._unbroadcast, "g.sum((", "g.mean(("),
             Edit(
@@ -81,7 +81,7 @@ TAPE = (
     ),
     Bug(
         "add-aliases",
-        "The sum hands the same array back to both operands.",
+        "An addition returns the same array to both operands.",
         (
             Edit(
                 tensor.Add.backward,
@@ -94,7 +94,7 @@ TAPE = (
     ),
     Bug(
         "subtract-sign",
-        "The second operand of a difference gets the gradient of a sum.",
+        "The second operand of a subtraction gets the gradient of an addition.",
         (Edit(tensor.Subtract.backward, "-gy", "+gy"),),
         checks=("subtract (3, 4) (3, 4)", "subtract (3,) ()"),
         clue="the gradient of b (3, 4): 12 of 12 elements are wrong; each is -1 times",
@@ -115,7 +115,7 @@ TAPE = (
     ),
     Bug(
         "divide-once",
-        "The divisor's gradient is divided by it once, not twice.",
+        "The divisor's gradient is divided by the divisor once, not twice.",
         (Edit(tensor.Divide.backward, "-ga * self.a / self.b", "-ga * self.a"),),
         checks=("divide (3, 4) (3, 4)", "divide (1, 4) (5, 1)"),
         clue="the gradient of b (3, 4)",
@@ -156,7 +156,7 @@ TAPE = (
     ),
     Bug(
         "sum-spread-thin",
-        "The gradient of a sum is shared out among its terms.",
+        "The gradient of a sum is divided by the number of terms.",
         (Edit(ops.Sum.backward, "self.shape).copy()", "self.shape) / max(self.shape)"),),
         checks=("sum over None", "mean over 0", "sum over (0, 2)"),
         clue="each is 0.2 times what it should be",
@@ -170,7 +170,7 @@ TAPE = (
     ),
     Bug(
         "reshape-back-by-columns",
-        "The gradient of a reshape comes back in column order.",
+        "The gradient of a reshape is read in column order.",
         (Edit(ops.Reshape.backward, "self.shape)", 'self.shape, order="F")'),),
         checks=("reshape",),
         clue="the gradient of x (2, 6)",
@@ -234,7 +234,7 @@ TAPE = (
     ),
     Bug(
         "sigmoid-spoils-output",
-        "The sigmoid works out its slope in the array that it gave away as output.",
+        "The sigmoid computes its slope in the array that it returned as output.",
         (
             Edit(
                 ops.Sigmoid.backward,
@@ -254,14 +254,14 @@ TAPE = (
     ),
     Bug(
         "log-clipped",
-        "A gradient is clipped on its way back.",
+        "The gradient of the logarithm is clipped.",
         (Edit(ops.Log.backward, "gy / self.x", "np.clip(gy / self.x, -1, 1)"),),
         checks=("log",),
         clue="linear in gy: the gradient of x is not linear in gy",
     ),
     Bug(
         "log-single",
-        "A gradient is computed in float32 and handed back as float64.",
+        "A gradient is computed in float32 and returned as float64.",
         (
             Edit(
                 ops.Log.backward,
@@ -274,7 +274,7 @@ TAPE = (
     ),
     Bug(
         "multiply-single",
-        "A gradient comes back as float32.",
+        "A gradient is returned as float32.",
         (Edit(tensor.Multiply.backward, "(gy, self.b)", "(gy, self.b).astype(np.float32)"),),
         checks=("multiply (3, 4) (3, 4)",),
         clue="float64: the gradient of a is float32",

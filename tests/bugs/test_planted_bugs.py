@@ -10,9 +10,8 @@ from minispiral.gradcheck import check_library
 from minispiral.gradcheck.library import select
 from tests.bugs import BUGS, report
 from tests.bugs.bug import Bug, Edit
-from tests.engine import test_properties
+from tests.engine import test_layer_properties, test_properties
 from tests.small import command
-from tests.training import test_properties as test_properties_training
 
 SHOWN = [bug for bug in BUGS.values() if bug.checks]
 HIDDEN = [bug for bug in BUGS.values() if bug.test]  # no gradient shows them
@@ -42,7 +41,7 @@ def test_a_property_catches(bug: Bug) -> None:
     assert not bug.checks
     (test,) = (
         vars(module)[bug.test]
-        for module in (test_properties, test_properties_training)
+        for module in (test_properties, test_layer_properties)
         if bug.test in vars(module)
     )
     with bug.planted(), pytest.raises(AssertionError):
