@@ -7,9 +7,6 @@ array ``(3,)`` and the value is an array without axes, so that nothing waits for
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .arrays import on_gpu
 from .cpu import losses as cpu
 from .cuda import losses as cuda
@@ -23,7 +20,6 @@ from .loss_table import (
     Loss,
     Parameter,
     PseudoF1,
-    Sums,
 )
 from .shapes import check_mask
 
@@ -42,11 +38,11 @@ __all__ = [
     "value",
 ]
 
-Array = NDArray[Any]
-Mask = NDArray[np.bool_]
+Array = Any  # NumPy's or the GPU's
+Sums = Any  # a tuple, or an array of the GPU
 
 
-def sums(loss: Loss, logits: Array, mask: Mask) -> Sums:
+def sums(loss: Loss, logits: Array, mask: Array) -> Sums:
     """The three sums that a loss needs of a batch; `PixelLoss` and `OverlapLoss` say which.
 
     ValueError where the mask is not boolean or of another shape.
@@ -55,12 +51,12 @@ def sums(loss: Loss, logits: Array, mask: Mask) -> Sums:
     return (cuda if on_gpu(logits) else cpu).sums(loss, logits, mask)
 
 
-def value(loss: Loss, sums: Sums, n: int) -> np.float64:
+def value(loss: Loss, sums: Sums, n: int) -> Array:
     """The loss of a batch of ``n`` pixels with these sums; without axes, float64."""
     return cuda.value(loss, sums, n) if on_gpu(sums) else loss.value(sums, n)
 
 
-def gradient(loss: Loss, logits: Array, mask: Mask, sums: Sums) -> Array:
+def gradient(loss: Loss, logits: Array, mask: Array, sums: Sums) -> Array:
     """What the loss hands back to its logits, in their shape and dtype.
 
     ``-w_pos * slope(-x)`` on crack and ``w_neg * slope(x)`` elsewhere, for logits ``x``.

@@ -306,11 +306,11 @@ def focal(logits: Array, mask: Mask, alpha: float, gamma: float) -> tuple[float,
     """
 
     def term(t: float) -> float:
-        return _sigmoid(t) ** gamma * _softplus(t)
+        return math.pow(_sigmoid(t), gamma) * _softplus(t)
 
     def slope(t: float) -> float:
         wrong, right = _sigmoid(t), _sigmoid(-t)
-        return gamma * wrong**gamma * right * _softplus(t) + wrong ** (gamma + 1)
+        return math.pow(wrong, gamma) * (gamma * right * _softplus(t) + wrong)
 
     weights = alpha / logits.size, (1 - alpha) / logits.size
     return _weighted_sum(logits, mask, weights, term, slope)

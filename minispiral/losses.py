@@ -119,3 +119,6 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     name: partial(_by_name, name) for name in kernels.LOSSES
 }
 """Every loss by its name: a function of logits, mask and, by keyword, the loss's parameters."""
+
+SOURCES: dict[str, str] = {name: loss.source for name, loss in kernels.LOSSES.items()}
+"""The equation or the paper that each loss is from."""

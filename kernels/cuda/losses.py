@@ -57,5 +57,6 @@ def gradient(loss: Loss, logits: Array, mask: Array, sums: Array) -> Array:
 
 def _struct(loss: Loss) -> Any:
     """The loss as the kernels take it: its parameters, or the one byte of an empty struct."""
-    parameters = [(name, np.float64) for name in loss.parameters()]
-    return np.array(astuple(loss) or (0,), parameters or [("", np.uint8)])
+    if not loss.parameters():
+        return np.zeros((), [("", np.uint8)])
+    return np.array(astuple(loss), [(name, np.float64) for name in loss.parameters()])

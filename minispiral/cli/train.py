@@ -18,7 +18,7 @@ from minispiral.cli.options import (
     precision_option,
 )
 from minispiral.cli.terminal import announce, show
-from minispiral.kernels.losses import LOSSES
+from minispiral.losses import SOURCES
 from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
 
 
@@ -66,9 +66,9 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--loss",
-    type=click.Choice(tuple(LOSSES)),
+    type=click.Choice(tuple(SOURCES)),
     default=TrainConfig.loss,
-    help=", ".join(f"{name} ({loss.source})" for name, loss in LOSSES.items()) + ".",
+    help=", ".join(f"{name} ({source})" for name, source in SOURCES.items()) + ".",
 )
 @loss_options
 @click.option(

@@ -150,5 +150,6 @@ def frozen_loss(answer: Answer) -> None:
 
 def _weights(logits: Array, crack: Mask) -> Array:
     """|Eq. 7| of each pixel."""
-    weights = F1.weights(losses.sums(F1, logits, crack), logits.size)
-    return np.where(crack, *weights)
+    on_crack, elsewhere = F1.weights(losses.sums(F1, logits, crack), logits.size)
+    result: Array = np.where(crack, float(on_crack), float(elsewhere))
+    return result
