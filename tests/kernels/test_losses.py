@@ -55,7 +55,7 @@ def assert_alike(loss, found, wanted, logits, mask):
     (value, gradient), (wanted_value, wanted_gradient) = found, wanted
     tolerance = TOLERANCE[logits.dtype.type]
     # The others are functions of a ratio of sums: a relative error of that is an absolute one.
-    absolute = 0 if isinstance(loss, PixelLoss) else tolerance
+    absolute = TINY if isinstance(loss, PixelLoss) else tolerance
     assert np.asarray(value).dtype == np.float64
     assert value == pytest.approx(wanted_value, rel=tolerance, abs=absolute), loss
     assert gradient.dtype == logits.dtype
