@@ -1,40 +1,38 @@
-// The three convolution kernels where the larger image has few channels, up to 7: the first layers
-// of the modules and their last ones. See conv2d.py for their formulas.
+// The three convolution kernels where the larger image has few channels, up to 7: the first and
+// last layers of the modules. kernels/conv2d.py has the formulas and the index letters.
 //
-// Such a layer is all reading and writing, and tensor cores would multiply zeros for the most part.
-// All in float. Where the smaller image's channels come in multiples of 4, 16 bytes are read and
+// Memory is the limit of such a layer, and tensor cores would mostly multiply zeros. All numbers
+// are float. Where the channels of the smaller image come in multiples of 4, 16 bytes are read and
 // written at once.
 
 #include "convolution.cuh"
 #include "epilogue.cuh"
 #include "primitives.cuh"
 
-constexpr int most_terms = 64;  // places in the kernel times channels of the larger image
+constexpr int most_terms = 64;  // taps times channels of the larger image
 
-// A term of the sums over places in the kernel and channels of the larger image.
+// A term of the sums over the taps and the channels of the larger image.
 struct Term {
-  int i, j, channel;
+  int p, q, c;
 
   __device__ Term(const Convolution &conv, int number)
-      : i(number / conv.big / conv.kw),
-        j(number / conv.big % conv.kw),
-        channel(number % conv.big) {}
+      : p(number / conv.big / conv.kw), q(number / conv.big % conv.kw), c(number % conv.big) {}
 };
 
-// A pixel of the smaller image, which has a window of the larger one.
+// A pixel of images of size (h, w).
 struct Pixel {
-  int image, a, b;
+  int b, i, j;
 
   __device__ Pixel(int h, int w, int number)
-      : image(number / w / h), a(number / w % h), b(number % w) {}
+      : b(number / w / h), i(number / w % h), j(number % w) {}
 };
 
-// What the window of `pixel` has at `term`; 0 outside the image.
+// The window of a pixel of the smaller image at `term`; 0 outside the larger image.
 __device__ float in_window(const Convolution &conv, const float *x, Pixel pixel, Term term) {
-  const int u = conv.stride * pixel.a + term.i - conv.pad;
-  const int v = conv.stride * pixel.b + term.j - conv.pad;
-  if (u < 0 || u >= conv.h || v < 0 || v >= conv.w) return 0;
-  return x[((pixel.image * conv.h + u) * conv.w + v) * conv.big + term.channel];
+  const int row = conv.stride * pixel.i + term.p - conv.pad;
+  const int col = conv.stride * pixel.j + term.q - conv.pad;
+  if (row < 0 || row >= conv.h || col < 0 || col >= conv.w) return 0;
+  return x[((pixel.b * conv.h + row) * conv.w + col) * conv.big + term.c];
 }
 
 __device__ void load4(float (&values)[4], const float *from) {
@@ -45,7 +43,7 @@ __device__ void load4(float (&values)[4], const float *from) {
   values[3] = v.w;
 }
 
-// The four channels from `channel` on, those that there are.
+// Writes the four channels from `channel` on, as far as they exist.
 __device__ void store_channels(float *row, const float (&values)[4], int channel, int channels) {
   if (channels % 4 == 0)
     *reinterpret_cast<float4 *>(row + channel) =
@@ -56,14 +54,14 @@ __device__ void store_channels(float *row, const float (&values)[4], int channel
       if (channel + i < channels) row[channel + i] = values[i];
 }
 
-// y (n, oh, ow, small) = windows (pixels, terms) w (terms, small). A block makes 128 pixels of 64
-// channels with all terms in shared memory, a thread 8 pixels of 4 channels.
+// y (n, oh, ow, small) = windows (pixels, terms) w (terms, small). A block computes 128 pixels by
+// 64 channels with all terms in shared memory, a thread 8 pixels by 4 channels.
 __global__ void __launch_bounds__(256)
     conv2d_few(Convolution conv, const float *x, const float *w, float *y, bool scaled,
                const float *scale, const float *shift, bool with_moments, Moments *partial) {
   constexpr int most_rows = 128, columns = 64;
-  float *windows = dynamic_shared<float>();          // (terms, most_rows)
-  float *weights = windows + most_terms * most_rows;      // (terms, columns)
+  float *windows = dynamic_shared<float>();           // (terms, most_rows)
+  float *weights = windows + most_terms * most_rows;  // (terms, columns)
   const int terms = conv.kh * conv.kw * conv.big, pixels = conv.n * conv.oh * conv.ow;
   const int first_pixel = blockIdx.x * most_rows, first_channel = blockIdx.y * columns;
 
@@ -105,7 +103,7 @@ __global__ void __launch_bounds__(256)
     }
   }
   if (!with_moments) return;
-  __syncthreads();  // the windows are not read any more
+  __syncthreads();  // the windows are no longer read
   TileMoments *tiles = dynamic_shared<TileMoments>();  // (warps, columns)
   constexpr int height = 16;
   const int warp = threadIdx.x / 32, rows = pixels - first_pixel;
@@ -120,21 +118,21 @@ __global__ void __launch_bounds__(256)
               partial + blockIdx.x * conv.small + first_channel);
 }
 
-// A lane's share of the sums over channels for the pixel of gx whose row and column are (du, dv)
-// beyond stride * (row, column).
+// A lane's share of the sums over the channels of gy, for the pixel (s * cell.i + down,
+// s * cell.j + right) of gx, s being the stride.
 template <int big>
-__device__ void add_products(const Convolution &conv, const float *gy, const float *w, Pixel place,
-                             int du, int dv, float (&sum)[big]) {
+__device__ void add_products(const Convolution &conv, const float *gy, const float *w, Pixel cell,
+                             int down, int right, float (&sum)[big]) {
   const int s = conv.stride;
-  // Pixel s * row + du of gx meets place i in the kernel at pixel a of gy, where
-  // s * a + i - pad = s * row + du: every s-th place, each one pixel of gy before the last.
-  const int first_i = (du + conv.pad) % s, first_j = (dv + conv.pad) % s;
-  const int first_a = place.a + (du + conv.pad) / s, first_b = place.b + (dv + conv.pad) / s;
-  for (int i = first_i, a = first_a; i < conv.kh; i += s, a--)
-    for (int j = first_j, b = first_b; j < conv.kw; j += s, b--) {
-      if (place.image >= conv.n || a < 0 || a >= conv.oh || b < 0 || b >= conv.ow) continue;
-      const float *from = gy + ((place.image * conv.oh + a) * conv.ow + b) * conv.small;
-      const float *weights = w + (i * conv.kw + j) * big * conv.small;
+  // Tap p connects this row of gx to row i of gy where s * i + p - pad = s * cell.i + down: every
+  // s-th tap does, each to the row of gy before the last one.
+  const int first_p = (down + conv.pad) % s, first_q = (right + conv.pad) % s;
+  const int first_i = cell.i + (down + conv.pad) / s, first_j = cell.j + (right + conv.pad) / s;
+  for (int p = first_p, i = first_i; p < conv.kh; p += s, i--)
+    for (int q = first_q, j = first_j; q < conv.kw; q += s, j--) {
+      if (cell.b >= conv.n || i < 0 || i >= conv.oh || j < 0 || j >= conv.ow) continue;
+      const float *from = gy + ((cell.b * conv.oh + i) * conv.ow + j) * conv.small;
+      const float *weights = w + (p * conv.kw + q) * big * conv.small;
       if (conv.small % 4 != 0) {
 #pragma unroll 1
         for (int k = threadIdx.x; k < conv.small; k += blockDim.x)
@@ -156,9 +154,9 @@ __device__ void add_products(const Convolution &conv, const float *gy, const flo
     }
 }
 
-// gx (n, h, w, big). The eight lanes of a row of the block together make the stride x stride pixels
-// of gx that meet the same pixels of gy, each lane a share of the sums over channels, and add them
-// up; then they do the same elsewhere.
+// gx (n, h, w, big), which is divided into cells of stride x stride pixels. The eight lanes of a
+// row of the block compute a cell together, each a share of the sums over channels, and then
+// another.
 template <int big>
 __global__ void __launch_bounds__(256, 2)
     conv2d_input_grad_few(Convolution conv, const float *gy, const float *w, float *gx, bool scaled,
@@ -167,16 +165,16 @@ __global__ void __launch_bounds__(256, 2)
   constexpr int lanes = 8;
   const ScaledReLU<float> scaled_relu{scaled, scale, shift};
   const int lane = threadIdx.x, s = conv.stride;
-  const int down = (conv.h + s - 1) / s, across = (conv.w + s - 1) / s;
+  const int cells_down = (conv.h + s - 1) / s, cells_across = (conv.w + s - 1) / s;
   Gathered<float> own;  // of channel `lane`
-  // All rows of a block take part each time: lanes of a warp exchange their sums.
-  for (int first = blockIdx.x * blockDim.y; first < conv.n * down * across;
+  // All rows of a block take part each time, since lanes of a warp exchange their sums.
+  for (int first = blockIdx.x * blockDim.y; first < conv.n * cells_down * cells_across;
        first += gridDim.x * blockDim.y) {
-    const Pixel place(down, across, first + threadIdx.y);
+    const Pixel cell(cells_down, cells_across, first + threadIdx.y);
     for (int pixel = 0; pixel < s * s; pixel++) {
-      const int du = pixel / s, dv = pixel % s;
+      const int down = pixel / s, right = pixel % s;
       float sum[big] = {}, result = 0;
-      add_products(conv, gy, w, place, du, dv, sum);
+      add_products(conv, gy, w, cell, down, right, sum);
 #pragma unroll
       for (int c = 0; c < big; c++) {
 #pragma unroll
@@ -184,10 +182,10 @@ __global__ void __launch_bounds__(256, 2)
           sum[c] += __shfl_xor_sync(~0u, sum[c], bits);
         if (lane == c) result = sum[c];
       }
-      const int u = s * place.a + du, v = s * place.b + dv;
-      if (lane >= big || place.image >= conv.n || u >= conv.h || v >= conv.w) continue;
+      const int row = s * cell.i + down, col = s * cell.j + right;
+      if (lane >= big || cell.b >= conv.n || row >= conv.h || col >= conv.w) continue;
       result = scaled_relu(result, lane);
-      gx[((place.image * conv.h + u) * conv.w + v) * big + lane] = result;
+      gx[((cell.b * conv.h + row) * conv.w + col) * big + lane] = result;
       own.add(result);
     }
   }
@@ -196,9 +194,9 @@ __global__ void __launch_bounds__(256, 2)
   if (threadIdx.y == 0 && lane < big) partial[blockIdx.x * big + lane] = all;
 }
 
-// parts (gridDim.y, terms, small): sums of windows.T (terms, pixels) gy (pixels, small), each over
-// a share of the pixels, to be summed in their order. A block makes all terms of 64 channels, 32
-// pixels a step, a thread 4 terms of 4 channels.
+// parts (gridDim.y, terms, small): windows.T (terms, pixels) gy (pixels, small), each part summed
+// over a share of the pixels. A block computes all terms by 64 channels, 32 pixels a step, a thread
+// 4 terms by 4 channels.
 __global__ void __launch_bounds__(256)
     conv2d_weight_grad_few(Convolution conv, const float *x, const float *gy, float *parts) {
   constexpr int columns = 64, step = 32;
@@ -217,12 +215,13 @@ __global__ void __launch_bounds__(256)
     for (int i = threadIdx.x / most_terms; i < step; i += blockDim.x / most_terms) {
       const bool inside = first + i < stop;
       windows[i * most_terms + number] =
-          inside && number < terms ? in_window(conv, x, Pixel(conv.oh, conv.ow, first + i), term) : 0;
+          inside && number < terms ? in_window(conv, x, Pixel(conv.oh, conv.ow, first + i), term)
+                                   : 0;
       gradient[i * columns + threadIdx.x % columns] =
           inside && channel < conv.small ? gy[(first + i) * conv.small + channel] : 0;
     }
     __syncthreads();
-    float part[4][4] = {};  // short sums apart: long ones would lose digits
+    float part[4][4] = {};  // short sums are kept apart: long ones would lose digits
     for (int i = 0; i < step; i++) {
       float a[4], b[4];
       load4(a, windows + i * most_terms + own_row);

@@ -1,87 +1,90 @@
-// The three convolution kernels on the tensor cores, for float32; see conv2d.py for their formulas.
-// Where channels come in multiples of 4, 16 bytes are copied at once, else (`narrow` tilings) 4.
+// The three convolution kernels on the tensor cores, for float32; kernels/conv2d.py has the
+// formulas and the index letters. Where channels come in multiples of 4, 16 bytes are copied at
+// once, else (`narrow` tilings) 4.
 //
-// Each is a product of matrices that are never written out: a step of a block gathers a tile of the
-// windows under the kernel, and a tile of the weights or of the gradient, into shared memory.
+// Each is a product of matrices that are never written out: in each step a block gathers a tile of
+// the windows, and a tile of the weights or of the gradient, into shared memory.
 //
-//     conv2d              y (pixels, small) = windows (pixels, places*big) w (places*big, small)
-//     conv2d_input_grad   gx (pixels, big)  = windows of gy (pixels, places*small) w (.., big)
-//     conv2d_weight_grad  gw (places*big, small) = windows.T (.., pixels) gy (pixels, small)
+//     conv2d              y (pixels, small)    = windows (pixels, taps*big) w (taps*big, small)
+//     conv2d_input_grad   gx (pixels, big)     = windows of gy (pixels, taps*small) w (.., big)
+//     conv2d_weight_grad  gw (taps*big, small) = windows.T (taps*big, pixels) gy (pixels, small)
 //
-// Sums can be shared among gridDim.z blocks, each of which writes a part of its own: parts
-// (gridDim.z, size of the result), to be summed in their order.
+// Sums can be shared among gridDim.z blocks (split-K), each of which writes a part of its own:
+// parts (gridDim.z, size of the result).
 
 #include "convolution.cuh"
 #include "epilogue.cuh"
 #include "matrix_product.cuh"
 
-__device__ inline bool within(int i, int size) { return unsigned(i) < unsigned(size); }
+__device__ inline bool within(int index, int size) { return unsigned(index) < unsigned(size); }
 
-// Where the sums over places in the kernel and channels stand: `k` channels of one place a step.
-template <int k>
-struct Place {
+// How far the sums over taps and channels have come. A step adds `terms` channels of one tap.
+template <int terms>
+struct Progress {
   int columns, channels;  // of the kernel, of the image
-  int i, j, channel;
+  int p, q, channel;
 
-  __device__ Place(int columns, int channels, int step) : columns(columns), channels(channels) {
-    const int steps = (channels + k - 1) / k;  // a place
-    i = step / steps / columns;
-    j = step / steps % columns;
-    channel = step % steps * k;
+  __device__ Progress(int columns, int channels, int step) : columns(columns), channels(channels) {
+    const int steps = (channels + terms - 1) / terms;  // of one tap
+    p = step / steps / columns;
+    q = step / steps % columns;
+    channel = step % steps * terms;
   }
 
   __device__ void advance() {
-    channel += k;
+    channel += terms;
     if (channel < channels) return;
     channel = 0;
-    if (++j < columns) return;
-    j = 0;
-    i++;
+    if (++q < columns) return;
+    q = 0;
+    p++;
   }
 };
 
-// The windows of an image as rows: for each a pixel where its window begins. The place (i, j) in
-// the kernel lies `direction` * (i, j) from there.
+// The windows of an image as rows of a matrix. A window begins at a pixel; tap (p, q) is the pixel
+// at a distance of `direction` * (p, q) from there.
 template <class T, int direction>
 struct Windows {
   using Tile = TermsTogether<T::m, T::k>;
   static constexpr int own = Tile::chunks / T::threads;
 
   const float *image;
-  int h, w, c;
-  int row[own], column[own], offset[own];
+  int h, w, channels;
+  int row[own], col[own], offset[own];
 
-  __device__ Windows(const float *image, int h, int w, int c) : image(image), h(h), w(w), c(c) {}
+  __device__ Windows(const float *image, int h, int w, int channels)
+      : image(image), h(h), w(w), channels(channels) {}
 
-  // For chunk `i` of this thread: the pixel where its window begins, or nothing but zeros.
-  __device__ void begin_at(int i, int n, int first_row, int first_column) {
-    row[i] = first_row;
-    column[i] = first_column;
-    const int term = Tile::chunk_term(threadIdx.x + i * T::threads);
-    offset[i] = ((n * h + first_row) * w + first_column) * c + term;
+  // For a chunk of this thread: the pixel where its window begins.
+  __device__ void begin_at(int chunk, int b, int first_row, int first_col) {
+    row[chunk] = first_row;
+    col[chunk] = first_col;
+    const int term = Tile::chunk_term(threadIdx.x + chunk * T::threads);
+    offset[chunk] = ((b * h + first_row) * w + first_col) * channels + term;
   }
-  __device__ void empty(int i) {
-    row[i] = column[i] = -(1 << 20);
-    offset[i] = 0;
+  // For a chunk of this thread: zeros.
+  __device__ void empty(int chunk) {
+    row[chunk] = col[chunk] = -(1 << 20);
+    offset[chunk] = 0;
   }
 
-  __device__ void load(float *tile, const Place<T::k> &place) const {
-    const int di = direction * place.i, dj = direction * place.j;
-    const int step = (di * w + dj) * c + place.channel;
+  __device__ void load(float *tile, const Progress<T::k> &at) const {
+    const int down = direction * at.p, right = direction * at.q;
+    const int step = (down * w + right) * channels + at.channel;
 #pragma unroll
     for (int i = 0; i < own; i++) {
       const int chunk = threadIdx.x + i * T::threads;
       const int term = Tile::chunk_term(chunk);
-      const bool inside = within(row[i] + di, h) && within(column[i] + dj, w);
-      const int count = inside ? c - place.channel - term : 0;
+      const bool inside = within(row[i] + down, h) && within(col[i] + right, w);
+      const int count = inside ? channels - at.channel - term : 0;
       const float *from = count > 0 ? image + offset[i] + step : image;
       copy_chunk<T>(tile + Tile::at(Tile::chunk_row(chunk), term), from, count);
     }
   }
 };
 
-// What is done to a tile of an output of `channels` channels that begins at `first_channel` and has
-// `rows` pixels.
+// The epilogue of a tile of the output, which has `channels` channels. The tile begins at
+// `first_channel` and has `rows` pixels.
 template <class T>
 __device__ void finish(Result<T> &result, const ScaledReLU<float> &scaled_relu, int rows,
                        int first_channel, int channels, bool with_moments, Moments *partial) {
@@ -91,7 +94,7 @@ __device__ void finish(Result<T> &result, const ScaledReLU<float> &scaled_relu, 
   });
   if (!with_moments) return;
   TileMoments *tiles = dynamic_shared<TileMoments>();
-  __syncthreads();  // the operands are not read any more
+  __syncthreads();  // the operands are no longer read
   result.moments_of_columns(rows, tiles);
   merge_tiles(tiles, T::m / T::warp_m, T::warp_m, T::n, rows, channels - first_channel,
               partial + blockIdx.x * channels + first_channel);
@@ -107,77 +110,77 @@ __global__ void __launch_bounds__(256, 2)
 
   using A = Windows<T, 1>;
   A windows(x, conv.h, conv.w, conv.big);
-  for (int i = 0; i < A::own; i++) {
-    const int pixel = first_pixel + A::Tile::chunk_row(threadIdx.x + i * T::threads);
-    const int a = pixel / conv.ow % conv.oh, b = pixel % conv.ow;
+  for (int chunk = 0; chunk < A::own; chunk++) {
+    const int pixel = first_pixel + A::Tile::chunk_row(threadIdx.x + chunk * T::threads);
+    const int i = pixel / conv.ow % conv.oh, j = pixel % conv.ow;
     if (pixel < pixels)
-      windows.begin_at(i, pixel / conv.ow / conv.oh, conv.stride * a - conv.pad,
-                       conv.stride * b - conv.pad);
+      windows.begin_at(chunk, pixel / conv.ow / conv.oh, conv.stride * i - conv.pad,
+                       conv.stride * j - conv.pad);
     else
-      windows.empty(i);
+      windows.empty(chunk);
   }
   using B = RowsTogether<T::n, T::k>;
   Matrix<T, B> weights{w, conv.small, first_channel};
 
   const Share share(conv.kh * conv.kw * ((conv.big + T::k - 1) / T::k));
-  Place<T::k> place(conv.kw, conv.big, share.first);
+  Progress<T::k> at(conv.kw, conv.big, share.first);
   Result<T> result;
   multiply<typename A::Tile, B>(result, share.count, [&](float *a_tile, float *b_tile) {
-    windows.load(a_tile, place);
-    const int first_row = (place.i * conv.kw + place.j) * conv.big;
-    weights.load(b_tile, first_row + place.channel, first_row + conv.big);
-    place.advance();
+    windows.load(a_tile, at);
+    const int first_row = (at.p * conv.kw + at.q) * conv.big;
+    weights.load(b_tile, first_row + at.channel, first_row + conv.big);
+    at.advance();
   });
 
   const ScaledReLU<float> scaled_relu{scaled, scale, shift};
   finish(result, scaled_relu, pixels - first_pixel, first_channel, conv.small, with_moments,
          partial);
   float *y = parts + blockIdx.z * pixels * conv.small;
-  result.for_each_pair([&](int row, int column, float a, float b) {
-    const int pixel = first_pixel + row, channel = first_channel + column;
+  result.for_each_pair([&](int tile_row, int tile_column, float first, float second) {
+    const int pixel = first_pixel + tile_row, channel = first_channel + tile_column;
     if (pixel < pixels)
-      write_pair<T>(y + pixel * conv.small + channel, a, b, conv.small - channel);
+      write_pair<T>(y + pixel * conv.small + channel, first, second, conv.small - channel);
   });
 }
 
-// The pixels of gx that meet the same places in the kernel: those whose row and column leave
-// certain remainders by the stride. They meet every stride-th place, from (first_i, first_j) on.
+// The pixels of gx that the same taps reach: those whose row and column have the same remainders
+// modulo the stride. Every stride-th tap reaches them, from (first_p, first_q) on.
 struct PixelClass {
-  int first_i, first_j;  // numbers the classes; those of smaller numbers meet the most places
-  int first_row, first_column, rows, columns;
+  int first_p, first_q;  // which also number the classes: the first ones have the most taps
+  int first_row, first_col, rows, columns;
 
   __device__ PixelClass(const Convolution &conv, int number) {
     const int s = conv.stride;
-    first_i = number / s;
-    first_j = number % s;
-    first_row = ((first_i - conv.pad) % s + s) % s;
-    first_column = ((first_j - conv.pad) % s + s) % s;
+    first_p = number / s;
+    first_q = number % s;
+    first_row = ((first_p - conv.pad) % s + s) % s;
+    first_col = ((first_q - conv.pad) % s + s) % s;
     rows = (conv.h - first_row + s - 1) / s;
-    columns = (conv.w - first_column + s - 1) / s;
+    columns = (conv.w - first_col + s - 1) / s;
   }
 };
 
-// Weights for gx: terms are the channels of gy at one place in the kernel, side by side in memory,
-// rows those of gx.
+// The weights of one tap, for gx: the terms are the channels of gy, contiguous in memory, the rows
+// of the tile are the channels of gx.
 template <class T>
-struct TurnedWeights {
+struct TransposedWeights {
   using Tile = TermsTogether<T::n, T::k>;
   const float *w;
   int big, small, first;
 
-  __device__ void load(float *tile, int place, int channel) const {
+  __device__ void load(float *tile, int tap, int channel) const {
 #pragma unroll
     for (int i = 0; i < Tile::chunks / T::threads; i++) {
       const int chunk = threadIdx.x + i * T::threads;
       const int c = first + Tile::chunk_row(chunk), k = channel + Tile::chunk_term(chunk);
       const int count = c < big ? small - k : 0;
-      const float *from = w + (count > 0 ? (place * big + c) * small + k : 0);
+      const float *from = w + (count > 0 ? (tap * big + c) * small + k : 0);
       copy_chunk<T>(tile + Tile::at(c - first, k - channel), from, count);
     }
   }
 };
 
-// gx or parts of it. Blocks: of all classes (pixels / T::m), big / T::n, parts.
+// gx or parts of it. Blocks: pixels / T::m of each class, big / T::n, parts.
 template <class T>
 __global__ void __launch_bounds__(256, 2)
     conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, float *parts,
@@ -198,66 +201,65 @@ __global__ void __launch_bounds__(256, 2)
 
   using A = Windows<T, -1>;
   A windows(gy, conv.oh, conv.ow, conv.small);
-  for (int i = 0; i < A::own; i++) {
-    const int pixel = first_pixel + A::Tile::chunk_row(threadIdx.x + i * T::threads);
-    const int u = pixel_class.first_row + s * (pixel / columns % rows);
-    const int v = pixel_class.first_column + s * (pixel % columns);
+  for (int chunk = 0; chunk < A::own; chunk++) {
+    const int pixel = first_pixel + A::Tile::chunk_row(threadIdx.x + chunk * T::threads);
+    const int row = pixel_class.first_row + s * (pixel / columns % rows);
+    const int col = pixel_class.first_col + s * (pixel % columns);
     if (pixel < pixels)
-      windows.begin_at(i, pixel / columns / rows, (u + conv.pad - pixel_class.first_i) / s,
-                       (v + conv.pad - pixel_class.first_j) / s);
+      windows.begin_at(chunk, pixel / columns / rows, (row + conv.pad - pixel_class.first_p) / s,
+                       (col + conv.pad - pixel_class.first_q) / s);
     else
-      windows.empty(i);
+      windows.empty(chunk);
   }
-  using B = TurnedWeights<T>;
+  using B = TransposedWeights<T>;
   const B weights{w, conv.big, conv.small, first_channel};
 
-  const int places_down = (conv.kh - pixel_class.first_i + s - 1) / s;
-  const int places_across = (conv.kw - pixel_class.first_j + s - 1) / s;
-  const Share share(places_down * places_across * ((conv.small + T::k - 1) / T::k));
-  Place<T::k> place(max(places_across, 1), conv.small, share.first);
+  const int taps_down = (conv.kh - pixel_class.first_p + s - 1) / s;
+  const int taps_across = (conv.kw - pixel_class.first_q + s - 1) / s;
+  const Share share(taps_down * taps_across * ((conv.small + T::k - 1) / T::k));
+  Progress<T::k> at(max(taps_across, 1), conv.small, share.first);
   Result<T> result;
   multiply<typename A::Tile, typename B::Tile>(
       result, share.count, [&](float *a_tile, float *b_tile) {
-        windows.load(a_tile, place);
-        const int i = pixel_class.first_i + s * place.i, j = pixel_class.first_j + s * place.j;
-        weights.load(b_tile, i * conv.kw + j, place.channel);
-        place.advance();
+        windows.load(a_tile, at);
+        const int p = pixel_class.first_p + s * at.p, q = pixel_class.first_q + s * at.q;
+        weights.load(b_tile, p * conv.kw + q, at.channel);
+        at.advance();
       });
 
   const ScaledReLU<float> scaled_relu{scaled, scale, shift};
   finish(result, scaled_relu, pixels - first_pixel, first_channel, conv.big, with_moments,
          partial);
   float *gx = parts + blockIdx.z * conv.n * conv.h * conv.w * conv.big;
-  result.for_each_pair([&](int row, int column, float a, float b) {
-    const int pixel = first_pixel + row, channel = first_channel + column;
+  result.for_each_pair([&](int tile_row, int tile_column, float first, float second) {
+    const int pixel = first_pixel + tile_row, channel = first_channel + tile_column;
     if (pixel >= pixels) return;
-    const int u = pixel_class.first_row + s * (pixel / columns % rows);
-    const int v = pixel_class.first_column + s * (pixel % columns);
-    const int at = ((pixel / columns / rows * conv.h + u) * conv.w + v) * conv.big + channel;
-    write_pair<T>(gx + at, a, b, conv.big - channel);
+    const int row = pixel_class.first_row + s * (pixel / columns % rows);
+    const int col = pixel_class.first_col + s * (pixel % columns);
+    const int to = ((pixel / columns / rows * conv.h + row) * conv.w + col) * conv.big + channel;
+    write_pair<T>(gx + to, first, second, conv.big - channel);
   });
 }
 
-// One place in the kernel under all windows: rows are the channels from `first` on, terms the
+// One tap of all windows: the rows of the tile are the channels from `first` on, the terms are the
 // windows, which follow each other from step to step.
 template <class T>
-struct WindowsUnderPlace {
+struct TapOfWindows {
   using Tile = RowsTogether<T::m, T::k>;
   static constexpr int own = Tile::chunks / T::threads;
 
   const float *x;
   const Convolution &conv;
-  int i, j, first;
-  int image[own], a[own], b[own];  // the window of each chunk of this thread
+  int p, q, first;
+  int b[own], i[own], j[own];  // the window of each chunk of this thread
 
-  __device__ WindowsUnderPlace(const float *x, const Convolution &conv, int place, int first,
-                               int window)
-      : x(x), conv(conv), i(place / conv.kw), j(place % conv.kw), first(first) {
+  __device__ TapOfWindows(const float *x, const Convolution &conv, int tap, int first, int window)
+      : x(x), conv(conv), p(tap / conv.kw), q(tap % conv.kw), first(first) {
     for (int n = 0; n < own; n++) {
       const int own_window = window + Tile::chunk_term(threadIdx.x + n * T::threads);
-      image[n] = own_window / conv.ow / conv.oh;
-      a[n] = own_window / conv.ow % conv.oh;
-      b[n] = own_window % conv.ow;
+      b[n] = own_window / conv.ow / conv.oh;
+      i[n] = own_window / conv.ow % conv.oh;
+      j[n] = own_window % conv.ow;
     }
   }
 
@@ -266,52 +268,52 @@ struct WindowsUnderPlace {
     for (int n = 0; n < own; n++) {
       const int chunk = threadIdx.x + n * T::threads;
       const int c = first + Tile::chunk_row(chunk);
-      const int u = conv.stride * a[n] + i - conv.pad, v = conv.stride * b[n] + j - conv.pad;
-      const bool inside = image[n] < conv.n && within(u, conv.h) && within(v, conv.w);
+      const int row = conv.stride * i[n] + p - conv.pad, col = conv.stride * j[n] + q - conv.pad;
+      const bool inside = b[n] < conv.n && within(row, conv.h) && within(col, conv.w);
       const int count = inside ? conv.big - c : 0;
-      const int at = ((image[n] * conv.h + u) * conv.w + v) * conv.big + c;
+      const int at = ((b[n] * conv.h + row) * conv.w + col) * conv.big + c;
       const float *from = x + (count > 0 ? at : 0);
       copy_chunk<T>(tile + Tile::at(c - first, Tile::chunk_term(chunk)), from, count);
-      b[n] += T::k;
-      while (b[n] >= conv.ow) {
-        b[n] -= conv.ow;
-        if (++a[n] == conv.oh) {
-          a[n] = 0;
-          image[n]++;
+      j[n] += T::k;
+      while (j[n] >= conv.ow) {
+        j[n] -= conv.ow;
+        if (++i[n] == conv.oh) {
+          i[n] = 0;
+          b[n]++;
         }
       }
     }
   }
 };
 
-// gw or parts of it. Blocks: places * (big / T::n), small / T::m, parts. The tiling is turned, for
-// in the outer layers, where it matters, there are more small channels than big ones.
-template <class Unturned>
+// gw or parts of it. Blocks: taps * (big / T::n), small / T::m, parts. The tiling is transposed,
+// since the outer layers, where it matters, have more small channels than big ones.
+template <class Untransposed>
 __global__ void __launch_bounds__(256, 2)
     conv2d_weight_grad_mma(Convolution conv, const float *x, const float *gy, float *parts) {
-  using T = Turned<Unturned>;
+  using T = Transposed<Untransposed>;
   const int windows = conv.n * conv.oh * conv.ow;
-  const int blocks = (conv.big + T::m - 1) / T::m;  // of the channels of one place
-  const int place = blockIdx.x / blocks, first_big = blockIdx.x % blocks * T::m;
+  const int blocks = (conv.big + T::m - 1) / T::m;  // of the channels of one tap
+  const int tap = blockIdx.x / blocks, first_big = blockIdx.x % blocks * T::m;
   const int first_small = blockIdx.y * T::n;
 
   const Share share((windows + T::k - 1) / T::k);
-  using A = WindowsUnderPlace<T>;
+  using A = TapOfWindows<T>;
   using B = RowsTogether<T::n, T::k>;
   int window = share.first * T::k;
-  A places(x, conv, place, first_big, window);
+  A tap_of_windows(x, conv, tap, first_big, window);
   const Matrix<T, B> gradient{gy, conv.small, first_small};
   Result<T> result;
   multiply<typename A::Tile, B>(result, share.count, [&](float *a_tile, float *b_tile) {
-    places.load(a_tile);
+    tap_of_windows.load(a_tile);
     gradient.load(b_tile, window, windows);
     window += T::k;
   });
 
   float *gw = parts + blockIdx.z * conv.kh * conv.kw * conv.big * conv.small;
-  result.for_each_pair([&](int row, int column, float a, float b) {
-    const int c = first_big + row, k = first_small + column;
+  result.for_each_pair([&](int tile_row, int tile_column, float first, float second) {
+    const int c = first_big + tile_row, k = first_small + tile_column;
     if (c < conv.big)
-      write_pair<T>(gw + (place * conv.big + c) * conv.small + k, a, b, conv.small - k);
+      write_pair<T>(gw + (tap * conv.big + c) * conv.small + k, first, second, conv.small - k);
   });
 }

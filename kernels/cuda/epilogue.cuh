@@ -1,16 +1,16 @@
-// What is done to the output of a convolution on its way to memory: batch norm with known moments
-// and ReLU behind it, or the sums for moments that are not known yet.
+// What a convolution does to its output in registers, on the way to memory: scale, shift and ReLU,
+// or the sums for its moments.
 //
 // Kernels take the vectors `scale` and `shift`, which count where `scaled` is set, and `partial`
-// (.., channels) for the moments of what each block makes, which counts where `with_moments` is.
+// (blocks, channels) for the moments of what each block computes, where `with_moments` is set.
 
 #ifndef MINISPIRAL_EPILOGUE_CUH
 #define MINISPIRAL_EPILOGUE_CUH
 
 #include "moments.cuh"
 
-// max(scale * x + shift, 0) with vectors of the channels, where `scaled` is set; nothing otherwise.
-// What is not a number stays so.
+// max(scale * x + shift, 0) with a scale and a shift for each channel, or x where `scaled` is not
+// set. NaN stays NaN.
 template <class T>
 struct ScaledReLU {
   bool scaled;

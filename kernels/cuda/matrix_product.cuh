@@ -1,12 +1,12 @@
 // The product of two matrices on the tensor cores: C (m, n) = A (m, k) B (k, n), in float.
 //
-// A block makes a tile of C. In each step it gathers a tile of A and one of B into shared memory,
-// from wherever the kernel says; the copies for the next steps run while the tensor cores work on
-// this one.
+// A block computes a tile of C. In each step it gathers a tile of A and one of B into shared
+// memory, from wherever the kernel says; the copies for the next steps run while the tensor cores
+// work on this one.
 //
 // A tensor core rounds its factors to 10 bits of fraction. Where that is too little (`precise`),
-// each factor is split in two such numbers and three of the four products are taken; and since
-// tensor cores cut off the end of long sums, those of each step are added up outside of them.
+// each factor is split into two such numbers and three of the four products are taken; and since
+// tensor cores truncate long sums, the sum of each step is added up outside of them.
 
 #ifndef MINISPIRAL_MATRIX_PRODUCT_CUH
 #define MINISPIRAL_MATRIX_PRODUCT_CUH
@@ -14,9 +14,9 @@
 #include "moments.cuh"
 #include "primitives.cuh"
 
-// How a block shares out its tile (m, n) of the result: warps of (warp_m, warp_n) each, made of
-// products (16, 8). A step takes `k` terms of the sums; tiles for `stages` of them are in memory.
-// `narrow` ones read and write number by number, since rows begin anywhere.
+// How a block divides its tile (m, n) of the result: into a tile (warp_m, warp_n) for each warp,
+// made of products (16, 8). A step adds `k` terms of the sums; the tiles of `stages` steps are in
+// shared memory. `narrow` tilings read and write number by number, since rows begin anywhere.
 template <int m_, int n_, int warp_m_, int warp_n_, bool precise_, bool narrow_>
 struct Tiling {
   static constexpr int m = m_, n = n_, k = 16, warp_m = warp_m_, warp_n = warp_n_;
@@ -32,7 +32,7 @@ using NarrowPrecise = Tiling<128, 64, 32, 32, true, true>;
 
 // The same with the roles of m and n exchanged.
 template <class T>
-using Turned = Tiling<T::n, T::m, T::warp_n, T::warp_m, T::precise, T::narrow>;
+using Transposed = Tiling<T::n, T::m, T::warp_n, T::warp_m, T::precise, T::narrow>;
 
 // Copies a chunk of four numbers, of which the first `count` exist; the others become 0.
 template <class T>
@@ -56,10 +56,10 @@ __device__ void write_pair(float *to, float a, float b, int count) {
   }
 }
 
-// A tile in shared memory of `rows` rows (of the result, or its columns) by `k` terms: term by term
-// or row by row, as neighbours lie in the source. Rows are padded such that a warp, when it picks
-// its registers for the tensor core, meets each of the 32 banks once. Thread t copies the chunks t,
-// t + 256 and so on, of four numbers each.
+// A tile in shared memory of `rows` rows (of A, or columns of B) by `k` terms: the terms of a row
+// or the rows of a term are contiguous, as they are in the source. The pitch is such that a warp
+// that loads its registers for the tensor core hits each of the 32 banks once. Thread t copies the
+// chunks t, t + 256 and so on, of four numbers each.
 template <int rows, int k>
 struct TermsTogether {
   static constexpr int pitch = k + 4, size = rows * pitch, chunks = rows * k / 4;
@@ -76,7 +76,7 @@ struct RowsTogether {
   __device__ static int chunk_term(int chunk) { return chunk / (rows / 4); }
 };
 
-// The part of `steps` steps that falls to this block.
+// This block's share of `steps` steps.
 struct Share {
   int first, count;
 
@@ -87,13 +87,13 @@ struct Share {
   }
 };
 
-// Rows of `width` numbers one after the other, the tile's columns from `first` on.
+// A contiguous matrix with rows of `width` numbers; the tile has the columns from `first` on.
 template <class T, class Tile>
 struct Matrix {
   const float *numbers;
   int width, first;
 
-  // The terms of the tile are the rows from `row` on, up to `rows`.
+  // The terms of the tile are the rows from `row` on, before `rows`.
   __device__ void load(float *tile, int row, int rows) const {
 #pragma unroll
     for (int i = 0; i < Tile::chunks / T::threads; i++) {
@@ -106,8 +106,8 @@ struct Matrix {
   }
 };
 
-// What a thread has of its block's tile of the result: for each product (16, 8) of its warp, two
-// numbers side by side in row g = lane / 4 and two in row g + 8.
+// A thread's numbers of its block's tile of the result: for each product (16, 8) of its warp, two
+// neighbours in row g = lane / 4 and two in row g + 8.
 template <class T>
 struct Result {
   static constexpr int across = T::warp_m / 16, along = T::warp_n / 8;
@@ -118,7 +118,7 @@ struct Result {
 
   __device__ static int own_column() { return threadIdx.x % 4 * 2; }  // of each product
 
-  // Calls write(row, column, a, b) for each pair of neighbours a and b.
+  // Calls write(row, column, a, b) for each pair of neighbours a and b in a row.
   template <class Write>
   __device__ void for_each_pair(Write write) const {
     const int g = threadIdx.x % 32 / 4;
@@ -144,8 +144,8 @@ struct Result {
           sum[i][j][r] = change(warp_column() + 8 * j + own_column() + r % 2, sum[i][j][r]);
   }
 
-  // Of each warp, the moments of its columns over those of its rows that are among the first
-  // `rows` of the tile: tiles (T::m / T::warp_m, T::n).
+  // The moments of each warp's columns, over those of its rows that are among the first `rows` of
+  // the tile: tiles (T::m / T::warp_m, T::n).
   __device__ void moments_of_columns(int rows, TileMoments *tiles) const {
     const int count = rows_among(rows, warp_row(), T::warp_m);
     const int g = threadIdx.x % 32 / 4;
@@ -204,14 +204,14 @@ struct Result {
     }
   }
 
-  // x as a number the tensor core can hold and, for precise sums, what is left of it as another.
+  // x as a number that a tensor core can hold and, for precise sums, the rest of it as another.
   __device__ static void split(float x, unsigned &number, unsigned &rest) {
     number = to_tf32(x);
     if (T::precise) rest = to_tf32(x - float_of(number));
   }
 };
 
-// Sums the products of `steps` pairs of tiles. `load` asks for the next pair each time.
+// Adds the products of `steps` pairs of tiles. `load` starts to copy the next pair each time.
 template <class A, class B, class T, class Load>
 __device__ void multiply(Result<T> &result, int steps, Load load) {
   constexpr int pair = A::size + B::size;
@@ -221,12 +221,12 @@ __device__ void multiply(Result<T> &result, int steps, Load load) {
       float *tiles = memory + step % T::stages * pair;
       load(tiles, tiles + A::size);
     }
-    cp_async_commit();  // also where there is nothing more to copy: groups are counted
+    cp_async_commit();  // also where nothing is left to copy, since groups are counted
   };
   for (int step = 0; step < T::stages - 1; step++) load_step(step);
   for (int step = 0; step < steps; step++) {
     cp_async_wait<T::stages - 2>();
-    __syncthreads();  // all copies of this step are there, and all are done with the last one
+    __syncthreads();  // all copies of this step have arrived, and the last step's are free
     load_step(step + T::stages - 1);
     const float *tiles = memory + step % T::stages * pair;
     result.template add_product<A, B>(tiles, tiles + A::size);

@@ -2,7 +2,7 @@
 
 #include "epilogue.cuh"
 
-// y (m, c) from the sums of `parts` of it, in their order, under the same epilogue.
+// y (m, c) from the sums (parts, m, c) of a convolution, under its epilogue.
 __global__ void __launch_bounds__(256)
     finish_parts(const float *sums, int parts, int m, int c, float *y, bool scaled,
                  const float *scale, const float *shift, bool with_moments, Moments *partial) {
@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(256)
   if (with_moments && threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
 }
 
-// out (count,): the sum of partial (parts, count) over its rows, in their order.
+// out (count,): the sum of partial (parts, count) over its rows.
 template <class T>
 __global__ void __launch_bounds__(256) sum_parts(const T *partial, int parts, int count, T *out) {
   const int at = blockIdx.x * blockDim.x + threadIdx.x;
