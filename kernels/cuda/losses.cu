@@ -59,8 +59,7 @@ struct F1 : OverlapLoss {
   __device__ static double total(const Sums &sums) {
     return max(sums.n_pos + sums.elsewhere, floor_of_denominators);
   }
-  template <class Loss>
-  __device__ static double value(const Loss &, const Sums &sums, double) {
+  __device__ static double value(const F1 &, const Sums &sums, double) {
     return sums.n_pos == 0 ? -log(0.) : log(total(sums) / 2) - log(sum_pos(sums));
   }
   __device__ static Weights weights(const Sums &sums, double) {
