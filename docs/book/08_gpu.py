@@ -49,12 +49,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.kernels import arithmetic, losses, reference
-from minispiral.kernels.cpu import batchnorm, conv2d
-from minispiral.kernels.cuda import adam as cuda_adam
-from minispiral.kernels.cuda import batchnorm as cuda_batchnorm
-from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import launch, sources
+from minispiral.kernels import arithmetic, batchnorm, conv2d, losses, reference
+from minispiral.kernels.adam import Update
+from minispiral.kernels.cuda import conv2d_few, conv2d_mma, launch, sources
+from minispiral.kernels.cuda.tf32 import tf32
 
 plt.rcParams["font.size"] = 10
 Array = NDArray[Any]
@@ -188,7 +186,7 @@ ax.legend()
 # sectors).
 
 # %%
-show("conv2d.cu", "conv2d")
+show("conv2d_plain.cu", "conv2d")
 
 # %% [markdown]
 # It is exactly the formula of chapter 2 without its outer loops: one thread computes one number.
@@ -198,7 +196,7 @@ show("conv2d.cu", "conv2d")
 photo = rng.standard_normal((2, 9, 7, 5))
 w = rng.standard_normal((3, 3, 5, 6))
 if not MISSING:
-    found = on_device(cuda_conv2d.conv2d, photo, w, 2, 1)
+    found = on_device(conv2d.conv2d, photo, w, 2, 1)
     difference = np.abs(found - reference.conv2d(photo, w, 2, 1)).max()
     print(f"largest difference to the plain loops: {difference:.1e}")
     assert difference < 1e-12
@@ -342,7 +340,7 @@ image = rng.standard_normal((2, 17, 19, 3)).astype(np.float32)
 if not MISSING:
     used = ("block_moments<float>", "merge_moments<float>")
     print("NumPy                ", batchnorm.moments(image)[0])
-    print("kernel               ", on_device(cuda_batchnorm.moments, image, only=used)[0])
+    print("kernel               ", on_device(batchnorm.moments, image, only=used)[0])
     with tempfile.TemporaryDirectory() as folder:
         before = "parts[at + half * blockDim.x]);\n    __syncthreads();"
         after = "parts[at + half * blockDim.x]);"
@@ -351,7 +349,7 @@ if not MISSING:
         )
         for reverse in (False, True):
             mean, _ = on_device(
-                cuda_batchnorm.moments, image, kernels=broken, only=used, reverse=reverse
+                batchnorm.moments, image, kernels=broken, only=used, reverse=reverse
             )
             print("without, in reverse  " if reverse else "without, in order    ", mean)
 
@@ -472,9 +470,9 @@ def product_in_tiles(a: Array, b: Array, tile_m: int, tile_n: int) -> tuple[Arra
     (m, k), n = a.shape, b.shape[1]
     c, read = np.zeros((m, n)), 0
     for i, j in itertools.product(range(0, m, tile_m), range(0, n, tile_n)):  # a block each
-        for step in range(0, k, cuda_conv2d.TERMS):
-            a_tile = a[i : i + tile_m, step : step + cuda_conv2d.TERMS].copy()  # to shared memory
-            b_tile = b[step : step + cuda_conv2d.TERMS, j : j + tile_n].copy()
+        for step in range(0, k, conv2d_mma.TERMS):
+            a_tile = a[i : i + tile_m, step : step + conv2d_mma.TERMS].copy()  # to shared memory
+            b_tile = b[step : step + conv2d_mma.TERMS, j : j + tile_n].copy()
             read += a_tile.size + b_tile.size
             c[i : i + tile_m, j : j + tile_n] += a_tile @ b_tile
     return c, read
@@ -492,7 +490,7 @@ for tile_m, tile_n in ((16, 16), (64, 64), (128, 64), (128, 128)):
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 sides = 2.0 ** np.arange(9)
 ax.plot(sides, 2 / sides, "o-", label="square tiles")
-for name, (tile_m, tile_n) in cuda_conv2d.TILINGS.items():
+for name, (tile_m, tile_n) in conv2d_mma.TILINGS.items():
     if name != "Precise":  # as large as Medium
         side = (tile_m * tile_n) ** 0.5
         reads = 1 / tile_m + 1 / tile_n
@@ -671,21 +669,21 @@ ax.legend(loc="center right")
 # not show. For that reason the library keeps the sums inside a tensor core short when it takes
 # three products.*
 #
-# The library's `conv2d(..., tf32=False)`, the default, takes three products, `tf32=True` one. Here
-# are both, on the stand-in, against float64:
+# By default the library's convolutions take three products, inside `with tf32(True)` one. Here are
+# both, on the stand-in, against float64:
 
 # %%
 image = rng.standard_normal((1, 9, 9, 64)).astype(np.float32)
 weights = rng.standard_normal((3, 3, 64, 32)).astype(np.float32)
 exact = reference.conv2d(image, weights, 2)
 if not MISSING:
-    for tf32, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Medium>")):
+    for allowed, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Medium>")):
         device = CpuDevice(only=[name, "finish_parts"])
-        with launch.using(device):
+        with launch.using(device), tf32(allowed):
             arrays = device.put(image), device.put(weights)
-            found = device.get(cuda_conv2d.conv2d(*arrays, 2, tf32=tf32))
+            found = device.get(conv2d.conv2d(*arrays, 2))
         error = np.linalg.norm(found - exact) / np.linalg.norm(exact)
-        print(f"tf32={tf32!s:5}  error {error:.1e}  kernels {device.launched}")
+        print(f"tf32({allowed!s:5})  error {error:.1e}  kernels {device.launched}")
 
 # %% [markdown]
 # ## Split-K
@@ -729,8 +727,8 @@ class Watched:
 
 x = rng.standard_normal((4, 31, 31, 16)).astype(np.float32)
 gy = rng.standard_normal((4, 15, 15, 32)).astype(np.float32)
-tiles, steps = 9, -(-4 * 15 * 15 // cuda_conv2d.TERMS)  # a tile for each place in the kernel
-print(f"{tiles} tiles, {steps} steps of {cuda_conv2d.TERMS} pixels: {parts_of(tiles, steps)} parts")
+tiles, steps = 9, -(-4 * 15 * 15 // conv2d_mma.TERMS)  # a tile for each place in the kernel
+print(f"{tiles} tiles, {steps} steps of {conv2d_mma.TERMS} pixels: {parts_of(tiles, steps)} parts")
 
 if not MISSING:
     both_orders = []
@@ -739,7 +737,7 @@ if not MISSING:
         watched = Watched(CpuDevice(reverse, only=only))
         with launch.using(watched):
             arrays = watched.put(x), watched.put(gy)
-            gw = cuda_conv2d.conv2d_weight_grad(*arrays, (3, 3), 2)
+            gw = conv2d.conv2d_weight_grad(*arrays, (3, 3), 2)
             both_orders.append(watched.get(gw))
     for name, grid in watched.grids:
         print(f"{name:32s} grid {grid}")
@@ -759,10 +757,10 @@ names, plain, in_parts = [], [], []
 for (h, side), (big, small) in zip(
     itertools.pairwise(sides), itertools.pairwise(channels), strict=True
 ):
-    if big > cuda_conv2d.FEW:  # the first layer has a kernel of its own
-        columns, rows = cuda_conv2d.TILINGS["Precise"]
+    if big > conv2d_few.FEW:  # the first layer has a kernel of its own
+        columns, rows = conv2d_mma.TILINGS["Precise"]
         tiles = 9 * -(-big // rows) * -(-small // columns)
-        steps = -(-32 * side * side // cuda_conv2d.TERMS)
+        steps = -(-32 * side * side // conv2d_mma.TERMS)
         names.append(f"{h} to {side}")
         plain.append(tiles)
         in_parts.append(tiles * parts_of(tiles, steps))
@@ -821,26 +819,27 @@ start = rng.standard_normal(50)
 if not MISSING:
     recorder = Recorder(CpuDevice())
     p, g, m, v = (recorder.put(values) for values in (start, start, 0 * start, 0 * start))
-    count, rate = recorder.put(np.array(1)), recorder.put(np.array(0.1))
     with launch.using(recorder):
-        cuda_adam.adam(p, g, m, v, count, rate, 0.9, 0.999, 1e-8)  # the first step, recorded
+        update = Update(p, 0.1, 0.9, 0.999, 1e-8)
+        update.locate([p], [g], [m], [v])
+        update.launch()  # the first step, recorded
     print("recorded:", [kernel for kernel, _ in recorder.grids])
 
     expected = start.copy()
     ours = expected, start.copy(), np.zeros(50), np.zeros(50)
     for step, lr in ((1, 0.1), (2, 0.1), (3, 0.01)):
         reference.adam(*ours, step, lr, 0.9, 0.999, 1e-8)
-        if step > 1:  # new numbers at the old addresses; the Python code of the step does not run
-            count[...], rate[...] = step, lr
+        if step > 1:  # a new rate at the old address; the Python code of the step does not run
+            update.lr[...] = lr
             recorder.replay()
         found = recorder.get(p)
         print(f"step {step}, rate {lr}: difference {np.abs(found - expected).max():.1e}")
         assert np.allclose(found, expected, rtol=1e-12)
 
 # %% [markdown]
-# The replay saw the new count and the new rate, since they are in the GPU's memory. The factors 0.9
-# and 0.999 are launch arguments, and a replay would use the recorded ones whatever we set. That is
-# fine, since they never change.
+# The replay counted its step and saw the new rate, since both are in the GPU's memory. The factors
+# 0.9 and 0.999 are launch arguments, and a replay would use the recorded ones whatever we set. That
+# is fine, since they never change.
 
 # %% [markdown]
 # ## What only a GPU can tell
@@ -860,13 +859,14 @@ if not MISSING:
 # - `minispiral.kernels.cuda.table.KERNELS`: all kernels, with their threads and shared memory
 # - `minispiral.kernels.cuda.losses.sums`: sums in two passes
 # - `minispiral.kernels.cuda.batchnorm.moments`: means and variances in two passes
-# - `minispiral.kernels.cuda.conv2d.conv2d`: which kernel, which tiles, how many parts
-# - `minispiral.kernels.cuda.conv2d.conv2d_weight_grad`: split-K
-# - `minispiral.kernels.cuda.adam.adam_all`: all parameters in one launch, ready for a graph
+# - `minispiral.kernels.cuda.conv2d.ALGORITHMS`: which kernels compute a convolution
+# - `minispiral.kernels.cuda.conv2d_mma.choose_tiling`: which tiles
+# - `minispiral.kernels.cuda.split_k.parts`: split-K
+# - `minispiral.kernels.cuda.adam.adam`: all parameters in one launch, ready for a graph
 #
-# The kernels themselves are in `kernels/cuda/conv2d.cu`, `kernels/cuda/conv2d_mma.cu`,
-# `kernels/cuda/matrix_product.cuh`, `kernels/cuda/rows.cuh`, `kernels/cuda/losses.cu`,
-# `kernels/cuda/batchnorm.cu` and `kernels/cuda/adam.cu`.
+# The kernels themselves are in `kernels/cuda/conv2d_plain.cu`, `kernels/cuda/conv2d_mma.cu`,
+# `kernels/cuda/matrix_product.cuh`, `kernels/cuda/split_k.cu`, `kernels/cuda/rows.cuh`,
+# `kernels/cuda/losses.cu`, `kernels/cuda/batchnorm.cu` and `kernels/cuda/adam.cu`.
 
 # %% [markdown]
 # ## Exercises
