@@ -21,6 +21,14 @@ def output_hw(
     return oh, ow
 
 
+def transposed_hw(
+    hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
+) -> tuple[int, int]:
+    """The size of a transposed convolution's output: ``stride * (side - 1) + k - 2*pad``."""
+    (h, w), (kh, kw) = hw, kernel_hw
+    return stride * (h - 1) + kh - 2 * pad, stride * (w - 1) + kw - 2 * pad
+
+
 class Convolution(NamedTuple):
     """The sizes of a convolution, with the stride and padding that connect them.
 

@@ -14,20 +14,19 @@ gained here, besides fewer passes over memory:
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from minispiral import profiling
 from minispiral.kernels import batchnorm, conv2d
-from minispiral.kernels.arrays import like, on_gpu
+from minispiral.kernels.arrays import Array, like, on_gpu
 from minispiral.kernels.cpu import parallel
 from minispiral.kernels.epilogues import Epilogue, Moments, ScaleShiftReLU
-from minispiral.ops import Vectors, transposed_hw
+from minispiral.kernels.shapes import transposed_hw
+from minispiral.ops import Vectors
 from minispiral.tensor import Function, Gradient, Tensor
-
-Array = NDArray[Any]
 
 
 class ConvNormReLU(Function):
@@ -48,6 +47,8 @@ class ConvNormReLU(Function):
     ) -> None:
         self.conv = _Convolution(stride, pad, transpose)
         self.eps, self.moments = eps, moments
+        self.input: Callable[[], Array]
+        self.output: Callable[[], Array]
 
     def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
         y = super().__call__(*inputs)
@@ -55,12 +56,12 @@ class ConvNormReLU(Function):
             assert self.inputs is not None
             x, *parameters = self.inputs
             if isinstance(x.creator, ConvNormReLU) and x.creator.inputs is not None:
-                self.x = x.creator.output
+                self.input = x.creator.output
                 self.inputs = Recomputed(x.creator, x.shape), *parameters
         return y
 
     def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
-        self.x: Callable[[], Array] = lambda: x
+        self.input = lambda: x
         self.w, self.in_hw, self.gamma, self.beta = w, x.shape[1:3], gamma, beta
         with profiling.span("convolution", "forward"):
             if self.moments is None:
@@ -89,7 +90,7 @@ class ConvNormReLU(Function):
             with profiling.span("convolution", "input gradient"):
                 gx = self.conv.input_grad(gconv, self.w, self.in_hw)
         if self.needs_grad[1]:
-            gw = _late(partial(self.conv.weight_grad, self.x, gconv, self.w.shape[:2]), gconv)
+            gw = _late(partial(self.conv.weight_grad, self.input, gconv, self.w.shape[:2]), gconv)
         return gx, gw, ggamma, gbeta
 
 
@@ -124,7 +125,7 @@ class Recomputed(Tensor):
         self._recompute, self._shape = creator.output, shape
 
     @property
-    def data(self) -> Array:  # type: ignore[override]
+    def data(self) -> Array:
         return self._recompute()
 
     @property

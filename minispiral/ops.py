@@ -5,16 +5,16 @@ kernel of `minispiral.kernels`. The arithmetic of tensors (``+ - * /``) is in `m
 """
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minispiral.kernels import arithmetic, batchnorm, layout, pooling
 from minispiral.kernels import conv2d as kernels
+from minispiral.kernels.arrays import Array
+from minispiral.kernels.shapes import transposed_hw
 from minispiral.tensor import Function, Tensor
 
-Array = NDArray[Any]
 Axes = int | tuple[int, ...] | None
 Vectors = tuple[Array, Array]
 Gradients = tuple[Array | None, Array | None]
@@ -29,8 +29,7 @@ class Sum(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        total: Array = x.sum(self.axis, keepdims=self.keepdims)
-        return total
+        return x.sum(self.axis, keepdims=self.keepdims)
 
     def backward(self, gy: Array) -> Array:
         if self.axis is not None and not self.keepdims:
@@ -55,7 +54,7 @@ class Concatenate(Function):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
-        self.borders = np.cumsum([x.shape[self.axis] for x in xs[:-1]])
+        self.borders = list(accumulate(x.shape[self.axis] for x in xs[:-1]))
         return layout.concatenate(*xs, axis=self.axis)
 
     def backward(self, gy: Array) -> tuple[Array, ...]:
@@ -103,8 +102,7 @@ class Sigmoid(Function):
         return self.y
 
     def backward(self, gy: Array) -> Array:
-        gx: Array = gy * self.y * (1 - self.y)
-        return gx
+        return gy * self.y * (1 - self.y)
 
 
 class Log(Function):
@@ -157,14 +155,6 @@ class ConvTranspose2d(Conv2d):
         return gx, gw
 
 
-def transposed_hw(
-    hw: tuple[int, int], kernel_hw: tuple[int, int], stride: int, pad: int
-) -> tuple[int, int]:
-    """The size of a transposed convolution's output: ``stride * (h - 1) + kh - 2 * pad``."""
-    (h, w), (kh, kw) = hw, kernel_hw
-    return stride * (h - 1) + kh - 2 * pad, stride * (w - 1) + kw - 2 * pad
-
-
 class BatchNorm(Function):
     """Normalise by the batch's own moments or, where given, by constant ones.
 
@@ -176,7 +166,7 @@ class BatchNorm(Function):
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x, self.gamma = x, gamma
-        self.mean, self.var = self.constant or batchnorm.moments(x)
+        self.mean, self.var = batchnorm.moments(x) if self.constant is None else self.constant
         return batchnorm.normalize(x, self.mean, self.var, gamma, beta, self.eps)
 
     def backward(self, gy: Array) -> tuple[Array, Array, Array]:
@@ -209,7 +199,8 @@ def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
 def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Mean over all elements or over the given axes."""
     total = sum(x, axis, keepdims)
-    return total * (total.data.size / x.data.size)
+    share: float = total.data.size / x.data.size
+    return total * share
 
 
 def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:

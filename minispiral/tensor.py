@@ -30,12 +30,11 @@ from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from minispiral.kernels import arithmetic
-from minispiral.kernels.arrays import like, on_gpu
+from minispiral.kernels.arrays import Array, like, on_gpu
 
-Array = NDArray[Any]
 Gradient = Array | Callable[[], Array]  # computed, or to be computed when it is needed
 Hook = Callable[[Any, str], AbstractContextManager[Any]]
 
@@ -126,11 +125,13 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        shape: tuple[int, ...] = self.data.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
 
     def __repr__(self) -> str:
         return f"Tensor({self.data!r}, requires_grad={self.requires_grad})"
@@ -261,8 +262,7 @@ def _computed(gx: Gradient) -> Array:
 
 def _as_array(data: Any) -> Array:
     """An array on the GPU as it is; anything else as a NumPy array."""
-    array: Array = data if on_gpu(data) else np.asarray(data)
-    return array
+    return data if on_gpu(data) else np.asarray(data)
 
 
 def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -273,8 +273,7 @@ def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     stretched = tuple(i for i, n in enumerate(shape, leading) if n == 1 and g.shape[i] != 1)
     if not stretched:
         return arithmetic.leading_sum(g, leading)
-    total: Array = g.sum((*range(leading), *stretched)).reshape(shape)
-    return total
+    return g.sum((*range(leading), *stretched)).reshape(shape)
 
 
 class Add(Function):

@@ -1,16 +1,12 @@
 """Inference: logits without a tape."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minispiral.kernels.arrays import on_gpu
+from minispiral.kernels.arrays import Array, on_gpu
 from minispiral.kernels.cpu import parallel
 from minispiral.tensor import Tensor, no_grad
-
-Array = NDArray[Any]
 
 
 def infer(network: Callable[[Tensor], Tensor], x: Array) -> Array:
