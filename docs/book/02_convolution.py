@@ -793,7 +793,11 @@ np.testing.assert_allclose(
 # - `minispiral.kernels.reference.conv2d`, `minispiral.kernels.reference.conv2d_input_grad`,
 #   `minispiral.kernels.reference.conv2d_weight_grad`: the loops
 # - `minispiral.kernels.conv2d.conv2d`, `minispiral.kernels.conv2d.conv2d_input_grad`,
-#   `minispiral.kernels.conv2d.conv2d_weight_grad`: the tiles
+#   `minispiral.kernels.conv2d.conv2d_weight_grad`: what everyone calls; formula, shapes and checks
+# - `minispiral.kernels.cpu.conv2d.conv2d`: the three products, with
+#   `minispiral.kernels.cpu.im2col.windows` and `minispiral.kernels.cpu.col2im.fold`
+# - `minispiral.kernels.cpu.conv2d_pixels.conv2d`, `minispiral.kernels.cpu.conv2d_channels.conv2d`:
+#   the tiles, with threads that split the pixels or the channels
 # - `minispiral.kernels.shapes.output_hw`: the size formula, and the error for what does not fit
 # - `minispiral.kernels.cpu.parallel.run`, `minispiral.kernels.cpu.parallel.scratch`: threads, and a
 #   thread's own buffer

@@ -684,8 +684,9 @@ print("and the gradients agree to float32's rounding")
 #
 # - `minispiral.kernels.reference.moments`, `minispiral.kernels.reference.normalize`,
 #   `minispiral.kernels.reference.normalize_grad`: the formulas of this chapter in loops
-# - `minispiral.kernels.batchnorm.moments`, `minispiral.kernels.batchnorm.tile_moments`,
-#   `minispiral.kernels.batchnorm.merge_moments`: sums by tiles, and how they are merged
+# - `minispiral.kernels.batchnorm.moments`, and behind it
+#   `minispiral.kernels.cpu.batchnorm.tile_moments` and
+#   `minispiral.kernels.cpu.batchnorm.merge_moments`: sums by tiles, and how they are merged
 # - `minispiral.kernels.batchnorm.normalize`, `minispiral.kernels.batchnorm.normalize_grad`: one
 #   pass forward, two passes backward
 # - `minispiral.kernels.batchnorm.normalize_relu`,

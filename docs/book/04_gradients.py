@@ -41,8 +41,8 @@ from numpy.typing import NDArray
 
 from minispiral import losses, ops
 from minispiral.gradcheck import Report, gradcheck
-from minispiral.kernels import loss_table, reference
-from minispiral.kernels.cpu import batchnorm, conv2d
+from minispiral.kernels import conv2d, loss_table, reference
+from minispiral.kernels.cpu import batchnorm, conv2d_pixels
 from minispiral.tensor import Function
 
 plt.rcParams["font.size"] = 10
@@ -457,13 +457,13 @@ for check in (check_conv2d, check_batch_norm, check_f1_loss):
 # And six bugs. Each changes a few characters.
 
 # %%
-input_grad, norm_grad = conv2d.conv2d_input_grad, batchnorm._normalize_grad
+input_grad, norm_grad = conv2d_pixels.conv2d_input_grad, batchnorm.normalize_grad
 last_row = (input_grad, "gy = np.ascontiguousarray(gy)", "gy = gy.copy(); gy[:, -1] = 0")
 bugs: dict[str, tuple[Check, list[tuple[Any, str, str]]]] = {
     "last row of gy left out": (check_conv2d, [last_row]),
     "kernel upside down": (
         check_conv2d,
-        [(input_grad, "w.reshape(-1, small)", "w[::-1].reshape(-1, small)")],
+        [(input_grad, "w.reshape(-1, conv.small)", "w[::-1].reshape(-1, conv.small)")],
     ),
     "mean taken as constant": (
         check_batch_norm,

@@ -48,10 +48,9 @@ from minispiral.detection.maps import look
 from minispiral.detection.metrics import average_precision, score_photo, summarize
 from minispiral.detection.tiling import predict, tile_axis
 from minispiral.kernels import layout
-from minispiral.kernels.cpu.adam import adam
 from minispiral.losses import LOSSES
 from minispiral.networks import SpiralNet
-from minispiral.nn import BatchNorm
+from minispiral.nn import BatchNorm, Parameter
 from minispiral.optim import Adam
 from minispiral.runs.checkpoint import load
 from minispiral.tensor import Tensor, no_grad
@@ -205,13 +204,14 @@ def adam_step(
 
 
 rng = np.random.default_rng(1)
-ours_w, theirs_w = np.ones(5), np.ones(5)
-ours_m, ours_v, theirs_m, theirs_v = np.zeros((4, 5))
+w, m, v = np.ones(5), np.zeros(5), np.zeros(5)
+weight = Parameter(np.ones(5))
+optimiser = Adam([("w", weight)], lr=1e-2)
 for t in range(1, 20):
-    g = rng.standard_normal(5)
-    adam_step(ours_w, g, ours_m, ours_v, t, 1e-2, 0.9, 0.999, 1e-8)
-    adam(theirs_w, g, theirs_m, theirs_v, t, 1e-2, 0.9, 0.999, 1e-8)
-np.testing.assert_allclose(ours_w, theirs_w, rtol=1e-12)
+    g = weight.grad = rng.standard_normal(5)
+    adam_step(w, g, m, v, t, 1e-2, 0.9, 0.999, 1e-8)
+    optimiser.step()
+np.testing.assert_allclose(w, weight.data, rtol=1e-12)
 
 for size in (1e3, 1.0, 1e-3, 1e-6, 1e-9):
     w, m, v = np.zeros((3, 1))
@@ -572,7 +572,7 @@ for with_adam in (True, False):
 #   `minispiral.data.prefetch.prefetch`: photographs, patches, and the thread that draws the next
 #   batch in the background
 # - `minispiral.training.step.TrainingStep`: one step of training, flips and scaling included
-# - `minispiral.optim.Adam` and `minispiral.kernels.adam.adam`: Adam
+# - `minispiral.optim.Adam` and `minispiral.kernels.adam.Update`: Adam
 # - `minispiral.training.loop.train`, `minispiral.training.loop.Loop` and
 #   `minispiral.training.state.TrainingState`: the loop, and what it saves and resumes
 # - `minispiral.runs.checkpoint.Checkpoint`: what is saved

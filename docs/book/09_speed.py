@@ -759,14 +759,16 @@ print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times a
 # %% [markdown]
 # ## Where it lives
 #
-# - `minispiral.kernels.conv2d.conv2d`: tiles, and what is done while they are in cache
-# - `minispiral.kernels.conv2d.conv2d_weight_grad`: partial sums in a fixed order
+# - `minispiral.kernels.cpu.conv2d.conv2d`: three products, and how threads share them
+# - `minispiral.kernels.cpu.conv2d_pixels.conv2d`: tiles
+# - `minispiral.kernels.cpu.conv2d_pixels.conv2d_weight_grad`: partial sums in a fixed order
+# - `minispiral.kernels.epilogues.Moments`: what is done while a tile is in cache
 # - `minispiral.kernels.cpu.parallel.run`: tasks for threads, BLAS limited to one
-# - `minispiral.kernels.cpu.parallel.submit`: what nothing waits for yet, while the caller goes on
+# - `minispiral.kernels.cpu.parallel.submit`: work that nothing waits for yet, in the background
 # - `minispiral.kernels.cpu.parallel.even_slices`: an even number of parts
 # - `minispiral.kernels.cpu.parallel.empty`: reused memory
 # - `minispiral.kernels.cpu.parallel.scratch`: a thread's own buffer
-# - `minispiral.kernels.batchnorm.scale_shift_relu`: three calls, one pass, long rows
+# - `minispiral.kernels.cpu.batchnorm.scale_shift_relu`: three calls, one pass, long rows
 # - `minispiral.profiling.profile`: where the time goes
 #
 # `python -m bench costs`, `python -m bench cpu layers` and `python -m bench cpu step` measure on
