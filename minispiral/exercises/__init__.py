@@ -19,7 +19,7 @@ Check = Callable[[Answer], None]
 
 
 class Wrong(Exception):
-    """What is wrong with an answer, in one sentence that names the input it was seen with."""
+    """An answer is wrong. The message says how, in one sentence that names the input."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Exercise:
     check: Check
 
 
-registered: dict[str, Exercise] = {}  # by number; `minispiral.exercises.catalogue` has all
+registered: dict[str, Exercise] = {}  # by number; complete after `catalogue.catalogue()`
 
 
 def exercise(number: str, function: str) -> Callable[[Check], Check]:

@@ -1,4 +1,4 @@
-"""What is wrong with an array that an answer gave, in one sentence."""
+"""Compares an array that an answer returned with the right one."""
 
 from typing import Any
 

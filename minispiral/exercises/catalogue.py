@@ -1,4 +1,4 @@
-"""All exercises, and how an answer is taken from a student's file and checked."""
+"""All exercises, and the check of an answer in a student's file."""
 
 import pkgutil
 import traceback
@@ -22,7 +22,7 @@ def catalogue() -> dict[str, Exercise]:
 
 
 def find(number: str) -> Exercise:
-    """The exercise of this number; `UserError` where the book has none."""
+    """The exercise with this number. Raises `UserError` if there is none."""
     if number not in catalogue():
         raise UserError(
             f"The book has no exercise {number}: choose one of {', '.join(catalogue())}."
@@ -33,8 +33,8 @@ def find(number: str) -> Exercise:
 def check_answer(number: str, path: Path) -> None:
     """Check the answer to exercise ``number`` in the Python file at ``path``.
 
-    Raises `Wrong` for an answer that is wrong or fails, and `UserError` for a number the book has
-    not, a file that cannot be read and one without the function that was asked for.
+    Raises `Wrong` if the answer is wrong or fails, and `UserError` if there is no such exercise,
+    the file cannot be read, or it lacks the function that the exercise asks for.
     """
     exercise = find(number)
     answer = _load(path, exercise.function)
@@ -71,7 +71,7 @@ def _load(path: Path, function: str) -> Answer:
 
 
 def _failure(error: Exception, path: Path, what: str) -> str:
-    """An exception on its way through the student's file, in one sentence."""
+    """An exception raised in the student's file, in one sentence."""
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if frame.filename == str(path)]

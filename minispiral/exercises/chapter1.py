@@ -1,4 +1,4 @@
-"""Checks of chapter 1: a gradient by hand, an operation on the tape, sums over repeated axes."""
+"""Checks of chapter 1: a gradient by hand, an operation on the tape, sums over broadcast axes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def gradients(answer: Callable[..., Any]) -> None:
         if np.isclose(found_w, z * x + y) or np.isclose(found_w, 2 * y * y * x + y):
             raise Wrong(f"{call} misses that y goes into both z and the loss: add the two parts")
         if np.isclose(found_w, (z + y * y) * x + y):
-            raise Wrong(f"{call} misses that y goes into y * y twice: each side has its part")
+            raise Wrong(f"{call} misses that y goes into y * y twice: each operand has its part")
         for name, found, expected in (("w", found_w, gw), ("x", found_x, gy * w)):
             if not np.isclose(found, expected, rtol=1e-9):
                 raise Wrong(
@@ -69,12 +69,14 @@ def softplus(answer: Callable[..., Any]) -> None:
             )
         expect(found, gy * slope, f"{given} and gy between 1 and 2, the gradient of x")
         if not np.array_equal(x.data, data):
-            raise Wrong(f"{given} softplus(x) changes x.data, which others may still need")
+            raise Wrong(
+                f"{given} softplus(x) changes x.data, which other operations may still need"
+            )
 
 
 @exercise("1.3", function="sum_to_shape")
 def sum_to_shape(answer: Callable[..., Any]) -> None:
-    """Sums over repeated axes."""
+    """Sums over broadcast axes."""
     rng = np.random.default_rng()
     cases = [
         ((2, 3), (2, 3)),
@@ -88,7 +90,7 @@ def sum_to_shape(answer: Callable[..., Any]) -> None:
     ]
     for full, shape in cases:
         for g in (np.ones(full), rng.standard_normal(full)):
-            # The sum is the adjoint of the repetition: its matrix is the transpose of that one.
+            # The sum is the adjoint of broadcasting: its matrix is the transpose.
             places = np.arange(int(np.prod(shape))).reshape(shape)
             expected = np.zeros(places.size)
             np.add.at(expected, np.broadcast_to(places, full).ravel(), g.ravel())

@@ -24,7 +24,7 @@ def mirror_pad_grad(answer: Callable[..., Any]) -> None:
     rng = np.random.default_rng()
     for shape, pad in (((1, 3, 4, 1), 1), ((2, 4, 5, 3), 2), ((1, 4, 4, 2), 3)):
         n, h, w, c = shape
-        # The adjoint's matrix is the transpose of that of the padding.
+        # The matrix of the adjoint is the transpose of the matrix of the padding.
         units = np.eye(h * w).reshape(h * w, h, w, 1)
         padding = _mirror_pad(units, pad).reshape(h * w, -1)
         gy = rng.standard_normal((n, h + 2 * pad, w + 2 * pad, c))
@@ -35,14 +35,14 @@ def mirror_pad_grad(answer: Callable[..., Any]) -> None:
             if np.allclose(result, gy[:, pad : pad + h, pad : pad + w]):
                 raise Wrong(
                     f"for gy of shape {gy.shape} and pad = {pad} you return its inner part, but "
-                    f"what arrived on the rim belongs to the pixels that were copied there"
+                    f"the gradient of the rim belongs to the pixels that were copied there"
                 )
             _point_at_pixel(answer, shape, pad)
         expect(result, expected, f"for random gy of shape {gy.shape}, mirror_pad_grad(gy, {pad})")
 
 
 def _point_at_pixel(answer: Callable[..., Any], shape: tuple[int, ...], pad: int) -> None:
-    """Raise `Wrong` with the first single 1 in gy whose way back is wrong."""
+    """Raise `Wrong` for the first single 1 in gy that goes back to the wrong pixel."""
     n, h, w, c = shape
     places = np.arange(h * w, dtype=np.float64).reshape(1, h, w, 1)
     source = _mirror_pad(places, pad)  # which pixel each was copied from
@@ -64,7 +64,7 @@ def _point_at_pixel(answer: Callable[..., Any], shape: tuple[int, ...], pad: int
 def dilated_input_grad(answer: Callable[..., Any]) -> None:
     """The adjoint of a dilated convolution."""
     rng = np.random.default_rng()
-    cases = [  # out_hw, kernel_hw, stride, dilation; the last has a rest that no tap reaches
+    cases = [  # out_hw, kernel_hw, stride, dilation; in the last, no tap reaches the last pixels
         ((5, 6), (3, 2), 1, 1),
         ((7, 8), (2, 3), 1, 2),
         ((9, 10), (3, 2), 2, 3),
@@ -109,7 +109,7 @@ def turned(answer: Callable[..., Any]) -> None:
             out = 6 + 2 * pad - size + 1
             raise Wrong(
                 f"{call} returned the padding {new_pad!r}: an image of side 6 has gy of side {out} "
-                f"there, and a convolution of gy with that padding does not give side 6 again"
+                f"then, and a convolution of gy with that padding does not give side 6 again"
             )
         if isinstance(v, np.ndarray) and v.shape == w.shape and big != small:
             raise Wrong(

@@ -1,4 +1,4 @@
-"""Checks of chapter 3: batch norm folded away, moments of tiles, and another norm's gradient."""
+"""Checks of chapter 3: batch norm folded into weights, moments of tiles, layer norm's gradient."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def _pair(result: Any, call: str, names: str) -> tuple[Any, Any]:
 
 @exercise("3.1", function="folded")
 def folded(answer: Callable[..., Any]) -> None:
-    """Batch norm put into the convolution's weights."""
+    """Batch norm folded into the convolution's weights."""
     rng = np.random.default_rng()
     eps = 0.5  # as large as var, so that it cannot be forgotten
     for transpose in (False, True):
@@ -51,15 +51,15 @@ def folded(answer: Callable[..., Any]) -> None:
 
 @exercise("3.2", function="moments")
 def moments(answer: Callable[..., Any]) -> None:
-    """Mean and variance of tiles that are seen once."""
+    """Mean and variance of tiles that are seen only once."""
     rng = np.random.default_rng()
     for offset, sizes in ((0.0, [7]), (3.0, [1, 1, 4]), (2.0, [40, 5, 300]), (1e8, [50, 1, 900])):
         tiles = [offset + rng.standard_normal((size, 3)) for size in sizes]
-        # Tiles of different means: the distances between them are a part of the variance.
+        # The tiles have different means: the distances between these are part of the variance.
         tiles = [tile + shift for tile, shift in zip(tiles, rng.permutation(9), strict=False)]
         call = f"for tiles of {sizes} rows and 3 channels, moments(tiles)"
         if offset > 1e6:
-            call = f"where the mean is about {offset:.0e} and a difference of squares void, {call}"
+            call = f"with a mean of {offset:.0e}, where a difference of squares cancels, {call}"
         mean, var = _pair(answer(_once(tiles)), call, "(mean, var)")
         rows = np.concatenate(tiles)
         wanted_var = (rows - rows[0]).var(0)
@@ -67,21 +67,21 @@ def moments(answer: Callable[..., Any]) -> None:
         if isinstance(var, np.ndarray) and var.shape == wanted_var.shape:
             if np.isnan(var).any():
                 raise Wrong(
-                    f"{call} is no number, as if a tile was read after the next one was asked for"
+                    f"{call} is NaN, as if a tile was read after the next one was asked for"
                 )
             if np.allclose(var * (1 - 1 / len(rows)), wanted_var):
                 raise Wrong(f"{call} returned the unbiased variance: divide by the number of rows")
             within = sum(len(tile) * tile.var(0) for tile in tiles) / len(rows)
             if len(tiles) > 1 and np.allclose(var, within):
                 raise Wrong(f"{call} returned the mean variance of the tiles: their means differ")
-        # A millionth of the deviation, which `expect` wants relative to the largest mean.
+        # A millionth of the standard deviation; `expect` takes it relative to the largest mean.
         expect(var, wanted_var, f"{call}: var", 1e-6)
         precision = 1e-6 * np.sqrt(wanted_var.min()) / np.abs(wanted_mean).max()
         expect(mean, wanted_mean, f"{call}: mean", precision)
 
 
 def _once(tiles: list[Array]) -> Iterator[Array]:
-    """The tiles one by one, all in the same memory."""
+    """The tiles one by one, all in the same memory, which is spoiled afterwards."""
     memory = np.empty(max(tile.size for tile in tiles))
     for tile in tiles:
         shown = memory[: tile.size].reshape(tile.shape)
@@ -108,7 +108,7 @@ def layer_norm_grad(answer: Callable[..., Any]) -> None:
                 )
             inv = 1 / np.sqrt(x.var(-1, keepdims=True) + eps)
             if np.allclose(result, inv * gy):
-                raise Wrong(f"{call} takes the moments for constants, but they move with x")
+                raise Wrong(f"{call} takes the moments for constants, but they depend on x")
             if np.allclose(result, inv * (gy - gy.mean(-1, keepdims=True))):
                 raise Wrong(f"{call} forgets that the variance moves with x")
         expect(result, expected, call)

@@ -84,7 +84,7 @@ def absolute(answer: Answer) -> None:
 
 
 def _each(result: Any, expected: Array, call: str) -> None:
-    """As `expect`, each element relative to itself."""
+    """Like `expect`, but each error is relative to its own element."""
     if isinstance(result, np.ndarray) and result.shape == expected.shape:
         for i in np.flatnonzero(~np.isclose(result, expected, rtol=1e-9, atol=0)):
             raise Wrong(f"{call} is {result[i]:.6g} at [{i}], expected {expected[i]:.6g}")
@@ -101,7 +101,7 @@ def wrong_elements(answer: Answer) -> None:
         def f(x: Array, a: Array = a) -> Any:
             return np.sum(np.exp(a * x)) + np.prod(2 + x)
 
-        # By hand: the derivative of the product by one factor is the product of all others.
+        # The derivative of a product with respect to one factor is the product of the others.
         true = a * np.exp(a * x) + np.prod(2 + x) / (2 + x)
         for count in (0, 1, 2):
             at = np.unravel_index(rng.permutation(x.size)[:count], shape)

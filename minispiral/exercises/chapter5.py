@@ -1,4 +1,4 @@
-"""Checks of chapter 5: weights and gradients that come from a score."""
+"""Checks of chapter 5: weights and gradients derived from a score."""
 
 import warnings
 from collections.abc import Callable
@@ -20,7 +20,7 @@ F1, EQ_11 = losses.F1(), losses.PseudoF1()
 
 
 def _batch(rng: np.random.Generator, *shape: int) -> tuple[Array, Mask]:
-    """Random logits and a mask with at least one pixel of each kind; the first is found crack."""
+    """Random logits and a mask with pixels of both kinds; the first is crack that was found."""
     logits = rng.normal(-1, 2, shape)
     crack = rng.random(shape) < 0.3
     crack.flat[:2] = True, False
@@ -37,7 +37,7 @@ def _number(result: Any, expected: float, call: str) -> None:
 
 @exercise("5.1", function="f_beta_weights")
 def f_beta_weights(answer: Answer) -> None:
-    """The weights that F-beta gives."""
+    """The weights of F-beta."""
     rng = np.random.default_rng()
     small = np.array([0.0, 0.0]), np.array([True, False])
     for logits, crack in (small, _batch(rng, 9), _batch(rng, 2, 5, 4, 1)):
@@ -64,7 +64,7 @@ def f_beta_weights(answer: Answer) -> None:
 
 @exercise("5.2", function="pseudo_iou")
 def pseudo_iou(answer: Answer) -> None:
-    """A pseudo-gradient from the intersection over union."""
+    """A pseudo-gradient for the intersection over union."""
     rng = np.random.default_rng()
     small = np.array([1.0, -1.0]), np.array([True, False])
     for logits, crack in (small, _batch(rng, 3, 4), _batch(rng, 2, 5, 4, 1)):
@@ -92,7 +92,7 @@ def pseudo_iou(answer: Answer) -> None:
 
 
 def _check_far(answer: Answer) -> None:
-    """Logits so large that 1 - sigma has no digits left, and exp(-x) overflows."""
+    """Logits so large that 1 - sigma loses all digits and exp(-x) overflows."""
     logits = np.array([40.0, -1000.0, -40.0, 1000.0, 1000.0])
     crack = np.array([True, True, False, False, True])
     call = f"for logits {logits.tolist()} and crack {crack.tolist()}, pseudo_iou(logits, crack)"
@@ -141,7 +141,7 @@ def frozen_loss(answer: Answer) -> None:
                 for name, other in (
                     ("is divided by the number of pixels", expected / logits.size),
                     ("is minus the loss", -expected),
-                    ("takes the weights at logits in place of frozen", thawed),
+                    ("takes the weights at logits instead of frozen", thawed),
                 ):
                     if np.isclose(result, other, rtol=1e-9) and not np.isclose(other, expected):
                         raise Wrong(f"{call} {name}")

@@ -33,7 +33,7 @@ def parameters(answer: Callable[..., Any]) -> None:
 
 
 class _Module:
-    """A map from a mixture of its input's channels."""
+    """A module whose map is a function of a mixture of its input's channels."""
 
     def __init__(self, number: int, mixture: Array) -> None:
         self.number, self.mixture = number, mixture
@@ -59,7 +59,7 @@ def logits(answer: Callable[..., Any]) -> None:
         for count in (1, 2, 4):
             x = rng.standard_normal((2, 3, 5, 3))
             wide = connection == "concat"
-            seen = [3] + [k if wide else 1 for k in range(1, count + 1)]  # the last layer's too
+            seen = [3] + [k if wide else 1 for k in range(1, count + 1)]  # including the last layer
             modules = [
                 _Module(k, rng.standard_normal((c, 1))) for k, c in enumerate(seen[:-1], start=1)
             ]
@@ -83,7 +83,7 @@ def logits(answer: Callable[..., Any]) -> None:
 
 
 def _seen(maps: Array, connection: str) -> Array:
-    """What the module behind the maps (n, h, w, k) sees."""
+    """What the module after the maps (n, h, w, k) sees."""
     if connection == "concat":
         return maps
     return maps.sum(axis=3, keepdims=True) if connection == "sum" else maps[..., -1:]
@@ -106,7 +106,7 @@ def field(answer: Callable[..., Any]) -> None:
 
 
 def _reached(p: int, depths: tuple[int, ...], side: int = 511) -> tuple[int, int]:
-    """The first and last pixel that is found by trying: a change of it reaches pixel ``p``."""
+    """The first and last pixel that reach pixel ``p``, found by following every pixel."""
     reached = np.eye(side, dtype=bool)  # which pixels reach each value: (values, side)
     for depth in depths:
         for _ in range(depth):

@@ -15,11 +15,11 @@ def patch(answer: Callable[..., Any]) -> None:
     """A random patch and its mask."""
     rng = np.random.default_rng()
     h, w, side = 6, 7, 4
-    # Every pixel tells where it is, and the mask is known from the photograph.
+    # Every pixel value occurs once, and the mask follows from the photograph.
     photo = rng.permutation(h * w * 3).astype(np.uint8).reshape(h, w, 3)
     mask = photo[..., 0] % 2 == 1
     call = f"patch(photo, mask, {side}, rng) for a photograph of {h} x {w} pixels"
-    draws = 4000  # of 48 equally likely: the chance to miss one is below 1e-34
+    draws = 4000  # of 48 equally likely outcomes: the chance of missing one is below 1e-34
     windows: dict[bytes, tuple[int, int, int, int]] = {}
     for top in range(h - side + 1):
         for left in range(w - side + 1):
@@ -44,7 +44,7 @@ def patch(answer: Callable[..., Any]) -> None:
             )
         place = windows.get(pixels.astype(np.uint8).tobytes())
         if place is None:
-            raise Wrong(f"{call}: x is no window of the photograph, flipped or not")
+            raise Wrong(f"{call}: x is not a window of the photograph, flipped or not")
         pixels_mask = (pixels[..., 0] % 2 == 1).astype(bool)
         if getattr(y, "shape", None) != (side, side) or not np.array_equal(y, pixels_mask):
             raise Wrong(
@@ -89,7 +89,7 @@ def running(answer: Callable[..., Any]) -> None:
 
 @exercise("7.3", function="average_precision")
 def average_precision_of(answer: Callable[..., Any]) -> None:
-    """Average precision, with equal scores."""
+    """Average precision with tied scores."""
     rng = np.random.default_rng()
     for count, levels in ((2, 99), (6, 99), (9, 2), (40, 5), (300, 20)):
         for _ in range(5):

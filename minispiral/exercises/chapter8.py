@@ -1,4 +1,4 @@
-"""Checks of chapter 8, The same kernels on a GPU. Kernels are functions or generators in Python."""
+"""Checks of chapter 8, The same kernels on a GPU. Kernels are Python functions or generators."""
 
 import inspect
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def double(answer: Answer) -> None:
 
 
 class _Memory:
-    """Two arrays that know which thread reads and writes what."""
+    """Two arrays that record which thread reads and writes what."""
 
     def __init__(self, numbers: Array, what: str) -> None:
         self.numbers, self.what = numbers, what
@@ -70,7 +70,7 @@ class _Memory:
     def check_results(self) -> None:
         for at, count in enumerate(self.writes):
             if count != 1:
-                raise Wrong(f"with {self.what}, y[{at}] was written {count} times in place of once")
+                raise Wrong(f"with {self.what}, y[{at}] was written {count} times instead of once")
         wrong = np.flatnonzero(self.results != 2 * self.numbers)
         if wrong.size:
             at = wrong[0]
@@ -104,7 +104,7 @@ class _Watched:
 
     def __getitem__(self, index: Any) -> float:
         if self.name == "y":
-            raise Wrong(f"with {self.memory.what}, y was read, which nobody has written yet")
+            raise Wrong(f"with {self.memory.what}, y was read before anything was written to it")
         return self.memory.read(index)
 
     def __setitem__(self, index: Any, value: float) -> None:
@@ -131,7 +131,7 @@ def prefix_sum(answer: Answer) -> None:
             if wrong.size:
                 at = wrong[0]
                 raise Wrong(
-                    f"with {what}, y[{at}] is {y[at]:.5g} in place of {np.cumsum(x)[at]:.5g}"
+                    f"with {what}, y[{at}] is {y[at]:.5g} instead of {np.cumsum(x)[at]:.5g}"
                 )
             most = 2 * int(np.ceil(np.log2(size))) + 2
             if barriers > most:
@@ -139,12 +139,12 @@ def prefix_sum(answer: Answer) -> None:
 
 
 def _run_block(answer: Answer, x: Array, numbers: Array, what: str) -> tuple[Array, int]:
-    """Run all threads from barrier to barrier; returns y and how many barriers there were."""
+    """Run all threads from barrier to barrier; return y and the number of barriers."""
     arrays = {name: _Own(name, values, what) for name, values in _fresh(x).items()}
     running = {int(number): answer(int(number), *arrays.values()) for number in numbers}
     for number, thread in running.items():
         if not inspect.isgenerator(thread):
-            raise Wrong(f"with {what}, thread {number} is no generator: yield at each barrier")
+            raise Wrong(f"with {what}, thread {number} is not a generator: yield at each barrier")
     barriers = 0
     while True:
         waiting = {}
@@ -171,7 +171,7 @@ def _fresh(x: Array) -> dict[str, Array]:
 
 
 class _Own:
-    """An array of which each thread may use but its own place, other than to read ``shared``."""
+    """An array of which each thread may use only its own element, except to read ``shared``."""
 
     def __init__(self, name: str, values: Array, what: str) -> None:
         self.name, self.values, self.what = name, values.copy(), what
@@ -195,7 +195,7 @@ class _Own:
 
 @exercise("8.3", function="product_in_three")
 def product_in_three(answer: Answer) -> None:
-    """Float32 from a tensor core that multiplies TF32."""
+    """Float32 accuracy from a tensor core that multiplies TF32."""
     rng = np.random.default_rng()
     for scale in (1.0, 1e-3, 1e4):
         m, k, n = (int(size) for size in rng.integers(9, 40, 3))
@@ -205,7 +205,7 @@ def product_in_three(answer: Answer) -> None:
         c = np.asarray(answer(a.copy(), b.copy(), core))
         if c.shape != (m, n) or c.dtype != np.float32:
             raise Wrong(f"with {core.what}, the result is {c.dtype} {c.shape}, not float32 {m, n}")
-        # What is left out is at most 3 * 2**-22 of each product, and sums are short.
+        # What is left out is at most 3 * 2**-22 of each product, and the sums are short.
         exact = a.astype(np.float64) @ b
         error = np.abs(c - exact) / (np.abs(a).astype(np.float64) @ np.abs(b))
         if not error.max() < 2.0**-19:
@@ -234,7 +234,7 @@ class _TensorCore:
                 row, column = np.argwhere(last_bits)[0]
                 raise Wrong(
                     f"with {self.what}, the {name} matrix given to multiply holds "
-                    f"{matrix[row, column]:.9g} at [{row}, {column}], which is no TF32 number"
+                    f"{matrix[row, column]:.9g} at [{row}, {column}], which is not a TF32 number"
                 )
         product: Array = (a.astype(np.float64) @ b).astype(np.float32)
         return product

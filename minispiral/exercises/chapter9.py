@@ -1,4 +1,4 @@
-"""Checks of chapter 9, How fast can NumPy go? They count and compare; none looks at a clock."""
+"""Checks of chapter 9, How fast can NumPy go? They count and compare; none uses a clock."""
 
 import threading
 import tracemalloc
@@ -14,9 +14,9 @@ from minispiral.kernels import reference
 Array = NDArray[Any]
 Answer = Callable[..., Any]
 
-_ROW = 4096  # numbers of a row that is long
-_PATIENCE = 5.0  # seconds until threads that wait for each other are given up
-_MOMENT = 0.1  # seconds in which tasks that may run at the same time would meet
+_ROW = 4096  # numbers in a long row
+_PATIENCE = 5.0  # seconds before threads that wait for each other are given up
+_MOMENT = 0.1  # seconds within which tasks that run at the same time would meet
 
 
 @exercise("9.1", function="scale_shift_relu")
@@ -44,7 +44,7 @@ def scale_shift_relu(answer: Answer) -> None:
 def _with_peak_memory(
     answer: Answer, x: Array, scale: Array, shift: Array, what: str
 ) -> tuple[Array, int]:
-    """x after the answer has changed it, and the most bytes of new memory meanwhile."""
+    """x after the answer has changed it, and the peak of new memory in bytes."""
     traced = tracemalloc.is_tracing()
     tracemalloc.start()
     try:
@@ -74,12 +74,12 @@ def _check_operations(answer: Answer, x: Array, scale: Array, shift: Array, what
         if np.prod(shape) > _ROW and shape[-1] < _ROW:
             raise Wrong(
                 f"with {what}, an operation ran along rows of {shape[-1]}, on an array {shape}: "
-                f"see x as rows of {_ROW} and repeat the vectors"
+                f"view x as rows of {_ROW} and tile the vectors"
             )
 
 
 class _Recorded(np.ndarray[Any, Any]):
-    """An array that remembers the shapes of all operations it takes part in."""
+    """An array that records the shapes of all operations it takes part in."""
 
     shapes: list[tuple[int, ...]] = []  # noqa: RUF012 - one list for all views of an array
 
@@ -131,7 +131,7 @@ def _check_tiles(
             )
         if np.ndim(rows) != 2 or np.shape(rows)[1] != len(weights):
             raise Wrong(
-                f"with {what}, multiply was given rows {np.shape(rows)} in place of "
+                f"with {what}, multiply was given rows {np.shape(rows)} instead of "
                 f"(pixels, {len(weights)})"
             )
         sizes.append(int(np.size(rows)))
@@ -143,15 +143,14 @@ def _check_tiles(
     assert isinstance(expected, np.ndarray)
     if y.shape != expected.shape or y.dtype != np.float32:
         raise Wrong(
-            f"with {what}, the result is {y.dtype} {y.shape}, where float32 {expected.shape} was "
-            "expected"
+            f"with {what}, the result is {y.dtype} {y.shape}, expected float32 {expected.shape}"
         )
     if not np.allclose(y, expected, rtol=1e-4, atol=1e-4):
         raise Wrong(f"with {what}, {_first_difference('y', y, expected)}")
     if max(sizes, default=0) > most:
         raise Wrong(f"with {what}, multiply was given {max(sizes)} numbers as rows at once")
     if len(sizes) != calls:
-        raise Wrong(f"with {what}, multiply was called {len(sizes)} times in place of {calls}")
+        raise Wrong(f"with {what}, multiply was called {len(sizes)} times instead of {calls}")
 
 
 @exercise("9.3", function="run_in_order")
@@ -208,7 +207,7 @@ def _check_together(answer: Answer, threads: int) -> None:
 
 
 def _check_order(answer: Answer, threads: int) -> None:
-    """The first task is the last to be done."""
+    """The first task is the last to finish."""
     what = f"{threads} tasks, of which the first is done last, and {threads} threads"
     done = [threading.Event() for _ in range(threads + 1)]
     done[-1].set()
@@ -221,11 +220,11 @@ def _check_order(answer: Answer, threads: int) -> None:
     result = _returned(answer, work, list(range(threads)), threads, what)
     expected = [10 * task for task in range(threads)]
     if result != expected:
-        raise Wrong(f"with {what}, the results are {result} in place of {expected}")
+        raise Wrong(f"with {what}, the results are {result} instead of {expected}")
 
 
 def _check_next(answer: Answer, threads: int) -> None:
-    """The first task waits until all others are done, which the other threads must see to."""
+    """The first task waits until the other threads have done all others."""
     count = 4 * threads
     what = f"{count} tasks, of which the first takes as long as all others, and {threads} threads"
     others = threading.Semaphore(0)
@@ -254,7 +253,7 @@ def _check_raises(answer: Answer) -> None:
 
 
 def _returned(answer: Answer, work: Answer, tasks: list[Any], threads: int, what: str) -> Any:
-    """What the answer returns or raises; `Wrong` where it never does."""
+    """What the answer returns or raises; `Wrong` if it never returns."""
     results: list[Any] = []
     errors: list[BaseException] = []
 
@@ -278,4 +277,4 @@ def _first_difference(name: str, values: Array, expected: Array) -> str:
     wrong = ~np.isclose(values, expected, rtol=1e-4, atol=1e-4)
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = ", ".join(map(str, at))
-    return f"{name}[{place}] is {values[at]:.5g} in place of {expected[at]:.5g}"
+    return f"{name}[{place}] is {values[at]:.5g} instead of {expected[at]:.5g}"

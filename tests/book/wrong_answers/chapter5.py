@@ -81,7 +81,7 @@ def wrong_5_2_one_minus_sigma(logits, crack):
 
 
 def wrong_5_3_weights_of_the_moment(logits, frozen, crack):
-    """takes the weights at logits in place of frozen"""
+    """takes the weights at logits instead of frozen"""
     return weighted(logits, logits, crack)
 
 

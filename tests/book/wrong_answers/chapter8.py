@@ -18,20 +18,20 @@ def wrong_8_1_no_end(block, thread, blocks, threads, x, y):
 
 
 def wrong_8_1_one_number_each(block, thread, blocks, threads, x, y):
-    r"""y\[\d+\] was written 0 times in place of once"""
+    r"""y\[\d+\] was written 0 times instead of once"""
     i = block * threads + thread
     if i < len(x):
         y[i] = 2 * x[i]
 
 
 def wrong_8_1_every_block_does_all(block, thread, blocks, threads, x, y):
-    r"""y\[0\] was written 2 times in place of once"""
+    r"""y\[0\] was written 2 times instead of once"""
     for i in range(thread, len(x), threads):
         y[i] = 2 * x[i]
 
 
 def wrong_8_2_no_barrier_before_overwriting(thread, x, shared, y):
-    r"""y\[\d+\] is .* in place of"""
+    r"""y\[\d+\] is .* instead of"""
     own = x[thread]
     step = 1
     while step < len(x):
@@ -44,7 +44,7 @@ def wrong_8_2_no_barrier_before_overwriting(thread, x, shared, y):
 
 
 def wrong_8_2_no_barrier_before_reading(thread, x, shared, y):
-    r"""y\[\d+\] is nan in place of"""
+    r"""y\[\d+\] is nan instead of"""
     own = x[thread]
     step = 1
     while step < len(x):
@@ -101,6 +101,6 @@ def wrong_8_3_all_four_products(a, b, multiply):
 
 
 def wrong_8_3_the_rest_not_rounded(a, b, multiply):
-    """which is no TF32 number"""
+    """which is not a TF32 number"""
     a1, b1 = to_tf32(a), to_tf32(b)
     return multiply(a - a1, b1) + multiply(a1, b - b1) + multiply(a1, b1)

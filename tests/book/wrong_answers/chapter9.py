@@ -25,7 +25,7 @@ def wrong_9_1_returned(x, scale, shift):
 
 
 def wrong_9_1_no_shift(x, scale, shift):
-    r"""x\[\d+, \d+\] is .* in place of"""
+    r"""x\[\d+, \d+\] is .* instead of"""
     rows = x.reshape(-1, 4096)
     np.multiply(rows, np.tile(scale, 4096 // len(scale)), out=rows)
     np.maximum(rows, 0, out=rows)
@@ -53,7 +53,7 @@ def wrong_9_2_the_whole_batch_at_once(x, w, stride, most, multiply):
 
 
 def wrong_9_2_row_by_row(x, w, stride, most, multiply):
-    """multiply was called .* times in place of"""
+    """multiply was called .* times instead of"""
     weights = w.reshape(-1, w.shape[-1])
     return np.array(
         [[multiply(row, weights) for row in windows_of(image, w, stride)] for image in x]
@@ -61,7 +61,7 @@ def wrong_9_2_row_by_row(x, w, stride, most, multiply):
 
 
 def wrong_9_2_weights_turned(x, w, stride, most, multiply):
-    """multiply was given weights|multiply was given rows|in place of"""
+    """multiply was given weights|multiply was given rows|instead of"""
     turned = w[::-1, ::-1].reshape(-1, w.shape[-1])
     return np.array([[multiply(r, turned) for r in windows_of(image, w, stride)] for image in x])
 
@@ -72,7 +72,7 @@ def wrong_9_3_one_after_the_other(work, tasks, threads):
 
 
 def wrong_9_3_as_they_are_done(work, tasks, threads):
-    """the results are .* in place of|the result is not the list"""
+    """the results are .* instead of|the result is not the list"""
     with ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         return [future.result() for future in as_completed(futures)]
