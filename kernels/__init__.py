@@ -1,13 +1,14 @@
 """Arrays in, arrays out: the computations behind every operation, without tapes or tensors.
 
-Each file states one group of functions for NumPy; ``reference.py`` gives the meaning of every
-one in plain loops. The ``.cu`` files beside them hold the same in CUDA C, which `launch` compiles
-and the functions in `cuda` call. The package knows nothing of the rest of the library.
+Each module here is a front: it gives formulas and shapes, checks arguments, and calls its twin in
+`minispiral.kernels.cpu`, in NumPy, or in `minispiral.kernels.cuda`, in CUDA C, depending on where
+the arrays are. ``reference.py`` gives the meaning of every kernel in plain loops. The package knows
+nothing of the rest of the library.
 
-Arrays are float32 to train and float64 to verify. All but ``adam`` take complex128 too, so that
-a derivative can be had by a complex step, ``imag(f(x + 1e-40j)) / 1e-40``: they are analytic, and
-where they branch (ReLU, max, the two forms of sigma) the real part decides, as NumPy's comparisons
-of complex numbers have it.
+Arrays are float32 to train and float64 to verify. On the CPU all but ``adam`` take complex128 too,
+so that complex steps, ``imag(f(x + 1e-40j)) / 1e-40``, give derivatives: the functions are
+analytic, and where they branch (ReLU, max, sigmoid) the real part decides, as it does in NumPy's
+comparisons of complex numbers.
 """
 
 if __name__ != "minispiral.kernels":

@@ -1,18 +1,17 @@
-"""Threads and scratch memory on the CPU: the one place that knows of either.
+"""Threads and recycled memory on the CPU: the one place that knows of either.
 
-**Threads.** A kernel cuts its work into tasks whose number and borders depend on the shapes
-alone, and `run` shares them among a few threads. NumPy releases the interpreter lock in
-copies, arithmetic and matrix products, so plain Python threads are enough. BLAS is held to one
-thread meanwhile, and is the caller's again afterwards. Results come back in the order of the
-tasks, so a sum over them has the same bits for any number of threads. Between two NumPy calls a
-thread takes the interpreter lock again, and may have to be woken for it: tiles of about a
-megabyte make the calls long beside that wait, and still stay in or near a core's cache. What
-nothing waits for yet is done `beside`: then a thread that moves memory and one that multiplies
-are in each other's way less than two that do the same.
+**Threads.** A kernel cuts its work into tasks whose number and borders depend on the shapes alone,
+and `run` shares them among a few threads. NumPy releases the interpreter lock in copies, arithmetic
+and matrix products, so plain Python threads are enough. BLAS is held to one thread meanwhile.
+Results come back in the order of the tasks, so a sum over them has the same bits for any number of
+threads. Between two NumPy calls a thread takes the interpreter lock again and may have to wait for
+it: tiles of about a megabyte make the calls long compared with that wait, and still stay in or near
+a core's cache. What is not needed at once can be left to a helper thread with `submit`: a thread
+that moves memory and one that multiplies slow each other down less than two that do the same.
 
-**Memory.** A fresh large array is slow: the system hands out its pages one fault at a time.
-`empty` therefore lends memory that goes back to a shelf when the last array that uses it
-is gone, and is lent again. `scratch` is a buffer of the calling thread for one tile.
+**Memory.** A fresh large array is slow, since the system hands out its pages one page fault at a
+time. `empty` therefore lends memory that goes back to a shelf when the last array that uses it is
+gone, and is lent again. `scratch` is a buffer of the calling thread for one tile.
 """
 
 import math
@@ -36,14 +35,14 @@ R = TypeVar("R")
 
 _TILE = 262_144  # elements of a tile in an elementwise pass
 _ALIGNMENT = 64  # bytes, a cache line
-_MOST_SUBMITTED = 2  # calls under way beside their callers: each holds on to its arrays
+_MOST_SUBMITTED = 2  # calls under way: each holds on to its arrays
 _MIN_POOLED = 1 << 16  # bytes; below this the system's allocator is quick enough
 
 _lock = threading.Lock()
 _local = threading.local()
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
-_submitted = 0  # calls that run beside their callers, or wait to
+_submitted = 0  # calls that helpers run, or will run
 _blas: list[Any] | None = None  # the BLAS libraries in this process
 _callers = 0  # calls that currently hold BLAS to one thread
 _blas_threads: list[int] = []  # what each had before
@@ -52,7 +51,7 @@ _blas_threads: list[int] = []  # what each had before
 def threads() -> int:
     """The number of threads kernels use: as set, else ``MINISPIRAL_THREADS``, else all cores.
 
-    What is no whole number above 0 in that variable does not count.
+    The variable is ignored unless it is a positive integer.
     """
     if _threads is not None:
         return _threads
@@ -75,7 +74,7 @@ def set_threads(n: int | None) -> None:
 def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     """``[work(task) for task in tasks]``, shared among the threads, with BLAS single-threaded.
 
-    The caller takes tasks too, so that it seldom waits: a helper that wakes late finds less to do.
+    The caller takes tasks too, so it seldom waits: a helper that wakes late finds less to do.
     """
     waiting = [partial(work, task) for task in tasks]
     results: list[Any] = [None] * len(waiting)
@@ -95,7 +94,7 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
             wait(started)
     for future in started:
         future.result()  # raises what a task raised
-    # A helper lets go of `share` a moment after its result is in; the arrays shall not wait for it.
+    # A helper drops `share` a moment after its result is in; the arrays should not wait for that.
     found, results, waiting = results, [], []
     return found
 
@@ -103,7 +102,7 @@ def run(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
 def submit(work: Callable[[], R]) -> "Future[R]":
     """Have a helper thread do ``work()`` while the caller goes on.
 
-    The caller does it itself, at once, where there are no helpers or enough such calls already.
+    The caller does it itself, at once, if there is no helper or enough is submitted already.
     """
     global _submitted
     with _lock:
@@ -133,7 +132,7 @@ def slices(size: int, step: int) -> list[slice]:
 def even_slices(size: int, most: int) -> list[slice]:
     """``range(size)`` in an even number of nearly equal parts of at most ``most``.
 
-    Two threads then have equal shares, and four nearly so.
+    Two threads then get equal shares, and four nearly equal ones.
     """
     count = -(-size // most)
     return slices(size, -(-size // (count + count % 2)))
@@ -142,8 +141,8 @@ def even_slices(size: int, most: int) -> list[slice]:
 def row_tiles(rows: int, width: int = 1) -> list[slice]:
     """Tiles of ``rows`` rows of ``width`` elements for an elementwise pass.
 
-    A tile is about a megabyte. An array that fits in one stays whole: to wake a second thread for
-    half of it takes as long as to do that half.
+    A tile is about a megabyte. An array that fits in one is not cut: waking a second thread for
+    half of it takes as long as doing that half.
     """
     if rows * width <= _TILE:
         return [slice(0, rows)]
@@ -160,7 +159,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def scratch(shape: tuple[int, ...], dtype: DTypeLike, name: str = "tile") -> Array:
-    """This thread's own uninitialised buffer called ``name``; valid until asked for again."""
+    """This thread's uninitialised buffer of this name; valid until it is asked for again."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     buffers = _local.__dict__.setdefault("buffers", {})
@@ -171,15 +170,15 @@ def scratch(shape: tuple[int, ...], dtype: DTypeLike, name: str = "tile") -> Arr
 
 
 def trim() -> None:
-    """Give the memory that lies idle on the shelf back to the system."""
+    """Give idle memory back to the system."""
     _shelf.clear()
 
 
 class _Loan:
     """Memory lent to arrays; NumPy keeps this object alive as their ``base``.
 
-    The garbage collector may end a loan at any point, even amidst `_Shelf.take`: it leaves
-    the memory at the shelf's door, which takes no lock.
+    The garbage collector may end a loan at any point, even during `_Shelf.take`, so the memory is
+    returned to a queue, which takes no lock.
     """
 
     def __init__(self, size: int) -> None:
@@ -203,7 +202,7 @@ class _Shelf:
                 memory = self.returned.popleft()
                 insort(self.idle, (memory.size, id(memory), memory))
             at = bisect_left(self.idle, (size, 0))
-            # At most half is wasted: a buffer much too large had better wait for its own kind.
+            # At most half is wasted: a much larger buffer is kept for arrays of its own size.
             if at < len(self.idle) and self.idle[at][0] <= 2 * size:
                 return self.idle.pop(at)[2]
         return _aligned(size)
@@ -233,14 +232,14 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            # The caller is a thread too. With more helpers, a call beside it would be one too many.
+            # The caller is a thread too: with more helpers there would be one too many.
             _pool = ThreadPoolExecutor(threads() - 1, thread_name_prefix="minispiral")
         return _pool
 
 
 @contextmanager
 def _single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread; the last of several concurrent callers gives it back."""
+    """Hold BLAS to one thread; the last of several concurrent callers restores it."""
     global _blas, _callers, _blas_threads
     with _lock:
         if _callers == 0:
@@ -260,7 +259,7 @@ def _single_threaded_blas() -> Iterator[None]:
 
 def _set_blas_threads(counts: list[int]) -> None:
     for library, count in zip(_blas or [], counts, strict=True):
-        # Newer versions of threadpoolctl let a single thread set limits and ignore the others;
-        # here the callers keep count themselves, and any of them may be the first or the last.
+        # Newer versions of threadpoolctl let only one thread set limits. Here the callers keep
+        # count themselves, and any of them may be the first or the last.
         set_threads = getattr(library, "_real_set_num_threads", library.set_num_threads)
         set_threads(count)

@@ -1,4 +1,4 @@
-"""The current GPU of CuPy, kept thin: nothing in here can be tested without a GPU."""
+"""The current GPU of CuPy. The tests replace this file by a stand-in, so it is kept thin."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

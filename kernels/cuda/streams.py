@@ -1,6 +1,6 @@
-"""What runs beside what on a GPU: CUDA graphs, and uploads while the GPU computes.
+"""CUDA graphs, and uploads while the GPU computes.
 
-All of CuPy that is not memory and launches is here. Nothing in here has a twin on the CPU.
+This is what the library asks of CuPy besides memory and launches.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ Array = Any
 class Recording:
     """What ``work`` launches on ``stream``, captured as a CUDA graph.
 
-    The arrays that ``work`` makes come from a pool of their own. CuPy has none for a graph: from
-    the common one, memory that was let go within the graph would be lent to others, and the graph
-    would write to it at its next launch.
+    The arrays that ``work`` makes come from a memory pool of their own. In CuPy's common pool,
+    memory that ``work`` has freed would be lent to others, and the graph would write to it at its
+    next launch.
     """
 
     def __init__(self, cupy: Any, stream: Any, work: Callable[[], None]) -> None:
-        cupy.get_default_memory_pool().free_all_blocks()  # of the steps before
+        cupy.get_default_memory_pool().free_all_blocks()  # which earlier steps have left
         self.stream = stream
         self.pool = cupy.cuda.MemoryPool()
         with stream, cupy.cuda.using_allocator(self.pool.malloc):
@@ -45,8 +45,8 @@ class _Slot(NamedTuple):
 class PinnedUploads:
     """Copies to the GPU on a stream of their own; see `minispiral.kernels.cuda.launch.Uploads`.
 
-    Two slots: one is filled and copied while the GPU still computes with what came through the
-    other. The targets themselves are written on the stream that computes, between two steps.
+    There are two slots: one is filled and copied while the GPU still computes with what came
+    through the other. The targets are written on the stream that computes, between two steps.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PinnedUploads:
             )
             for _ in range(2)
         ]
-        for slot in self.slots:  # whose memory may still be in use by what was launched before
+        for slot in self.slots:  # their memory may still be in use by what was launched before
             slot.taken.record(cupy.cuda.get_current_stream())
 
     def send(self, *values: NDArray[Any]) -> None:

@@ -1,7 +1,7 @@
 """CUDA kernels on the CPU, for tests and for readers: see README.md in this folder.
 
 `CpuDevice` takes the place of the GPU in `minispiral.kernels.cuda.launch`; `in_both_orders` calls a
-function of `minispiral.kernels.cuda` on it. `build` compiles the kernels of a file, `mutant` makes
+function of `minispiral.kernels` on it. `build` compiles the kernels of a file, `mutant` makes
 copies of the kernels with a mistake in one of them.
 """
 

@@ -13,7 +13,7 @@ _recording = False  # whether launches are being recorded
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """Inside this context nothing may be computed but by kernels."""
+    """Inside this context only kernels may compute."""
     global _recording
     _recording = True
     try:
@@ -23,7 +23,7 @@ def recording() -> Iterator[None]:
 
 
 def check_not_recording(what: str) -> None:
-    """RuntimeError where a graph is being recorded, which would not hold ``what``."""
+    """RuntimeError while a graph is being recorded: it would not hold ``what``."""
     if _recording:
         raise RuntimeError(f"{what}: the graph that is being recorded would not hold it")
 
@@ -31,9 +31,9 @@ def check_not_recording(what: str) -> None:
 class DeviceArray(NDArrayOperatorsMixin):
     """An array that kernels can reach, in ``memory``.
 
-    NumPy's functions and operators work on it, at once, and give another one. As with CuPy's,
-    TypeError where they are given an array of the host besides, and where it would become one
-    unasked. ``reads`` counts how often the host has asked for a value.
+    NumPy's functions and operators work on it and give another one, at once. As with CuPy's arrays,
+    mixing it with an array of the host is a TypeError, and so is an implicit conversion to one.
+    ``reads`` counts how often the host has asked for a value.
     """
 
     reads = 0

@@ -1,4 +1,4 @@
-"""A device of `minispiral.kernels.cuda.launch` whose memory and threads are the CPU's."""
+"""A `Gpu` of `minispiral.kernels.cuda.launch` whose memory and threads are the CPU's."""
 
 import ctypes
 import math
@@ -26,7 +26,7 @@ class KernelError(Exception):
 
 
 class DirectUploads:
-    """Uploads without a stream to take them; see `minispiral.kernels.cuda.launch.Uploads`."""
+    """Uploads that are done at once; see `minispiral.kernels.cuda.launch.Uploads`."""
 
     def __init__(self, targets: list[DeviceArray]) -> None:
         self.targets = targets
@@ -38,14 +38,14 @@ class DirectUploads:
 
 
 class CpuDevice:
-    """Runs kernels on the CPU, its threads in order or, with ``reverse``, the last ones first.
+    """Runs kernels on the CPU, threads in order or, with ``reverse``, the last ones first.
 
-    Arrays hold NaN until written (integers -1) and lie against a page that cannot be touched: they
-    end where it begins or, with ``reverse``, begin where it ends. So a kernel that reads or writes
-    beyond one raises `KernelError`, as does one that goes wrong at a barrier. ``kernels`` is the
-    folder of the kernels, ``flags`` go to the compiler, ``only`` are the kernels to compile where
-    not all of a file are; ``guarded = False`` takes memory from the heap instead, for
-    AddressSanitizer to watch.
+    Arrays hold NaN (integers -1) until they are written, and lie against a page that cannot be
+    touched: they end where it begins or, with ``reverse``, begin where it ends. A kernel that reads
+    or writes beyond an array raises `KernelError`, as does one that goes wrong at a barrier.
+    ``kernels`` is the folder of the sources, ``flags`` go to the compiler, and ``only`` says which
+    kernels are compiled. ``guarded = False`` takes memory from the heap, for AddressSanitizer to
+    watch.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ def _guarded(size: int, at_start: bool) -> NDArray[np.uint8]:
 
 
 def _check(name: str, signature: list[str], arguments: list[Any]) -> None:
-    """What neither CUDA nor ctypes would notice: an argument that is not the parameter's type."""
+    """Refuse arguments of other types than the parameters: neither CUDA nor ctypes would."""
     given = [_type_of(argument) for argument in arguments]
     # A struct in memory is an array of numbers whose last axis is as large.
     for i, (wanted, argument) in enumerate(zip(signature, arguments, strict=False)):

@@ -52,9 +52,7 @@ def run(kernels, *files):
 def test_every_kernel_touches_only_what_it_may():
     done = run(sources.FOLDER, *sorted({kernel.file for kernel in table.KERNELS.values()}))
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.splitlines()) == {
-        name for name in table.KERNELS if "double" not in name
-    }
+    assert set(done.stdout.splitlines()) == {name for name in table.KERNELS if "double" not in name}
 
 
 @pytest.mark.parametrize(
