@@ -627,7 +627,7 @@ for ours, leaf, theirs in zip(mine, leaves, fused, strict=True):
 print("our node, the library's two nodes and its one kernel agree")
 
 # %% [markdown]
-# ### The whole block
+# ### The complete block
 #
 # The library's `ConvNormReLU` adds the convolution. Between forward and backward it keeps the
 # convolution's output and a few vectors. For the weight gradient it also needs its own input. But

@@ -81,7 +81,7 @@ for step in range(31):
 # D(h) = f'(x) + \frac{h^2}{6} f'''(x) + \dots $$
 #
 # In the central difference the term with $f''$ cancels. So the error, called the *truncation
-# error*, shrinks with $h^2$ in place of $h$. The smaller $h$ the better, then?
+# error*, shrinks with $h^2$ instead of $h$. The smaller $h$ the better, then?
 #
 # No. Each value of $f$ is rounded. In float64 the relative error is about $\varepsilon = 10^{-16}$,
 # in float32 about $10^{-7}$. The two values are nearly equal, and subtracting them leaves mostly

@@ -19,7 +19,7 @@ from tests.small import ROOT, command, refusal
 
 BOOK = ROOT / "docs" / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9][0-9]_*.py"))
-SECONDS = 60 * 4  # for two runs beside each other on a busy machine; a chapter has 60 alone
+SECONDS = 60 * 4  # for two runs at once on a busy machine; alone, a chapter may take 60
 
 
 def number_of(chapter: Path) -> int:
