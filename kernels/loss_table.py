@@ -228,8 +228,38 @@ class Linear(PixelLoss):
         return 1 / n, 1 / n
 
 
+@dataclass(frozen=True)
+class Tversky(OverlapLoss):
+    """``1 - T``, with ``T`` the Tversky index; Dice's loss where ``alpha`` and ``beta`` are 1/2.
+
+    ``T = TP / (TP + alpha * FP + beta * FN)`` with ``TP = sum_pos``, ``FP = sum_all - sum_pos`` and
+    ``FN = n_pos - sum_pos``. Without crack in the batch ``T`` is 0 whatever the logits are: the
+    loss is 1 and its gradient 0.
+    """
+
+    name = "tversky"
+    source = "Salehi et al. 2017"
+    alpha: float = _parameter(0.5, "Weight of false positives in the Tversky loss.", AT_LEAST_0)
+    beta: float = _parameter(0.5, "Weight of false negatives in the Tversky loss.", AT_LEAST_0)
+
+    def value(self, sums: Sums, n: int) -> Any:
+        _, sum_pos, _ = sums
+        return 1 - sum_pos / self._denominator(sums)
+
+    def weights(self, sums: Sums, n: int) -> Weights:
+        n_pos, sum_pos, sum_all = sums
+        square = self._denominator(sums) ** 2
+        w_pos = (self.alpha * (sum_all - sum_pos) + self.beta * n_pos) / square
+        return w_pos, self.alpha * sum_pos / square
+
+    def _denominator(self, sums: Sums) -> Any:
+        n_pos, sum_pos, sum_all = sums
+        errors = self.alpha * (sum_all - sum_pos) + self.beta * (n_pos - sum_pos)
+        return np.maximum(sum_pos + errors, _FLOOR)
+
+
 LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (PseudoF1, F1, CrossEntropy, Balanced, Focal, Linear)
+    loss.name: loss for loss in (PseudoF1, F1, CrossEntropy, Balanced, Focal, Linear, Tversky)
 }
 
 

@@ -118,6 +118,23 @@ struct Linear : PixelLoss {
   __device__ static Weights weights(const Sums &, double n) { return {1 / n, 1 / n}; }
 };
 
+struct Tversky : OverlapLoss {
+  double alpha, beta;
+  __device__ double denominator(const Sums &sums) const {
+    const double errors =
+        alpha * (sums.elsewhere - sums.on_crack) + beta * (sums.n_pos - sums.on_crack);
+    return max(sums.on_crack + errors, floor_of_denominators);
+  }
+  __device__ static double value(const Tversky &loss, const Sums &sums, double) {
+    return 1 - sums.on_crack / loss.denominator(sums);
+  }
+  __device__ Weights weights(const Sums &sums, double) const {
+    const double square = denominator(sums) * denominator(sums);
+    return {(alpha * (sums.elsewhere - sums.on_crack) + beta * sums.n_pos) / square,
+            alpha * sums.on_crack / square};
+  }
+};
+
 // The sums over each block's pixels: partial (gridDim.y,). Pixels are rows of one channel.
 template <class T, class Loss>
 __global__ void __launch_bounds__(256)

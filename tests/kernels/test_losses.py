@@ -102,6 +102,10 @@ def test_four_pixels_worked_by_hand():
             [-3 / 16 / 4, -3 / 16 / 4, 1 / 4 / 4, 0.09 / 4],
         ),
         "focal": (focal / 4, None),
+        "tversky": (
+            1 - f1,
+            [-1.7 / 4.84 * 3 / 16, -1.7 / 4.84 * 3 / 16, 0.5 / 4.84 / 4, 0.5 / 4.84 * 0.09],
+        ),
     }
     for name, (value, gradient) in by_hand.items():
         for found, g in by_both(LOSSES[name](), logits, mask):
@@ -190,6 +194,22 @@ def test_where_nothing_is_crack_the_rest_still_learns(rng):
     for value, gradient in by_both(PseudoF1(), logits, mask):
         assert value == math.inf
         np.testing.assert_allclose(gradient, sigma / sigma.sum(), rtol=1e-12)
+
+
+def test_tversky_of_a_batch_without_crack_is_one_and_learns_nothing(rng):
+    logits = rng.standard_normal((2, 6, 5, 1))
+    for value, gradient in by_both(LOSSES["tversky"](), logits, np.zeros(logits.shape, bool)):
+        assert value == 1
+        assert not gradient.any()
+
+
+def test_tversky_with_halves_is_one_minus_f1(rng):
+    """Dice's coefficient is the F1 score; with alpha = beta = 1 it is the Jaccard index."""
+    logits, mask = random_batch(rng, (2, 6, 5, 1), np.float64, 0.3)
+    f1 = math.exp(-computed(F1(), logits, mask)[0])
+    dice, jaccard = (computed(LOSSES["tversky"](a, a), logits, mask)[0] for a in (0.5, 1.0))
+    assert dice == pytest.approx(1 - f1, rel=1e-12)
+    assert jaccard == pytest.approx(1 - f1 / (2 - f1), rel=1e-12)
 
 
 def test_where_all_is_crack_and_found_the_loss_is_zero():
