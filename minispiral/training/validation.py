@@ -14,7 +14,7 @@ from minispiral.training.state import TrainingState
 def validate(
     state: TrainingState, photos: PhotoStore, stop: StopRequest, report: Reporter
 ) -> Summary | None:
-    """The scores on ``photos``; None if a signal asks the run to stop meanwhile.
+    """The scores on ``photos``; None if a signal asks the run to stop before all are scored.
 
     Raises `UserError` if the network predicts NaN.
     """
