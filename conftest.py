@@ -1,16 +1,20 @@
 """Fixtures shared by all tests, those in tests/ and those of bench/."""
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from minispiral.kernels.cuda import launch, table
 from tests.cuda_on_cpu import CpuDevice, build_at_once, can_run, nvrtc
-from tests.small import make_trained
+from tests.small import ROOT, make_trained
 
 
 @pytest.fixture
@@ -47,6 +51,33 @@ def cuda_compiler() -> ModuleType:
     if nvrtc.library() is None:
         pytest.skip(nvrtc.WHERE)
     return nvrtc
+
+
+@pytest.fixture
+def printed() -> Callable[..., dict[str, Any]]:
+    """A function: the JSON object that ``python -m module words...`` prints."""
+
+    def run(module: str, *words: object) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *map(str, words)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training draws no curves: that takes longer than the runs of the tests."""
+    monkeypatch.setattr(
+        "minispiral.training.final_pictures.save_curves", lambda metrics, picture: False
+    )
 
 
 @pytest.fixture(scope="module")

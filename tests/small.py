@@ -1,10 +1,6 @@
 """Small datasets and runs for tests of the commands."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
@@ -85,20 +81,6 @@ def make_trained(folder: Path, photos: int = 3, without_crack: int = 0) -> Path:
     make_dataset(folder / "data", np.random.default_rng(), photos, without_crack)
     assert command("train", folder / "data", "--out", folder / "run", *TRAINING).exit_code == 0
     return folder
-
-
-def printed(module: str, *words: object) -> dict[str, Any]:
-    """The JSON object that ``python -m module words...`` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def refusal(result: Result, exit_code: int = 1) -> str:

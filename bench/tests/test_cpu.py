@@ -1,8 +1,7 @@
 """``python -m bench cpu`` runs, and counts what it says it counts."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,11 @@ import pytest
 from bench.common.checks import Check
 from bench.common.machine import installed
 from bench.common.task import Task
-from bench.common.worker import ROOT
 from bench.cpu import scaling
 from bench.cpu.command import keep
 from bench.cpu.step import grouped
 
-
-def measurement(*words: object) -> dict[str, Any]:
-    """The JSON object that ``python -m bench cpu words... --json`` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "cpu", *map(str, words), "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+Printed = Callable[..., dict[str, Any]]
 
 
 def step_gflop(batch: int, side: int) -> float:
@@ -47,11 +33,11 @@ def step_gflop(batch: int, side: int) -> float:
     return 2 * batch * taps / 1e9
 
 
-SMALL = ["--batch", "2", "--width", "0.001", "--repeats", "1", "--no-torch"]
+SMALL = ["--batch", "2", "--width", "0.001", "--repeats", "1", "--no-torch", "--json"]
 
 
-def test_step_prints_parts_that_add_up_to_it(tmp_path: Path) -> None:
-    report = measurement("step", *SMALL, "--out", tmp_path)
+def test_step_prints_parts_that_add_up_to_it(tmp_path: Path, printed: Printed) -> None:
+    report = printed("bench", "cpu", "step", *SMALL, "--out", tmp_path)
     assert json.loads((tmp_path / "cpu.json").read_text()) == report
     step = report["step"]
     assert step["gflop"] == pytest.approx(step_gflop(batch=2, side=255), rel=1e-12)
@@ -88,8 +74,8 @@ def test_a_kind_of_work_belongs_to_the_part_whose_name_it_begins_with() -> None:
     }
 
 
-def test_layers_are_all_there_are_in_a_step(tmp_path: Path) -> None:
-    report = measurement("layers", *SMALL, "--out", tmp_path)["layers"]
+def test_layers_are_all_there_are_in_a_step(tmp_path: Path, printed: Printed) -> None:
+    report = printed("bench", "cpu", "layers", *SMALL, "--out", tmp_path)["layers"]
     rows = report["layers"]
     operations = ("forward", "input_grad", "weight_grad")
     gflop = sum(row["gflop"] * row["count"][op] for row in rows for op in operations)
@@ -104,11 +90,11 @@ def test_layers_are_all_there_are_in_a_step(tmp_path: Path) -> None:
             assert (row[op]["torch"], row[op]["ratio"]) == ({}, None)
 
 
-def test_targets_are_measured_and_checked(tmp_path: Path) -> None:
+def test_targets_are_measured_and_checked(tmp_path: Path, printed: Printed) -> None:
     names = ["step-4", "detect", "detect-memory", "threads", "start-up"]
     chosen = [word for name in names for word in ("--target", name)]
     photo = ["--photo", "300", "200"]
-    report = measurement(*chosen, *photo, *SMALL, "--out", tmp_path)["targets"]
+    report = printed("bench", "cpu", *chosen, *photo, *SMALL, "--out", tmp_path)["targets"]
     assert list(report) == names
     passed = {
         (name, check["what"]): check["passed"]
@@ -125,9 +111,9 @@ def test_targets_are_measured_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(installed("torch") is None, reason="needs PyTorch")
-def test_the_ratio_is_to_the_fastest_form_of_pytorch(tmp_path: Path) -> None:
-    words = ["--width", "0.02", "--repeats", "1", "--no-compile", "--out", tmp_path]
-    report = measurement("--target", "inference-4", *words)["targets"]["inference-4"]
+def test_the_ratio_is_to_the_fastest_form_of_pytorch(tmp_path: Path, printed: Printed) -> None:
+    words = ["--width", "0.02", "--repeats", "1", "--no-compile", "--out", tmp_path, "--json"]
+    report = printed("bench", "cpu", "--target", "inference-4", *words)["targets"]["inference-4"]
     assert report["torch"]["errors"] == {}
     forms = {name: form["seconds"] for name, form in report["torch"]["forms"].items()}
     assert set(forms) == {"NCHW", "channels_last"}

@@ -31,9 +31,15 @@ LOSSES = (
         clue="product of Eq. 11",
     ),
     Bug(
-        "eq-7-sum-of-positives",
-        "Eq. 7 sums sigma over the crack pixels only.",
-        (Edit(loss_table.F1.weights, "(sums)", "((sums[0], sums[1], sums[1]))"),),
+        "eq-11-sum-of-positives",
+        "Eq. 11 sums sigma over the crack pixels only.",
+        (
+            Edit(
+                losses.LossFunction.backward,
+                "self.sums)",
+                "self.sums if self.loss.exact else (*self.sums[:2], self.sums[1]))",
+            ),
+        ),
         checks=(OWN_RULES,),
         clue="weights of Eq. 7",
     ),

@@ -238,8 +238,8 @@ TAPE = (
         (
             Edit(
                 ops.Sigmoid.backward,
-                "gx: Array = gy * self.y * (1 - self.y)",
-                "self.y *= 1 - self.y; gx = gy * self.y",
+                "return gy * self.y * (1 - self.y)",
+                "self.y *= 1 - self.y; return gy * self.y",
             ),
         ),
         checks=("sigmoid",),

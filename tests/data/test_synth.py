@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 from minispiral.data.painting import draw_stroke
 from minispiral.data.synth import make_sample, write_dataset
 from minispiral.errors import UserError
-from tests.small import printed, write_pair
+from tests.small import write_pair
 
 
 def files_of(folder):
@@ -30,7 +30,7 @@ def test_crack_pixels_are_as_rare_as_in_the_paper(samples):
     assert 1 / 900 < share < 1 / 225
 
 
-def test_grey_threshold_and_sobel_baselines_fail(samples, tmp_path):
+def test_grey_threshold_and_sobel_baselines_fail(samples, tmp_path, printed):
     for k, sample in enumerate(samples):
         write_pair(tmp_path, str(k), sample.photo, sample.mask)
     found = printed("bench", "baselines", tmp_path)

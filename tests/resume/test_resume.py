@@ -21,20 +21,14 @@ from tests.resume.experiment import differences, finish, kill_and_resume, start,
 
 STEPS = 13
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos") / "data"
     write_dataset(folder, photos=2, size=(96, 72), seed=0)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the curves would take longer than these short runs."""
-    monkeypatch.setattr(
-        "minispiral.training.final_pictures.save_curves", lambda metrics, picture: False
-    )
 
 
 @pytest.fixture

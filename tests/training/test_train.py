@@ -26,6 +26,8 @@ from minispiral.training.config import TrainConfig
 from minispiral.training.loop import train
 from minispiral.training.reporter import Reporter
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def write_photos(folder: Path, rng: np.random.Generator, photos: int, cracks: int) -> Path:
     """Noisy grey photographs, the first ``cracks`` of them with a dark line."""
@@ -41,14 +43,6 @@ def write_photos(folder: Path, rng: np.random.Generator, photos: int, cracks: in
         Image.fromarray(photo).save(folder / "images" / f"photo {i}.png")
         Image.fromarray(np.uint8(mask)).save(folder / "masks" / f"photo {i}.png")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing the curves would take longer than these short runs."""
-    monkeypatch.setattr(
-        "minispiral.training.final_pictures.save_curves", lambda metrics, picture: False
-    )
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 import importlib.util
 import json
 import zlib
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.small import printed
 from tests.twin import golden_files, minispiral_side
 from tests.twin.__main__ import main
 from tests.twin.comparison import KINDS, LIMIT, Deviation, compare, deviation
@@ -80,7 +81,7 @@ def test_batches_differ_and_every_picture_has_a_crack() -> None:
     assert mask.mean() < 0.02
 
 
-def test_twin_prints_one_json_object() -> None:
+def test_twin_prints_one_json_object(printed: Callable[..., dict[str, Any]]) -> None:
     pytest.importorskip("torch")
     report = printed("tests.twin", "--steps", 1, "--json")
     assert report["agree"]
