@@ -43,8 +43,8 @@ __global__ void __launch_bounds__(256)
     window(const T *x, int h, int w, int c, int start, int oh, int ow, int count, T *y) {
   const int at = own_element();
   if (at >= count) return;
-  const int channel = at % c, j = at / c % ow, i = at / c / ow % oh, b = at / c / ow / oh;
-  const int row = i + start, col = j + start;
+  const int channel = at % c, col = at / c % ow + start, row = at / c / ow % oh + start;
+  const int b = at / c / ow / oh;
   const bool inside = row >= 0 && row < h && col >= 0 && col < w;
   y[at] = inside ? x[((b * h + row) * w + col) * c + channel] : T(0);
 }
@@ -56,9 +56,9 @@ __global__ void __launch_bounds__(256)
   const int at = own_element();
   if (at >= count) return;
   const int oh = before + h + after, ow = before + w + after;
-  const int channel = at % c, j = at / c % ow, i = at / c / ow % oh, b = at / c / ow / oh;
-  const int row = min(max(i - before, 0), h - 1);
-  const int col = min(max(j - before, 0), w - 1);
+  const int channel = at % c, b = at / c / ow / oh;
+  const int row = min(max(at / c / ow % oh - before, 0), h - 1);
+  const int col = min(max(at / c % ow - before, 0), w - 1);
   y[at] = x[((b * h + row) * w + col) * c + channel];
 }
 
