@@ -1,4 +1,4 @@
-"""Time, of what runs at once and of what is launched and runs later."""
+"""Timing, both of what runs at once and of what is launched to run later."""
 
 import time
 from abc import ABC, abstractmethod
@@ -9,15 +9,15 @@ FLUSHED = 256 * 2**20  # bytes written between two measurements: more than any G
 
 
 class Clock(ABC):
-    """Marks moments among what is launched."""
+    """Times calls by marking moments before and after them."""
 
     def seconds(
         self, run: Callable[[], object], repeats: int, calls: int = 1, cold: bool = False
     ) -> list[float]:
         """Seconds of one call, ``repeats`` times, each the average over ``calls`` in a row.
 
-        Before any is timed there is one call to compile. With ``cold`` the L2 cache holds none of
-        the arrays when the calls begin.
+        One call before them is not timed: it may compile. With ``cold`` the L2 cache is flushed
+        before the calls.
         """
         run()
         self.synchronize()
@@ -34,7 +34,7 @@ class Clock(ABC):
 
     @abstractmethod
     def mark(self) -> Any:
-        """The moment at which all that was launched so far is done."""
+        """The moment when everything launched so far is done."""
 
     @abstractmethod
     def elapsed(self, start: Any, stop: Any) -> float:
@@ -42,15 +42,15 @@ class Clock(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Displace everything from the L2 cache."""
+        """Flush the L2 cache."""
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until all that was launched is done; raises if the GPU no longer answers."""
+        """Wait for everything launched so far; raises if the GPU no longer answers."""
 
 
 class HostClock(Clock):
-    """For what runs at once; it knows of no cache."""
+    """For what runs at once; it flushes nothing."""
 
     def mark(self) -> float:
         return time.perf_counter()

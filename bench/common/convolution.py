@@ -24,7 +24,7 @@ def random_arrays(layer: Layer, rng: np.random.Generator) -> tuple[Array, Array,
 
 
 def operations(layer: Layer, x: Array, w: Array, gy: Array) -> Operations:
-    """Forward pass, input gradient and weight gradient, where the arrays lie."""
+    """Forward pass, input gradient and weight gradient, on the device that holds the arrays."""
     stride, kernel_hw = layer.stride, w.shape[:2]
     if layer.transpose:
         return {

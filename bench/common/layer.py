@@ -33,7 +33,7 @@ class Layer:
 
     @property
     def gflop(self) -> float:
-        """Of each of the three operations, two per multiply-add."""
+        """GFLOP of each of the three operations, two per multiply-add."""
         pixels = self.n * min(self.h, self.oh) ** 2
         return 2 * pixels * self.size**2 * self.ci * self.co / 1e9
 

@@ -43,7 +43,7 @@ def distinct_layers(network: Network, n: int, side: int) -> dict[Layer, dict[str
         layer = Layer(conv.transpose, conv.w.shape[0], conv.stride, ci, info.output[2], n, h)
         count = counts.setdefault(layer, dict.fromkeys(OPERATIONS, 0))
         for operation in OPERATIONS:
-            # the first layer passes the photograph no gradient
+            # nothing needs the gradient of the photograph
             count[operation] += 0 if i == 0 and operation == "input_grad" else 1
     return counts
 

@@ -1,4 +1,4 @@
-"""Plots, where matplotlib is installed."""
+"""Plots, if matplotlib is installed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 def save(
     picture: Path, size: tuple[float, float], draw: Callable[[Any], None], **options: Any
 ) -> bool:
-    """Have ``draw`` fill a figure of ``size`` inches, and write it; False without matplotlib."""
+    """Write a figure of ``size`` inches that ``draw`` fills; False if matplotlib is missing."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What was measured, in numbers and in files."""
+"""Summaries of timings, and the JSON files that keep results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def kept(path: Path) -> dict[str, Any]:
-    """What earlier measurements left in a file; nothing where there is none."""
+    """What a file holds of earlier measurements; empty if there is no file."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 
 def keep(path: Path, found: Mapping[str, Any]) -> None:
-    """Write ``found`` to a file; of what it held, other entries stay."""
+    """Update the entries ``found`` of a file and leave its others as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({**kept(path), **found}, indent=1) + "\n")

@@ -2,8 +2,8 @@
 
 Engines that take turns share neither threads nor memory then. The parent writes each request as a
 JSON object on a line, and the worker answers with one. ``python -m bench.common.worker MODULE
-OPTIONS`` serves what the module's function ``worker`` returns for the options: facts that are told
-at once, and a function that does the work.
+OPTIONS`` serves what the module's function ``worker`` returns for the options: facts to report at
+once, and a function that does the work.
 """
 
 import importlib
@@ -45,7 +45,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A process that serves a module of this package, and the facts it told at first."""
+    """A process that serves a module of this package; ``facts`` is what it reported first."""
 
     def __init__(self, module: str, **options: Any) -> None:
         self.module = module
@@ -73,7 +73,7 @@ class Worker:
         return answer
 
     def step(self) -> float:
-        """The seconds of a step, which is taken now."""
+        """Have a step taken; the seconds it took."""
         seconds: float = self.ask(what="step")["seconds"]
         return seconds
 

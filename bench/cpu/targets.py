@@ -99,7 +99,8 @@ def _detect(plan: Plan) -> Found:
         name: {"seconds": median(worker.seconds), "peak_mib": worker.peak_mib}
         for name, worker in workers.items()
     }
-    own, other = results[OURS], {"seconds": None, "peak_mib": None} | results.get(best or "", {})
+    own = results[OURS]
+    other = dict.fromkeys(own) if best is None else results[best]
     ratio = None if best is None else own["seconds"] / results[best]["seconds"]
     found = {
         **search,

@@ -14,7 +14,7 @@ from bench.common.network import distinct_layers, network_of
 from bench.common.task import CRACK, Task
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
-from bench.gpu.session import Asked, Failed
+from bench.gpu.session import RequestFailed, Session
 from minispiral.device import CPU, Device
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.tf32 import tf32
@@ -25,13 +25,13 @@ PRECISIONS = ("tf32", "float32")
 
 
 def relative(result: NDArray[Any], exact: NDArray[Any]) -> float:
-    """The norm of the error over the norm; infinite where there is NaN."""
+    """The relative error in the Euclidean norm; infinite if there is a NaN."""
     error = float(np.linalg.norm(result - exact) / np.linalg.norm(exact))
     return error if np.isfinite(error) else float("inf")
 
 
 def layer_errors(layer: Layer) -> dict[str, dict[str, float]]:
-    """Of the three operations in each precision, on standard normal numbers."""
+    """Errors of the three operations in each precision, on standard normal numbers."""
     arrays = random_arrays(layer, np.random.default_rng())
     exact = operations(layer, *(a.astype(np.float64) for a in arrays))
     runs = operations(layer, *map(launch.gpu().put, arrays))
@@ -46,7 +46,7 @@ def layer_errors(layer: Layer) -> dict[str, dict[str, float]]:
 
 
 def network_errors(task: Task) -> dict[str, dict[str, float]]:
-    """Of the logits in training and in evaluation, the loss and all weight gradients."""
+    """Errors of the logits in training and in evaluation, of the loss and of all gradients."""
     rng = np.random.default_rng()
     shape = (task.batch, task.side, task.side)
     x = rng.uniform(-1, 1, (*shape, 3)).astype(np.float32)
@@ -91,18 +91,18 @@ def worker(clock: DeviceClock) -> Work:
 
 
 def measure(
-    asked: Asked,
+    session: Session,
     task: Task,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Every distinct layer and the whole network, for small batches: the CPU computes them too."""
+    """Every distinct layer and the network; a small batch, since the CPU computes them too."""
     network = network_of(task, np.random.default_rng(0))
     layers = list(distinct_layers(network, task.batch, task.side))
 
     def ask(**request: Any) -> Answer:
         try:
-            return asked.ask(**request)
-        except Failed as error:
+            return session.ask(**request)
+        except RequestFailed as error:
             return {"error": str(error)}
 
     found: dict[str, Any] = {**vars(task), "layers": {}}

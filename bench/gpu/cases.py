@@ -1,8 +1,7 @@
 """Calls of the kernels' functions on random numbers, to be made on the GPU and on the CPU.
 
-Expected is what the NumPy twin computes in float64 from the same numbers. Where TF32 is asked for
-these are rounded first, as the tensor cores round them: a tolerance for rounding would hide a wrong
-index.
+The expected results are those of the NumPy twins in float64. If TF32 is asked for, the numbers are
+first rounded as the tensor cores round them: a tolerance for rounding would hide a wrong index.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,13 +33,13 @@ Rng = np.random.Generator
 Array = NDArray[Any]
 
 # The largest error over the largest number. Tensor cores truncate their sums; a number that they
-# round to TF32 though they should not is off by 3e-4. `accuracy` tells how exact they are.
+# round to TF32 though they should not is off by 3e-4. `accuracy` measures how exact they are.
 TOLERANCES = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-5}
 EPS = 1e-5
 
 
 class Call(NamedTuple):
-    """A function and its arguments, whose arrays are to be put where it shall compute.
+    """A function and its arguments, whose arrays are put on the device that is to compute it.
 
     For a function that changes its arguments, ``changed`` are the positions of its results.
     """
@@ -161,7 +160,7 @@ def tensor_cores() -> Iterator[Case]:
 
 
 def plain_convolutions() -> Iterator[Case]:
-    """What no other kernel takes."""
+    """Sizes and dtypes that no other kernel accepts."""
     for precision in ("float32", "float64"):
         yield from convolutions("plain", precision, big=5, small=3)
 
@@ -174,7 +173,7 @@ def normal(rng: Rng, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def image(rng: Rng, dtype: np.dtype[Any], c: int | None = None) -> Array:
-    """Of odd sides, about a mean that is not zero."""
+    """An image of random sides whose mean is not zero."""
     n, h, w = rng.integers(2, (4, 40, 30))
     shifted: Array = normal(rng, (n, h, w, c or int(rng.integers(1, 70))), dtype) + dtype.type(0.5)
     return shifted
@@ -251,7 +250,7 @@ def small_steps(dtype: np.dtype[Any]) -> Made:
         return Call(getattr(arithmetic, name), (x, normal(rng, x.shape[-1:], dtype)))
 
     def converted(to: np.dtype[Any], rng: Rng) -> Call:
-        # Compared in the accuracy of the coarser of the two.
+        # float32 numbers, so that conversion either way is exact
         x = image(rng, dtype).astype(np.float32).astype(dtype)
         return Call(lambda x: arithmetic.astype(x, to), (x,))
 

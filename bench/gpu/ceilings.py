@@ -12,13 +12,13 @@ from rich.table import Table
 from bench.common import text
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
-from bench.gpu.session import Asked, Failed
+from bench.gpu.session import RequestFailed, Session
 from minispiral.kernels.cuda import launch, table
 from minispiral.kernels.cuda.table import Kernel
 
 HERE = Path(__file__).resolve().parent
 
-# Operations of a thread in a round: eight multiply-adds; of a warp, eight products of 16 x 8 x 8.
+# Operations per round: eight multiply-adds per thread; eight products of 16 x 8 x 8 per warp.
 FMA, MMA = 2 * 8, 2 * 8 * 16 * 8 * 8
 WARP = 32
 
@@ -86,7 +86,7 @@ def worker(clock: DeviceClock) -> Work:
     return work
 
 
-# What is asked for: the unit, and the size and rounds of a full measurement.
+# The unit, and the size and rounds of a full measurement.
 WHAT = {
     "copy": ("GB/s", 2**24, 1),  # 256 MiB each way
     "driver's copy": ("GB/s", 2**24, 1),
@@ -96,16 +96,16 @@ WHAT = {
 
 
 def measure(
-    asked: Asked, shrink: int = 1, theirs: Asked | None = None, repeats: int = REPEATS
+    session: Session, shrink: int = 1, theirs: Session | None = None, repeats: int = REPEATS
 ) -> dict[str, Any]:
     """The median of each ceiling; ``shrink`` divides sizes and rounds, for a trial.
 
-    ``theirs`` is PyTorch, whose product of large matrices is timed beside them.
+    ``theirs`` is PyTorch, whose product of large matrices is timed too.
     """
     found: dict[str, Any] = {}
     for what, (unit, size, rounds) in WHAT.items():
         sizes = {"size": max(1, size // shrink), "rounds": max(1, rounds // shrink)}
-        found[what] = _rates(asked, unit, what=what, repeats=repeats, **sizes)
+        found[what] = _rates(session, unit, what=what, repeats=repeats, **sizes)
     if theirs is not None:
         for precision in ("float32", "tf32"):
             asking = {"what": "gemm", "precision": precision, "repeats": repeats}
@@ -113,11 +113,11 @@ def measure(
     return found
 
 
-def _rates(asked: Asked, unit: str, **request: Any) -> dict[str, Any]:
-    """The median and the range of what was asked for."""
+def _rates(session: Session, unit: str, **request: Any) -> dict[str, Any]:
+    """The median and the range of the rates."""
     try:
-        answer = asked.ask(**request)
-    except Failed as error:
+        answer = session.ask(**request)
+    except RequestFailed as error:
         return {"error": str(error)}
     scale = 1e9 if unit == "GB/s" else 1e12
     rates = sorted(answer["amount"] / s / scale for s in answer["seconds"])

@@ -11,12 +11,12 @@ from bench.common import text
 from bench.common.worker import Answer, Work
 from bench.gpu.cases import TOLERANCES, Call, cases
 from bench.gpu.clock import DeviceClock
-from bench.gpu.session import Asked, Failed
+from bench.gpu.session import RequestFailed, Session
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import KERNELS, Kernel
 
 ROUNDS = 3  # of fresh random numbers and shapes
-MOST_ERRORS = 25  # after which the rest is left out: each may cost the start of a process
+MOST_ERRORS = 25  # then the rest is left out: each may cost the start of a process
 
 
 class Watched:
@@ -96,12 +96,12 @@ def _largest(result: NDArray[Any], expected: NDArray[Any]) -> float:
 
 
 def measure(
-    asked: Asked,
+    session: Session,
     seed: int,
     rounds: int = ROUNDS,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
-    """The worst of each case; a case that fails is not tried again."""
+    """The largest error of each case; a case that fails is not tried again."""
     rows: list[dict[str, Any]] = []
     kernels: set[str] = set()
     listed, errors = cases(), 0
@@ -110,8 +110,8 @@ def measure(
         rows.append(row)
         for round in range(rounds if errors < MOST_ERRORS else 0):
             try:
-                answer = asked.ask(case=i, seed=seed, round=round)
-            except Failed as error:
+                answer = session.ask(case=i, seed=seed, round=round)
+            except RequestFailed as error:
                 row["error"] = str(error)
                 errors += 1
             else:
@@ -137,7 +137,7 @@ def passed(row: dict[str, Any]) -> bool:
 
 
 def tables(found: dict[str, Any]) -> Iterable[Table]:
-    """What failed, and of each precision how many cases there were and the worst of them."""
+    """For each precision the number of cases and their largest error; then what failed."""
     shown = text.table(
         f"Kernels against their NumPy twins, {found['rounds']} rounds, seed {found['seed']}",
         [],

@@ -1,4 +1,4 @@
-"""How the convolutions on tensor cores share out their work, chosen by hand for a while."""
+"""Override how the convolutions on tensor cores divide their work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -8,7 +8,7 @@ from minispiral.kernels.cuda.launch import Array
 
 
 class DeviceClock(Clock):
-    """What the parts of this measurement ask of a GPU besides running kernels."""
+    """A clock that also copies and knows the GPU."""
 
     @abstractmethod
     def copy(self, to: Array, source: Array) -> None:
@@ -16,7 +16,7 @@ class DeviceClock(Clock):
 
     @abstractmethod
     def free(self) -> int:
-        """Bytes of the GPU's memory that nobody holds."""
+        """Bytes of the GPU's memory that are free."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bench.common.engines import LAYOUTS
 from bench.common.machine import conditions
 from bench.common.task import Task
 from bench.gpu import accuracy, ceilings, checks, detection, determinism, layers, steps, targets
-from bench.gpu.session import Asked, part
+from bench.gpu.session import Session, part
 
 FILE = "gpu.json"
 
@@ -48,7 +48,7 @@ SHOWN: dict[str, Callable[[dict[str, Any]], Iterable[Table]]] = {
 
 @dataclass
 class Plan:
-    """What to measure, and with whom."""
+    """What to measure, and against what."""
 
     task: Task
     repeats: int = 7
@@ -57,8 +57,8 @@ class Plan:
     rounds: int = checks.ROUNDS
     alternatives: bool = True
     shrink: int = 1  # of the ceilings
-    theirs: dict[str, Asked] = field(default_factory=dict)
-    open: Callable[[str], Asked] = part  # a session with the worker of a part
+    theirs: dict[str, Session] = field(default_factory=dict)
+    open: Callable[[str], Session] = part  # a session with the worker of a part
 
     @property
     def small(self) -> Task:
@@ -74,12 +74,12 @@ class Progress:
         self.start = self.said = time.monotonic()
 
     def begin(self, name: str) -> Callable[[int, int], None]:
-        """Announce a part; it is to call the result with how much of it is done."""
+        """Announce a part; returns a function that the part calls as it goes on."""
         self._say(name)
-        whole = self.left[name]
+        estimate = self.left[name]
 
         def report(done: int, of: int) -> None:
-            self.left[name] = whole * (1 - done / of)
+            self.left[name] = estimate * (1 - done / of)
             if time.monotonic() - self.said > 10:
                 self._say(f"{name}, {done} of {of}")
 
@@ -169,12 +169,12 @@ def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dic
     progress = Progress(chosen)
     preparing = prepare(plan) if {"steps", "layers"} & set(chosen) else []
     for name in chosen:
-        tell = progress.begin(name)
-        if name not in ("checks", "accuracy"):  # which time nothing
+        report_progress = progress.begin(name)
+        if name not in ("checks", "accuracy"):  # these time nothing
             for future in preparing:
-                future.exception()  # waits for it; what failed fails again when it is timed
+                future.exception()  # wait for it; what failed fails again when it is timed
         try:
-            report[name] = measure(name, plan, report, tell)
+            report[name] = measure(name, plan, report, report_progress)
         except Exception as error:
             words = f"{type(error).__name__}: {error}"
             report[name] = {"error": words, "traceback": traceback.format_exc()}
@@ -188,14 +188,14 @@ def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dic
     return report
 
 
-def describe(asked: Asked) -> dict[str, Any]:
-    """The GPU and what drives it; why not, where that fails."""
+def describe(session: Session) -> dict[str, Any]:
+    """The GPU and its software, or why they are not known."""
     try:
-        return {"gpu": asked.ask()}
+        return {"gpu": session.ask()}
     except Exception as error:
         return {"gpu": {"error": str(error)}}
     finally:
-        asked.close()
+        session.close()
 
 
 def prepare(plan: Plan) -> list[Future[None]]:
@@ -208,31 +208,35 @@ def prepare(plan: Plan) -> list[Future[None]]:
 
 
 def measure(
-    name: str, plan: Plan, report: dict[str, Any], tell: Callable[[int, int], None]
+    name: str, plan: Plan, report: dict[str, Any], progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """One part."""
+    """What one part found."""
     if name == "steps":
-        return steps.measure(plan.task, plan.repeats, plan.theirs, lambda: plan.open("ours"), tell)
+        return steps.measure(
+            plan.task, plan.repeats, plan.theirs, lambda: plan.open("ours"), progress
+        )
     if name == "determinism":
         return determinism.measure(plan.task, lambda: plan.open("ours"))
-    asked = plan.open(name)
+    session = plan.open(name)
     try:
         if name == "checks":
-            return checks.measure(asked, plan.seed, plan.rounds, tell)
+            return checks.measure(session, plan.seed, plan.rounds, progress)
         if name == "ceilings":
-            return ceilings.measure(asked, plan.shrink, plan.theirs.get("NCHW"))
+            return ceilings.measure(session, plan.shrink, plan.theirs.get("NCHW"))
         if name == "detection":
             repeats = -(-plan.repeats // 2)
-            return detection.measure(asked, plan.photo, repeats, plan.task.depths, plan.task.width)
+            return detection.measure(
+                session, plan.photo, repeats, plan.task.depths, plan.task.width
+            )
         if name == "accuracy":
-            return accuracy.measure(asked, plan.small, tell)
+            return accuracy.measure(session, plan.small, progress)
         theirs = plan.theirs.get("channels_last")
         found = report.get("ceilings")
         return layers.measure(
-            asked, plan.task, plan.repeats, found, theirs, plan.alternatives, tell
+            session, plan.task, plan.repeats, found, theirs, plan.alternatives, progress
         )
     finally:
-        asked.close()
+        session.close()
 
 
 def show(name: str, found: dict[str, Any]) -> None:
@@ -244,7 +248,7 @@ def show(name: str, found: dict[str, Any]) -> None:
 
 
 def failures(report: dict[str, Any]) -> list[str]:
-    """The parts that failed, and the checks where a kernel is wrong."""
+    """The parts that failed, among them the checks if a kernel is wrong."""
     failed = [name for name in PARTS if "traceback" in report.get(name, {})]
     if "checks" in report and "checks" not in failed and not report["checks"]["passed"]:
         failed.append("checks")

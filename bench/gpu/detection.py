@@ -14,7 +14,7 @@ from bench.common.clock import HostClock
 from bench.common.task import DEPTHS
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
-from bench.gpu.session import Asked, Failed
+from bench.gpu.session import RequestFailed, Session
 from minispiral.data.photos import read_photo, write_picture
 from minispiral.data.synth import make_sample
 from minispiral.detection.detect import detect
@@ -44,7 +44,7 @@ def write_photo(path: Path, height: int, width: int) -> None:
 
 
 def worker(clock: DeviceClock) -> Work:
-    """Answers with the seconds of whole detections and of their parts."""
+    """Answers with the seconds of a detection and of its parts."""
 
     def work(request: Answer) -> Answer:
         precision, repeats = request["precision"], request["repeats"]
@@ -55,14 +55,14 @@ def worker(clock: DeviceClock) -> Work:
             write_run(run, range(1, request["depths"] + 1), request["width"])
             write_photo(path, height, width)
 
-            def whole() -> float:
+            def detection() -> float:
                 (found,) = detect(run, [str(path)], out, device="cuda", precision=precision)
                 assert found.seconds is not None, found.error
                 return found.seconds
 
-            whole()
+            detection()
             before = clock.free()
-            seconds = [whole() for _ in range(repeats)]
+            seconds = [detection() for _ in range(repeats)]
             photo, computing = read_photo(path), choose("cuda", precision)
             network = checkpoint.load_network(run, device=computing)
             with computing.in_use():
@@ -79,7 +79,7 @@ def worker(clock: DeviceClock) -> Work:
 
 
 def measure(
-    asked: Asked,
+    session: Session,
     photo: tuple[int, int],
     repeats: int,
     depths: int = DEPTHS,
@@ -91,8 +91,8 @@ def measure(
     request = {"photo": photo, "repeats": repeats, "depths": depths, "width": width}
     for precision in precisions:
         try:
-            answer = asked.ask(precision=precision, **request)
-        except Failed as error:
+            answer = session.ask(precision=precision, **request)
+        except RequestFailed as error:
             found[precision] = {"error": str(error)}
             continue
         found[precision] = {

@@ -1,4 +1,4 @@
-"""Whether the same steps give the same bits, in processes of their own."""
+"""Whether the same steps give the same bits in separate processes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bench.common import text
 from bench.common.task import Task
-from bench.gpu.session import Asked, Failed
+from bench.gpu.session import RequestFailed, Session
 
 STEPS = 5
 RUNS = (("launched", False), ("launched, again", False), ("graph", True), ("graph, again", True))
@@ -15,10 +15,10 @@ RUNS = (("launched", False), ("launched, again", False), ("graph", True), ("grap
 
 def measure(
     task: Task,
-    open_ours: Callable[[], Asked],
+    open_ours: Callable[[], Session],
     precisions: Iterable[str] = ("tf32", "float32"),
 ) -> dict[str, Any]:
-    """The weights after the same steps, four times over, as hashes of their bits."""
+    """Hashes of the weights after the same steps, taken four times."""
     found: dict[str, Any] = {"steps": STEPS}
     for precision in precisions:
         digests: dict[str, str] = {}
@@ -29,7 +29,7 @@ def measure(
             try:
                 answer = session.ask(what="digest", count=STEPS, **request)
                 digests[name] = answer["digest"]
-            except Failed as error:
+            except RequestFailed as error:
                 errors[name] = str(error)
             session.close()
         found[precision] = {

@@ -1,4 +1,4 @@
-"""Work on a GPU that answers even where it fails."""
+"""Work on a GPU that answers even if it fails."""
 
 import traceback
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def guarded(work: Work, synchronize: Callable[[], object]) -> Work:
     def answer(request: dict[str, Any]) -> Answer:
         try:
             found = work(request)
-            synchronize()  # an error of a kernel shows here, in its own answer
+            synchronize()  # errors of kernels surface here, so they are in the right answer
             return found
         except Exception as error:
             words = f"{type(error).__name__}: {error}"

@@ -17,21 +17,21 @@ from bench.common.worker import Answer, Work
 from bench.gpu.ceilings import rate
 from bench.gpu.choices import chosen
 from bench.gpu.clock import DeviceClock
-from bench.gpu.session import Asked, Failed
+from bench.gpu.session import RequestFailed, Session
 from minispiral.kernels import batchnorm, losses
 from minispiral.kernels.adam import Update
 from minispiral.kernels.cuda import conv2d_mma, launch
 from minispiral.kernels.cuda.tf32 import tf32
 
 PRECISIONS = ("tf32", "float32")
-# What may be chosen where channels come in fours, as they do in all layers of Table 1.
+# The tilings for channels in multiples of four, which all layers of Table 1 have.
 TILINGS = {
     "tf32": [t for t in conv2d_mma.TILINGS if not t.startswith("Narrow") and t != "Precise"],
     "float32": ["Precise"],
 }
-PARTS = (1, 2, 4, 8, 16, 32, 64)  # of long sums, tried where the kernels on tensor cores run
-PRODUCTS = {"tf32": 1, "float32": 3}  # on the tensor cores for one of the result
-NUMBER = 4  # bytes
+PARTS = (1, 2, 4, 8, 16, 32, 64)  # that long sums may be split into
+PRODUCTS = {"tf32": 1, "float32": 3}  # products of TF32 numbers for one product
+NUMBER = 4  # bytes of a number
 
 
 def layer_operations(layer: Layer) -> Operations:
@@ -40,7 +40,7 @@ def layer_operations(layer: Layer) -> Operations:
     return operations(layer, *map(launch.gpu().put, arrays))
 
 
-Pass = tuple[Callable[[], object], int]  # and the bytes that it moves at least
+Pass = tuple[Callable[[], object], int]  # a call, and the bytes that it moves at least
 
 
 def passes(n: int, side: int, c: int) -> dict[str, Pass]:
@@ -63,8 +63,8 @@ def passes(n: int, side: int, c: int) -> dict[str, Pass]:
     }
 
 
-def endings(n: int, side: int, count: int) -> dict[str, Pass]:
-    """The loss on logits ``(n, side, side, 1)``, and Adam on so many parameters."""
+def loss_and_adam(n: int, side: int, count: int) -> dict[str, Pass]:
+    """The loss on logits ``(n, side, side, 1)``, and Adam on ``count`` parameters."""
     put, rng = launch.gpu().put, np.random.default_rng(0)
     logits = put(rng.standard_normal((n, side, side, 1), np.float32))
     mask = put(rng.random(logits.shape) < CRACK)
@@ -89,7 +89,7 @@ def endings(n: int, side: int, count: int) -> dict[str, Pass]:
 
 
 def worker(clock: DeviceClock) -> Work:
-    """Answers with the seconds of all that was asked for, the L2 cache cold."""
+    """Answers with the seconds of what a request names, the L2 cache cold."""
     kept = lru_cache(maxsize=1)(layer_operations)  # for all requests about a layer
 
     def work(request: Answer) -> Answer:
@@ -102,7 +102,7 @@ def worker(clock: DeviceClock) -> Work:
                     name: clock.seconds(runs[name], repeats, cold=True)
                     for name in request["operations"]
                 }
-        kind = passes if request["what"] == "passes" else endings
+        kind = passes if request["what"] == "passes" else loss_and_adam
         return {
             name: {"seconds": clock.seconds(run, repeats, cold=True), "bytes": size}
             for name, (run, size) in kind(*request["sizes"]).items()
@@ -112,11 +112,11 @@ def worker(clock: DeviceClock) -> Work:
 
 
 def measure(
-    asked: Asked,
+    session: Session,
     task: Task,
     repeats: int,
     ceilings: dict[str, Any] | None,
-    theirs: Asked | None = None,
+    theirs: Session | None = None,
     alternatives: bool = True,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     for i, (layer, count) in enumerate(counts.items()):
         for precision in PRECISIONS:
-            row = time_layer(asked, layer, precision, repeats, alternatives)
+            row = time_layer(session, layer, precision, repeats, alternatives)
             row["count"] = count
             if theirs is not None:
                 row["torch"] = _torch(theirs, layer, precision, repeats)
@@ -135,20 +135,20 @@ def measure(
         report(i + 1, len(counts))
     images = {(layer.n, layer.oh, layer.co) for layer in counts if layer.size > 1}
     requests = [("passes", image) for image in sorted(images, reverse=True)]
-    requests.append(("endings", (task.batch, task.side, parameters(network))))
+    requests.append(("loss_and_adam", (task.batch, task.side, parameters(network))))
     return {
         **vars(task),
         "layers": rows,
         "passes": [
             row
             for what, sizes in requests
-            for row in _time_passes(asked, what, sizes, repeats, ceilings)
+            for row in _time_passes(session, what, sizes, repeats, ceilings)
         ],
     }
 
 
 def time_layer(
-    asked: Asked, layer: Layer, precision: str, repeats: int, alternatives: bool
+    session: Session, layer: Layer, precision: str, repeats: int, alternatives: bool
 ) -> dict[str, Any]:
     """Medians of the three operations, as the kernels choose and as they could have chosen."""
     row: dict[str, Any] = {"layer": str(layer), "precision": precision, "gflop": layer.gflop}
@@ -159,12 +159,12 @@ def time_layer(
     request = {"layer": vars(layer), "precision": precision, "repeats": repeats}
 
     def ask(operations: Iterable[str], tiling: str | None, parts: int | None) -> dict[str, Any]:
-        answer = asked.ask(**request, operations=list(operations), tiling=tiling, parts=parts)
+        answer = session.ask(**request, operations=list(operations), tiling=tiling, parts=parts)
         return {name: median(answer[name]) for name in operations}
 
     try:
         row |= {name: {"seconds": s} for name, s in ask(OPERATIONS, None, None).items()}
-    except Failed as error:
+    except RequestFailed as error:
         row["error"] = str(error)
         return row
     if not alternatives or layer.ci % 4 or layer.co % 4:
@@ -175,8 +175,8 @@ def time_layer(
             for parts in PARTS:
                 try:
                     seconds = ask([name], tiling, parts)[name]
-                except Failed:
-                    break  # there is less to share
+                except RequestFailed:
+                    break  # it cannot be split that far
                 tried[f"{tiling} {parts}"] = seconds
                 best = min(tried.values())
                 if seconds > 2 * best:
@@ -187,10 +187,10 @@ def time_layer(
     return row
 
 
-def _torch(theirs: Asked, layer: Layer, precision: str, repeats: int) -> dict[str, float] | None:
+def _torch(theirs: Session, layer: Layer, precision: str, repeats: int) -> dict[str, float] | None:
     try:
         answer = theirs.ask(what="layer", layer=vars(layer), precision=precision, repeats=repeats)
-    except Failed:
+    except RequestFailed:
         return None
     return {name: median(answer[name]) for name in OPERATIONS}
 
@@ -214,7 +214,7 @@ def _hold_against(row: dict[str, Any], ceilings: dict[str, Any] | None) -> None:
 
 
 def _time_passes(
-    asked: Asked,
+    session: Session,
     what: str,
     sizes: tuple[int, ...],
     repeats: int,
@@ -222,8 +222,8 @@ def _time_passes(
 ) -> list[dict[str, Any]]:
     where = "x".join(map(str, sizes))
     try:
-        answer = asked.ask(what=what, sizes=sizes, repeats=repeats)
-    except Failed as error:
+        answer = session.ask(what=what, sizes=sizes, repeats=repeats)
+    except RequestFailed as error:
         return [{"pass": what, "sizes": where, "error": str(error)}]
     rows = []
     for name, found in answer.items():

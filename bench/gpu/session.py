@@ -1,4 +1,4 @@
-"""The command's side of a worker: one that is lost is started anew."""
+"""The command's side of a worker on the GPU, which is started anew if it is lost."""
 
 from collections.abc import Callable
 from threading import Timer
@@ -6,25 +6,25 @@ from typing import Any, Protocol
 
 from bench.common.worker import Answer, Worker, WorkerError
 
-SECONDS = 120.0  # that an answer may take: a kernel may never end
+SECONDS = 120.0  # that an answer may take: a kernel may run forever
 
 
-class Failed(Exception):
-    """A worker could not do what was asked; why."""
+class RequestFailed(Exception):
+    """Why a worker could not answer a request."""
 
 
-class Asked(Protocol):
-    """Whoever answers requests."""
+class Session(Protocol):
+    """What answers requests."""
 
     def ask(self, **request: Any) -> Answer:
-        """The answer to a request; `Failed` if there is none."""
+        """The answer to a request; `RequestFailed` if there is none."""
 
     def close(self) -> None:
         """Free what it holds."""
 
 
-class Session:
-    """A worker that is started when it is first asked, and anew once it or the GPU is lost."""
+class WorkerSession:
+    """A worker that is started when it is first session, and anew once it or the GPU is lost."""
 
     def __init__(self, start: Callable[[], Worker], seconds: float = SECONDS) -> None:
         self.start, self.seconds = start, seconds
@@ -46,14 +46,16 @@ class Session:
             answer = self.worker.ask(**request)
         except WorkerError as error:
             self.close()
-            raise Failed(f"no answer in {self.seconds:g} s" if late else str(error)) from None
+            raise RequestFailed(
+                f"no answer in {self.seconds:g} s" if late else str(error)
+            ) from None
         finally:
             if timer is not None:
                 timer.cancel()
         if "error" in answer:
             if answer["lost"]:
                 self.close()
-            raise Failed(answer["error"])
+            raise RequestFailed(answer["error"])
         return answer
 
     def close(self) -> None:
@@ -62,6 +64,6 @@ class Session:
             self.worker = None
 
 
-def part(name: str) -> Session:
+def part(name: str) -> WorkerSession:
     """A session with the worker of a module of this package."""
-    return Session(lambda: Worker("gpu.worker", part=name))
+    return WorkerSession(lambda: Worker("gpu.worker", part=name))

@@ -1,4 +1,4 @@
-"""The whole step, training and inference, minispiral and every form of PyTorch taking turns."""
+"""Training and inference by minispiral and by every form of PyTorch, which take turns."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,25 +12,25 @@ from bench.common.engines import COMPILED, EAGER, LAYOUTS, OURS
 from bench.common.results import spread
 from bench.common.task import Task
 from bench.common.worker import Worker
-from bench.gpu.session import Asked, Failed, Session
+from bench.gpu.session import RequestFailed, Session, WorkerSession
 
 MODES, PRECISIONS = ("train", "infer"), ("tf32", "float32")
-CALLS = 5  # steps in a row, of which the average counts as one measurement
+CALLS = 5  # steps in a row whose average is one measurement
 COMPILING = 400.0  # seconds that PyTorch may take to answer
 
-Sessions = Mapping[str, Asked]
+Sessions = Mapping[str, Session]
 
 
-def torch_sessions(compiled: bool = True) -> dict[str, Session]:
+def torch_sessions(compiled: bool = True) -> dict[str, WorkerSession]:
     """Workers with PyTorch in each layout, and each compiled too."""
     return {
-        form.name: Session(partial(Worker, "torch.gpu", **form._asdict()), COMPILING)
+        form.name: WorkerSession(partial(Worker, "torch.gpu", **form._asdict()), COMPILING)
         for form in (EAGER + COMPILED if compiled else EAGER)
     }
 
 
-def prepare(theirs: Asked, task: Task) -> None:
-    """Have PyTorch compile what it will be asked for, while nothing is timed."""
+def prepare(theirs: Session, task: Task) -> None:
+    """Have PyTorch compile what it will run, while nothing is timed."""
     for mode in MODES:
         request = {"task": vars(replace(task, mode=mode)), "precision": PRECISIONS[0]}
         theirs.ask(what="steps", graph=False, count=1, benchmark=False, **request)
@@ -41,7 +41,7 @@ def measure(
     task: Task,
     repeats: int,
     theirs: Sessions,
-    open_ours: Callable[[], Asked],
+    open_ours: Callable[[], Session],
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
     """By mode and precision, the median seconds and the memory of every form.
@@ -75,9 +75,9 @@ def measure(
 
 
 def race(
-    entrants: Mapping[str, tuple[Asked, bool]], request: Mapping[str, Any], repeats: int
+    entrants: Mapping[str, tuple[Session, bool]], request: Mapping[str, Any], repeats: int
 ) -> dict[str, Any]:
-    """Each entrant warms up alone, then they take turns; who fails once is out."""
+    """Each form warms up alone, then they take turns; one that fails once is left out."""
     errors: dict[str, str] = {}
     seconds: dict[str, list[float]] = {name: [] for name in entrants}
     last: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def race(
                 continue
             try:
                 last[name] = session.ask(what="steps", graph=graph, count=CALLS, **request)
-            except Failed as error:
+            except RequestFailed as error:
                 errors[name] = str(error)
                 continue
             if turn > 0:
@@ -104,18 +104,18 @@ def race(
     }
 
 
-def rest(session: Asked) -> None:
-    """Have a session free the GPU's memory; one that cannot is started anew when asked next."""
+def rest(session: Session) -> None:
+    """Have a session free the GPU's memory; one that cannot is started anew at its next request."""
     try:
         session.ask(what="rest")
-    except Failed:
+    except RequestFailed:
         session.close()
 
 
 def best(
     forms: Mapping[str, Any] | None, chosen: Callable[[str], bool]
 ) -> tuple[str, float] | None:
-    """The quickest of the forms that were measured, and its seconds."""
+    """The fastest of the forms that were measured, and its seconds."""
     seconds = {
         name: form["seconds"]
         for name, form in (forms or {}).items()

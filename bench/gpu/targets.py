@@ -14,7 +14,7 @@ Report = dict[str, Any]
 
 
 def checks(report: Report) -> list[Check]:
-    """All targets; a value is None where its part was not run or failed."""
+    """All targets; a value is None if its part was not run or failed."""
     steps = report.get("steps") or {}
 
     def ours(kind: str) -> float | None:
@@ -47,7 +47,7 @@ def checks(report: Report) -> list[Check]:
 
 
 def wrong(found: Report | None) -> float | None:
-    """Cases that were wrong, and kernels that no case ran."""
+    """The number of cases that were wrong and of kernels that no case ran."""
     if not found:
         return None
     bad = sum("error" in c or c["share"] is None or c["share"] > 1 for c in found["cases"])

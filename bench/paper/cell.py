@@ -1,7 +1,7 @@
 """Train and score one cell of a table, in a process of its own: ``python -m bench.paper.cell``.
 
 The job comes as a JSON object on standard input, and progress is reported as JSON objects, one a
-line. The scores of a finished cell lie in its run folder; by them it is known to be finished.
+line. A cell is finished when its scores lie in its run folder.
 """
 
 import json

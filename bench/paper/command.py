@@ -19,7 +19,7 @@ from bench.paper import report
 from bench.paper.budgets import BUDGETS, find_dataset, make_dataset
 from bench.paper.figures import FIGURES
 from bench.paper.plot import save_plot
-from bench.paper.runner import Cell, Stopped, run_cells
+from bench.paper.runner import Cell, StoppedByUser, run_cells
 from bench.paper.tables import TABLES, Row, Table
 from minispiral.cli.progress import TerminalReporter
 from minispiral.data.pairs import find_pairs, read_pair
@@ -137,7 +137,7 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
                 write_figure(order, out, terminal)
             else:
                 write_table(order, out, terminal)
-    except Stopped as stopped:
+    except StoppedByUser as stopped:
         click.echo(f"Stopped; go on with: {command_line()}", err=True)
         sys.exit(128 + stopped.signum)
 

@@ -53,8 +53,14 @@ def _draw(figure: Any, table: Table, rows: Sequence[dict[str, Any]]) -> None:
             panels[1].errorbar(mean["recall"], mean["precision"], **bars, **style)
         [handle] = panels[1].plot([], [], label=row.name, **style)
         handles.append(handle)
-    look = {"frameon": False, "fontsize": 9, "handletextpad": 0.2}
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.785, 0.96), **look)
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.785, 0.96),
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.2,
+    )
 
 
 def _draw_f1(axes: Any) -> None:

@@ -26,7 +26,7 @@ PATIENCE = 60.0  # seconds a process has to stop in before it is killed
 
 @dataclass
 class Cell:
-    """One training: ``config`` holds all options, ``run`` its folder; ``step`` is where it is."""
+    """One training, with all its options and its run folder; ``step`` is the step reached."""
 
     name: str
     run: Path
@@ -50,17 +50,17 @@ class Cell:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of a patch, by which the time left is estimated."""
+        """Multiply-accumulates per patch, from which the time left is estimated."""
         names = ("network", "depths", "connection", "width")
         options = {name: self.config[name] for name in names if name in self.config}
         return describe(**options, side=self.config.get("patch", 255)).macs
 
 
-class Failed(Exception):
+class CellFailed(Exception):
     """A cell ended without scores."""
 
 
-class Stopped(Exception):
+class StoppedByUser(Exception):
     """The user asked to stop, by the signal ``signum``."""
 
     def __init__(self, signum: int) -> None:
@@ -76,7 +76,7 @@ def run_cells(
     Each process uses ``threads`` threads. The largest networks come first, so that the processes
     finish at about the same time. A cell that fails is reported, and the others go on.
 
-    Raises `UserError` if any failed and `Stopped` after Ctrl-C; what was trained is kept.
+    Raises `UserError` if any failed and `StoppedByUser` after Ctrl-C; what was trained is kept.
     """
     costs = {id(cell): cell.macs for cell in cells}
     todo = sorted((c for c in cells if not c.is_finished()), key=lambda c: -costs[id(c)])
@@ -109,7 +109,7 @@ def run_cells(
                 done += 1
                 try:
                     future.result()
-                except Failed as error:
+                except CellFailed as error:
                     failed.append(cell.name)
                     report.message(f"{cell.name}: {error}")
                 else:
@@ -118,7 +118,7 @@ def run_cells(
             if stop.signum is None:
                 show()
     if stop.signum is not None:
-        raise Stopped(stop.signum)
+        raise StoppedByUser(stop.signum)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(cells)} cells failed, first {failed[0]}; the table is written "
@@ -138,7 +138,7 @@ def _train(cell: Cell, threads: int, stop: StopRequest) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C in the terminal reaches it through us
+        start_new_session=True,  # Ctrl-C in the terminal is to reach it through this process only
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -161,7 +161,7 @@ def _train(cell: Cell, threads: int, stop: StopRequest) -> None:
         ended.set()
         watch.join()
     if process.returncode and stop.signum is None:
-        raise Failed(error or (trace[-1] if trace else f"exit code {process.returncode}"))
+        raise CellFailed(error or (trace[-1] if trace else f"exit code {process.returncode}"))
 
 
 def _stop_when_asked(

@@ -22,7 +22,7 @@ from bench.gpu import ceilings, checks, command, layers, ours, steps, targets
 from bench.gpu.cases import cases
 from bench.gpu.clock import DeviceClock, GpuClock
 from bench.gpu.guard import guarded
-from bench.gpu.session import Failed, Session
+from bench.gpu.session import RequestFailed, WorkerSession
 from minispiral.kernels.cuda import sources
 from minispiral.kernels.cuda.table import KERNELS
 
@@ -51,7 +51,7 @@ class Direct:
     def ask(self, **request):
         answer = json.loads(json.dumps(self.answer(json.loads(json.dumps(request)))))
         if "error" in answer:
-            raise Failed(answer["error"])
+            raise RequestFailed(answer["error"])
         return answer
 
     def close(self):
@@ -253,13 +253,13 @@ def test_a_worker_that_is_lost_is_started_anew():
     started = [Scripted([{"x": 1}, None]), Scripted([{"error": "illegal address", "lost": True}])]
     started.append(Scripted([{"error": "no such shape", "lost": False}, {"x": 3}]))
     left = iter(started)
-    session = Session(lambda: next(left))
+    session = WorkerSession(lambda: next(left))
     assert session.ask(case=0) == {"x": 1}
-    with pytest.raises(Failed, match="exit code -11"):
+    with pytest.raises(RequestFailed, match="exit code -11"):
         session.ask(case=1)
-    with pytest.raises(Failed, match="illegal address"):
+    with pytest.raises(RequestFailed, match="illegal address"):
         session.ask(case=2)
-    with pytest.raises(Failed, match="no such shape"):
+    with pytest.raises(RequestFailed, match="no such shape"):
         session.ask(case=3)
     assert session.ask(case=4) == {"x": 3}
     assert [worker.closed for worker in started] == [True, True, False]
@@ -273,7 +273,7 @@ def test_who_fails_a_race_is_out_of_it():
         def ask(self, **request):
             value = self.seconds.pop(0)
             if value is None:
-                raise Failed("out of memory")
+                raise RequestFailed("out of memory")
             return {"step": value, "bytes": 2**20, "parameters": 5}
 
     entrants = {"a": (Entrant(9, 1, 3, 2), False), "b": (Entrant(9, 1, None), True)}
@@ -308,7 +308,7 @@ def test_an_answer_says_whether_the_gpu_is_lost():
 
 
 class FakeCupy(SimpleNamespace):
-    """Takes CuPy's place and notes what it is asked for."""
+    """Takes CuPy's place and notes what it is session for."""
 
     def __init__(self):
         super().__init__(calls=[], uint8=np.uint8)
@@ -362,7 +362,7 @@ def test_without_cupy_the_command_says_what_to_install(monkeypatch):
 def test_without_a_gpu_that_answers_nothing_is_measured(tmp_path):
     class Silent:
         def ask(self, **request):
-            raise Failed("bench.gpu.worker ended with exit code 1")
+            raise RequestFailed("bench.gpu.worker ended with exit code 1")
 
         def close(self):
             pass

@@ -18,7 +18,7 @@ GEMM = 8192  # rows and columns of the matrices whose product is timed
 
 
 def worker(layout: str, compiled: bool = False) -> Served:
-    """Answers requests for steps as `bench.gpu.ours` does, and those for single layers."""
+    """Answers requests for steps, as `bench.gpu.ours` does, and for single layers."""
     clock = TorchClock()
     return {}, guarded(Theirs(layout, compiled, "cuda", clock), clock.synchronize)
 
@@ -69,9 +69,9 @@ class Theirs:
         if what == "rest":
             self._forget()
             return {}
-        # Of convolutions: code compiled for one setting of matrix products would be recompiled.
+        # For convolutions only: changing it for matrix products would recompile compiled code.
         torch.backends.cudnn.allow_tf32 = request["precision"] == "tf32"
-        # Not while other work disturbs what it times, for it remembers what it found.
+        # Not while other work disturbs its timings, which it keeps.
         torch.backends.cudnn.benchmark = request.get("benchmark", True)
         if what == "gemm":
             return self._gemm(request["precision"] == "tf32", request["repeats"])
