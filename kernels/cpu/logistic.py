@@ -14,7 +14,9 @@ Array = NDArray[Any]
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """``1 / (1 + exp(-x))``; ``1 - sigmoid(x)`` is ``sigmoid(-x)``, without cancellation."""
     e = _exp_minus_abs(x)
-    y: Array = np.divide(np.where(x >= 0, x.dtype.type(1), e), 1 + e, out=out)
+    numerator = np.where(x >= 0, x.dtype.type(1), e)
+    e += 1
+    y: Array = np.divide(numerator, e, out=numerator if out is None else out)
     return y
 
 
@@ -25,5 +27,6 @@ def softplus(x: Array) -> Array:
 
 
 def _exp_minus_abs(x: Array) -> Array:
-    e: Array = np.exp(np.where(x >= 0, -x, x))
+    e = np.where(x >= 0, -x, x)
+    np.exp(e, out=e)
     return e
