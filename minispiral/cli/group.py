@@ -34,6 +34,10 @@ class Failure(Exception):
 class Commands(click.Group):
     """A group that imports only the command that runs, and reports errors in one line."""
 
+    def __init__(self, **attributes: Any) -> None:
+        names_only = [click.Command(name) for name in COMMANDS]  # `get_command` loads the commands
+        super().__init__(commands=names_only, **attributes)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

@@ -189,7 +189,9 @@ def _trace(
 def _make_folders(folder: Path) -> None:
     for kind in KINDS:
         if (folder / kind).is_dir() and any((folder / kind).iterdir()):
-            raise UserError(f"{folder} already holds a dataset ({kind}/ is not empty)", "folder")
+            raise UserError(
+                f"{folder} already holds a dataset ({kind}/ is not empty); remove it", "folder"
+            )
     try:
         for kind in KINDS:
             (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -52,9 +52,8 @@ def check_unchanged(
             f"{name} was {_spell(old.get(name))} and is now {_spell(new[name])}" for name in changed
         )
         raise UserError(
-            f"The run in {run} cannot be resumed with other options: {changes}; train in another "
-            "folder",
-            changed[0],
+            f"The run in {run} cannot be resumed with other options: {changes}; give the old ones",
+            "out",
         )
 
 

@@ -34,7 +34,8 @@ def loss_parameter(option: str) -> Parameter:
 class TrainConfig:
     """The options of a run; the defaults are the recipe of Section 4.2.
 
-    ``loss_parameters`` holds parameters of ``loss`` by name; the others have their defaults.
+    ``loss_options`` holds parameters of losses, such as ``focal_alpha``; those left out have their
+    defaults, and those of other losses than ``loss`` do not count.
     ``init`` is a file with the weights of VGG-16, from which HED starts. Training sets
     ``pretrained`` to their kind, which `minispiral.networks.build` needs even when the file is
     gone. ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches from each
@@ -53,7 +54,7 @@ class TrainConfig:
     init: Path | str | None = None
     pretrained: str | None = None
     loss: str = "pseudo-f1"
-    loss_parameters: Mapping[str, float] = field(default_factory=dict)
+    loss_options: Mapping[str, float] = field(default_factory=dict)
     patch: int = 255
     batch: int = 32
     patches_per_image: int = 256
@@ -71,14 +72,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, known in (("network", NETWORKS), ("loss", LOSSES)):
             _check(name, getattr(self, name), getattr(self, name) in known, " or ".join(known))
-        unknown = self.loss_parameters.keys() - LOSSES[self.loss].parameters()
+        unknown = self.loss_options.keys() - LOSS_OPTIONS
         if unknown:
-            raise UserError(f"loss {self.loss} has no parameter {', '.join(sorted(unknown))}")
+            raise UserError(
+                f"{', '.join(sorted(unknown))} was given, but no loss has such a parameter"
+            )
         if self.init is not None and "pretrained" in NETWORKS[self.network].inapplicable:
             raise UserError(
-                f"init {self.init} was given with network {self.network}, which has no pretrained "
-                "weights; choose network hed or leave init out",
-                "init",
+                f"init {self.init} was given, but network {self.network} has no pretrained "
+                "weights; leave init out",
+                "network",
             )
         counts = ("patch", "batch", "patches_per_image", "epochs", "log_every")
         for name in (*counts, "steps", "checkpoint_every", "validate_every"):
@@ -87,44 +90,40 @@ class TrainConfig:
         _check("seed", self.seed, self.seed >= 0, "at least 0")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a positive number")
         _check("beta1", self.beta1, 0 <= self.beta1 < 1, "at least 0 and below 1")
-        for option, value in self._loss_options().items():
+        for option, value in self.loss_options.items():
             allowed = loss_parameter(option).range
             _check(option, value, allowed.contains(value), allowed.description)
         devices.check(self.device, self.precision)
 
-    @classmethod
-    def from_dict(cls, options: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`. Options that are missing have their defaults."""
-        values = dict(options)
-        given = {option: values.pop(option) for option in LOSS_OPTIONS if option in values}
-        parameters = {
-            name: given[option]
+    @property
+    def loss_parameters(self) -> dict[str, float]:
+        """The parameters that were given for ``loss``, by the names that it knows them by."""
+        return {
+            name: self.loss_options[option]
             for option, (loss, name) in LOSS_OPTIONS.items()
-            if option in given and loss == values.get("loss", cls.loss)
+            if loss == self.loss and option in self.loss_options
         }
-        depths = tuple(values.pop("depths", cls.depths))
-        return cls(**values, depths=depths, loss_parameters=parameters)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`. Options that are missing have their defaults."""
+        options = {name: value for name, value in values.items() if name not in LOSS_OPTIONS}
+        options["depths"] = tuple(values.get("depths", cls.depths))
+        return cls(**options, loss_options={k: values[k] for k in LOSS_OPTIONS if k in values})
 
     def as_dict(self) -> dict[str, Any]:
-        """The options as JSON values; the parameters of each loss are options of their own."""
+        """The options as JSON values; those of the losses stand among the others, all of them."""
         values: dict[str, Any] = {}
         for option in fields(self):
-            if option.name == "loss_parameters":
-                values |= self._loss_options()
+            if option.name == "loss_options":
+                values |= {name: loss_parameter(name).default for name in LOSS_OPTIONS}
+                values |= self.loss_options
             else:
                 values[option.name] = getattr(self, option.name)
         values["depths"] = list(self.depths)
         for name in ("data", "val", "init"):
             values[name] = None if values[name] is None else str(values[name])
         return values
-
-    def _loss_options(self) -> dict[str, float]:
-        return {
-            option: self.loss_parameters.get(name, loss_parameter(option).default)
-            if loss == self.loss
-            else loss_parameter(option).default
-            for option, (loss, name) in LOSS_OPTIONS.items()
-        }
 
 
 def _check(name: str, value: object, good: bool, expected: str) -> None:

@@ -270,6 +270,7 @@ def test_masks_of_ones_and_turned_pictures_are_trained_on(
 @pytest.mark.parametrize(
     ("words", "exit_code"),
     [
+        (["trian"], 2),
         (["train"], 2),
         (["train", "DATA"], 2),
         (["train", "DATA", "--out", "RUN", "--loss", "hinge"], 2),

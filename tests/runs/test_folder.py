@@ -16,7 +16,7 @@ def test_changed_options_are_all_named(tmp_path):
     assert "lr was 0.0001 and is now 0.001" in text
     assert "val was not given and is now photos" in text
     assert "steps" not in text
-    assert caught.value.parameter == "depths"
+    assert caught.value.parameter == "out"
     check_unchanged(tmp_path, old, {**old, "steps": 9}, frozenset({"steps"}))
 
 

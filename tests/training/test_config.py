@@ -40,13 +40,15 @@ VERSION_0_1 = {
     [
         TrainConfig("concrete"),
         TrainConfig("concrete", "others", depths=(3, 3), loss="f1", steps=5),
-        TrainConfig("concrete", loss="focal", loss_parameters={"alpha": 0.5, "gamma": 1.0}),
+        TrainConfig(
+            "concrete", loss="focal", loss_options={"focal_alpha": 0.5, "focal_gamma": 1.0}
+        ),
     ],
 )
 def test_json_and_back_gives_the_same_options(config: TrainConfig) -> None:
     read = TrainConfig.from_dict(json.loads(json.dumps(config.as_dict())))
     assert read.as_dict() == config.as_dict()
-    assert read.loss_parameters.items() >= config.loss_parameters.items()
+    assert read.loss_options.items() >= config.loss_options.items()
 
 
 def test_options_of_version_0_1_are_read_and_kept() -> None:
@@ -58,10 +60,10 @@ def test_options_of_version_0_1_are_read_and_kept() -> None:
     assert written.items() >= VERSION_0_1.items()
 
 
-def test_parameters_of_another_loss_do_not_count() -> None:
+def test_options_of_another_loss_are_kept_but_do_not_count() -> None:
     config = TrainConfig.from_dict({**VERSION_0_1, "loss": "pseudo-f1"})
     assert config.loss_parameters == {}
-    assert config.as_dict()["focal_alpha"] == 0.25
+    assert config.as_dict()["focal_alpha"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -73,9 +75,9 @@ def test_parameters_of_another_loss_do_not_count() -> None:
         ({"seed": -1}, "seed"),
         ({"network": "spyral"}, "network"),
         ({"loss": "hinge"}, "loss"),
-        ({"init": "vgg16.safetensors"}, "init"),
-        ({"loss": "focal", "loss_parameters": {"alpha": 1.5}}, "focal_alpha"),
-        ({"loss": "focal", "loss_parameters": {"delta": 1.5}}, None),
+        ({"init": "vgg16.safetensors"}, "network"),
+        ({"loss_options": {"focal_alpha": 1.5}}, "focal_alpha"),
+        ({"loss_options": {"focal_delta": 1.5}}, None),
     ],
 )
 def test_an_option_that_is_not_valid_is_named(

@@ -173,16 +173,16 @@ def test_the_parameters_of_the_focal_loss_are_used(config, tmp_path):
     runs = {}
     for name, changes in {
         "default": {},
-        "alpha": {"loss_parameters": {"alpha": 0.5}},
-        "gamma": {"loss_parameters": {"gamma": 0.0}},
+        "alpha": {"loss_options": {"focal_alpha": 0.5}},
+        "gamma": {"loss_options": {"focal_gamma": 0.0}},
         "entropy": {"loss": "cross-entropy"},
     }.items():
         changed = dataclasses.replace(config, **{"loss": "focal", "steps": 1, **changes})
         train(changed, tmp_path / name)
         runs[name] = float(rows(tmp_path / name)[0]["loss"])
     assert len({*runs.values()}) == 4
-    parameters = {"alpha": 0.5, "gamma": 0.0}
-    half = dataclasses.replace(config, loss="focal", loss_parameters=parameters, steps=1)
+    options = {"focal_alpha": 0.5, "focal_gamma": 0.0}
+    half = dataclasses.replace(config, loss="focal", loss_options=options, steps=1)
     train(half, tmp_path / "half")
     assert float(rows(tmp_path / "half")[0]["loss"]) == pytest.approx(runs["entropy"] / 2, rel=1e-5)
 
