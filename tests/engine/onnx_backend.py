@@ -1,4 +1,4 @@
-"""The test suites of ONNX, run on the operations of minispiral: ``python tests/onnx_backend.py``.
+"""ONNX's test suites on the operations of minispiral: ``python -m tests.engine.onnx_backend``.
 
 The package `onnx` ships them with their expected outputs. A case is ours if its graph holds an
 operator of ours (see `onnx_operators`) and none that we lack. It passes, or it is listed in
