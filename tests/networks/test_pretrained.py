@@ -235,7 +235,7 @@ def test_weights_for_another_network_are_refused(tmp_path: Path, rng: np.random.
     dataset = make_dataset(tmp_path / "data", rng)
     words = ["train", dataset, "--out", tmp_path / "run", "--init", "vgg.npz"]
     told = refusal(command(*words, "--network", "unet"))
-    assert "init vgg.npz was given with network unet" in told
+    assert "init vgg.npz was given, but network unet has no pretrained weights" in told
     assert not (tmp_path / "run").exists()
 
 
