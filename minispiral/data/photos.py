@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.formats import open_picture
 from minispiral.errors import UserError
 from minispiral.files import replacing
 
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 MAX_PIXELS = 500_000_000
 
 # Formats that do not, or do not always, keep pixel values exactly.
-LOSSY_FORMATS = {"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"}
+LOSSY_FORMATS = {"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "HEIF"}
 
 _pillow_limit = threading.Lock()
 
 
-def read_photo(path: Path | str) -> NDArray[np.uint8]:
+def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
     """Read a photograph as 8-bit RGB (h, w, 3), rotated as its EXIF orientation says.
+
+    With ``as_stored`` the pixels stay as they lie in the file, whatever EXIF says.
 
     Grey becomes equal R, G and B; 16-bit values v become ``round(v / 257)``, so that 65535 is
     white; palettes and CMYK are converted; transparency is composited over white. Of a file with
@@ -37,15 +40,17 @@ def read_photo(path: Path | str) -> NDArray[np.uint8]:
     500 million pixels, and for floating-point or 32-bit values, in which white is undefined.
     """
     path = Path(path)
-    image = _decode(path)
+    image = _decode(path, as_stored)
     if image.mode.startswith(("I", "F")):
         grey = _eight_bit(np.asarray(image), path)
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
     return np.array(_over_white(image).convert("RGB"))
 
 
-def read_mask(path: Path | str) -> NDArray[np.bool_]:
+def read_mask(path: Path | str, as_stored: bool = False) -> NDArray[np.bool_]:
     """Read a crack mask (h, w), True on crack, rotated as its EXIF orientation says.
+
+    With ``as_stored`` the pixels stay as they lie in the file, whatever EXIF says.
 
     Any non-zero pixel is crack: 0/1 and 0/255 masks mean the same. What counts is the index in a
     palette mask, not its colour, and any non-zero channel in a colour mask; alpha is ignored.
@@ -56,7 +61,7 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
     are all below 128: they cannot be told from compression artefacts.
     """
     path = Path(path)
-    image = _decode(path)
+    image = _decode(path, as_stored)
     image_format = image.format
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         image = image.convert("RGB")
@@ -74,14 +79,6 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
             "cannot be trusted to keep; save the mask as PNG"
         )
     return mask
-
-
-def is_picture(path: Path) -> bool:
-    """Whether ``path`` is a file, not hidden, with a suffix of a format that Pillow reads."""
-    from PIL import Image
-
-    image_format = Image.registered_extensions().get(path.suffix.lower())
-    return image_format in Image.OPEN and not path.name.startswith(".") and path.is_file()
 
 
 def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
@@ -105,7 +102,7 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
         Image.fromarray(array).save(file, image_format, **options)
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, as_stored: bool = False) -> Image.Image:
     """Open, check the size before any pixel is decoded, decode, apply the EXIF orientation."""
     from PIL import ImageOps, UnidentifiedImageError
 
@@ -119,8 +116,9 @@ def _decode(path: Path) -> Image.Image:
             image.verify()  # the checksums of a PNG, which decoding ignores
         with _open(path) as image:
             image.load()
-            with contextlib.suppress(Exception):  # damaged EXIF data give no orientation
-                ImageOps.exif_transpose(image, in_place=True)
+            if not as_stored:
+                with contextlib.suppress(Exception):  # damaged EXIF data give no orientation
+                    ImageOps.exif_transpose(image, in_place=True)
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -145,7 +143,7 @@ def _open(path: Path) -> Image.Image:
     with _pillow_limit:  # the limit is global
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path)
+            return open_picture(path)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

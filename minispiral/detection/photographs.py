@@ -4,7 +4,7 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from minispiral.data.photos import is_picture
+from minispiral.data.formats import is_picture
 from minispiral.detection.output import is_output
 from minispiral.errors import UserError
 

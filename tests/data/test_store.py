@@ -55,7 +55,7 @@ def test_unreadable_file_is_named_and_stops_the_decoding(dataset, tmp_path):
 def test_interruption_stops_the_decoding(dataset, tmp_path, monkeypatch):
     read = []
 
-    def slow_photo(path):
+    def slow_photo(path, as_stored):
         read.append(path)
         threading.Event().wait(0.02)
         return np.asarray(Image.open(path))
