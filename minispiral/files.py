@@ -1,12 +1,14 @@
 """Files that are replaced atomically.
 
 A file is written next to its destination, flushed to disk and renamed over the old one. A reader
-therefore sees either the old file or the new one, complete, whatever happens in between.
+therefore sees either the old file or the new one, complete, whatever happens in between. Of several
+writers the last wins.
 """
 
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,27 +16,97 @@ from typing import BinaryIO
 
 from minispiral.errors import UserError
 
+_MOST_WAITS = 1000  # for other processes that write the same file
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for bytes that takes the place of ``path`` once all of it is on disk.
 
-    On any failure the file at ``path`` stays as it was. Raises `UserError` when the disk is full
-    or the folder is not writable.
+    On any failure the file at ``path`` stays as it was. Processes that replace the same file take
+    turns. Raises `UserError` when the disk is full or the folder is not writable.
     """
-    part = path.with_name(f".{path.name}.part")  # a fixed name: killed runs leave at most one
+    part = _part(path)
     try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise writing_error(path, error) from error
-        raise
+        with _open_alone(part) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                _let_rename(file)
+                os.replace(part, path)
+            except BaseException:
+                _let_rename(file)
+                with contextlib.suppress(OSError):
+                    part.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise writing_error(path, error) from error
+
+
+def lock(file: BinaryIO, wait: bool = False) -> None:
+    """Lock an open file for this process until it is closed, however the process ends.
+
+    Raises OSError if another process holds it, unless told to ``wait``, and on disks without locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _open_alone(path: Path) -> BinaryIO:
+    """Open an empty file for bytes, once no other process is writing it."""
+
+    def create(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CREAT, 0o666)
+
+    for _ in range(_MOST_WAITS):
+        file = open(path, "r+b", opener=create)  # noqa: SIM115
+        with contextlib.suppress(OSError):  # a disk without locks
+            lock(file, wait=True)
+        found = os.fstat(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(found, os.stat(path)):
+                break
+        file.close()  # whoever wrote it has renamed it meanwhile
+    else:
+        raise OSError(errno.EBUSY, "other processes keep writing it")
+    if found.st_size:
+        file.truncate()
+    return file
+
+
+def _let_rename(file: BinaryIO) -> None:
+    """Close the file on Windows, which renames and removes none that is open."""
+    if sys.platform == "win32":
+        file.close()
+
+
+def name_length(path: Path) -> int:
+    """The bytes of the longest name that `replacing` gives a file, where ``path`` is written.
+
+    Windows counts UTF-16 units instead.
+    """
+    name = _part(path).name
+    return len(name.encode("utf-16-le")) // 2 if os.name == "nt" else len(os.fsencode(name))
+
+
+def longest_name(folder: Path) -> int:
+    """How many bytes a name in ``folder`` may have; the folder need not exist yet."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no pathconf
+            return os.pathconf(place, "PC_NAME_MAX")
+    return 255
+
+
+def _part(path: Path) -> Path:
+    """Where the file is written before it takes its place: killed runs leave at most one."""
+    return path.with_name(f".{path.name}.part")
 
 
 def writing_error(path: Path, error: OSError) -> UserError:

@@ -6,7 +6,7 @@ import click
 
 from minispiral.cli.group import Failure
 from minispiral.cli.options import PATH, device_option, precision_option
-from minispiral.cli.terminal import announce, show
+from minispiral.cli.terminal import announce, say, show
 
 
 @click.command()
@@ -44,4 +44,4 @@ def demo(out: Path, device: str, precision: str) -> None:
         ) from stopped
     show(tables.comparison(result.scores))
     for what, path in result.pictures.items():
-        click.echo(f"{what}: {path}")
+        say(f"{what}: {path}")

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-from minispiral.cli.options import PATH, device_option, json_option, precision_option
+from minispiral.cli.options import (
+    PATH,
+    dataset_options,
+    device_option,
+    json_option,
+    precision_option,
+)
 from minispiral.cli.terminal import announce, print_json, progress_bar, show
 
 
@@ -18,11 +24,20 @@ from minispiral.cli.terminal import announce, print_json, progress_bar, show
     metavar="PX",
     help="Count detections within PX pixels of a crack as correct.",
 )
+@dataset_options
 @device_option
 @precision_option
 @json_option
 def evaluate(
-    run: Path, data: Path, tolerance: int, device: str, precision: str, as_json: bool
+    run: Path,
+    data: Path,
+    tolerance: int,
+    mask_suffix: str,
+    recursive: bool,
+    as_stored: bool,
+    device: str,
+    precision: str,
+    as_json: bool,
 ) -> None:
     """Score the network of RUN on the photographs in DATA.
 
@@ -45,6 +60,9 @@ def evaluate(
             progress=progress,
             device=device,
             precision=precision,
+            mask_suffix=mask_suffix,
+            recursive=recursive,
+            as_stored=as_stored,
         )
     if as_json:
         print_json(summary.as_dict())

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from minispiral.cli.options import PATH, device_option, precision_option
-from minispiral.cli.terminal import announce
+from minispiral.cli.terminal import announce, say
 
 
 def parse_pixel(
@@ -57,4 +57,4 @@ def inspect(
 
     announce(device, precision)
     maps.inspect(run, photo, out, at, size, device, precision)
-    click.echo(f"maps: {out}")
+    say(f"maps: {out}")

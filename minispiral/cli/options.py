@@ -25,7 +25,29 @@ precision_option = click.option(
     default=TrainConfig.precision,
     help="Precision of the convolutions; tf32 needs a GPU.",
 )
+as_stored_option = click.option(
+    "--as-stored",
+    is_flag=True,
+    help="Leave pictures as they lie in their files, whatever EXIF says.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def dataset_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how a dataset lies: those of `minispiral.data.pairs.find_pairs`."""
+    for option in (
+        as_stored_option,
+        click.option("--recursive", is_flag=True, help="Pair the pictures in subfolders too."),
+        click.option(
+            "--mask-suffix",
+            default="",
+            metavar="TEXT",
+            show_default=False,
+            help="The mask of NAME.jpg is called NAME and TEXT, such as _mask.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from minispiral.cli.printable import escaped
 from minispiral.training.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ class TerminalReporter(Reporter):
     """
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -30,18 +30,14 @@ class TerminalReporter(Reporter):
             TextColumn,
         )
 
-        class QuietConsole(Console):
-            """Falls silent when nobody reads standard error any more, where rich would exit."""
+        from minispiral.cli.console import QuietConsole
 
-            def on_broken_pipe(self) -> None:
-                self.quiet = True
-
-        self.console = QuietConsole(stderr=True, highlight=False)
+        self.console = QuietConsole(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -66,7 +62,7 @@ class TerminalReporter(Reporter):
 
     def message(self, text: str) -> None:
         try:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(escaped(text), soft_wrap=True)
         except OSError:  # a run must not end because its progress cannot be shown
             self.console.quiet = True
 

@@ -6,7 +6,7 @@ import click
 
 from minispiral.cli.group import Failure
 from minispiral.cli.options import PATH
-from minispiral.cli.terminal import progress_bar
+from minispiral.cli.terminal import progress_bar, say
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -45,4 +45,4 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
             write_dataset(folder, photos, size, seed, progress=progress)
     except KeyboardInterrupt as stopped:
         raise Failure(f"Stopped; remove {folder} and run the command again.", 130) from stopped
-    click.echo(f"{photos} photographs with masks: {folder}")
+    say(f"{photos} photographs with masks: {folder}")

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from minispiral.cli.printable import escaped
+
 if TYPE_CHECKING:
+    from minispiral.data.check import CheckedSet
     from minispiral.detection.metrics import PhotoScores, Summary
     from minispiral.exercises import Exercise
     from minispiral.gradcheck import Report
@@ -26,7 +29,7 @@ def scores(summary: Summary) -> Table:
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("photograph", overflow="fold")
     for heading in ("crack pixels", "AP", "precision", "recall", "F1", "false alarms"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
 
     with_crack = [photo for photo in summary.photos if photo.crack_pixels > 0]
     without_crack = [photo for photo in summary.photos if photo.crack_pixels == 0]
@@ -60,6 +63,31 @@ def scores(summary: Summary) -> Table:
             f"average of {summary.photos_without_crack} without crack",
             *[""] * 5,
             _rate(summary.false_alarm_rate_without_crack),
+        )
+    return table
+
+
+def checked(found: CheckedSet) -> Table:
+    """``check``: the photographs of a dataset, with its totals below."""
+    data = found.dataset
+    caption = f"{escaped(str(data.folder))}: {data.summary()}"
+    if found.turned:
+        caption += f"; EXIF turns {found.turned} of the photographs"
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("photograph", overflow="fold")
+    table.add_column("mode")
+    for heading in ("size", "crack", "contrast", "sharpness"):
+        table.add_column(heading, justify="right")
+    table.add_column("mask", overflow="fold")
+    for pair, look, photo, mask, values in found.rows():
+        table.add_row(
+            escaped(pair.name),
+            photo.mode,
+            f"{look.width} x {look.height}",
+            f"{look.crack_share:.2%}",
+            "-" if look.alignment is None else f"{look.alignment.contrast:.2f}",
+            "-" if look.sharpness is None else f"{look.sharpness:.2f}",
+            f"{mask.mode}: {_some(values)}",
         )
     return table
 
@@ -199,10 +227,18 @@ def profile_by_layer(p: Profile) -> Table:
     return table
 
 
+def _some(values: Sequence[object] | None, most: int = 4) -> str:
+    """The first of the values found in a mask, and how many there are."""
+    if values is None:
+        return "more than 256 values"
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return " ".join(map(str, values[:most])) + more
+
+
 def _photo_cells(photo: PhotoScores) -> list[str]:
     scores = (photo.average_precision, photo.precision, photo.recall, photo.f1)
     return [
-        photo.name,
+        escaped(photo.name),
         str(photo.crack_pixels),
         *map(_score, scores),
         _rate(photo.false_alarm_rate),

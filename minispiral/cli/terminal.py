@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from minispiral.cli.printable import encodable, escaped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,12 +51,18 @@ def progress_bar(
 
 def show(table: RenderableType, err: bool = False) -> None:
     """Print a table on standard output or, with ``err``, on standard error."""
-    from rich.console import Console
+    from minispiral.cli.console import PlainConsole
 
-    console = Console(highlight=False, stderr=err)
+    console = PlainConsole(stderr=err)
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     console.print(table)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line on standard output or, with ``err``, on standard error."""
+    stream = sys.stderr if err else sys.stdout
+    click.echo(encodable(escaped(text), getattr(stream, "encoding", None)), err=err)
 
 
 def print_json(value: dict[str, Any]) -> None:

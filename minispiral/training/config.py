@@ -13,7 +13,18 @@ from minispiral.networks import NETWORKS
 
 # The options that a resumed run may change; ``data`` and ``val`` must hold the same photographs.
 MAY_CHANGE = frozenset(
-    {"data", "val", "epochs", "steps", "device", "precision", "checkpoint_every", "log_every"}
+    {
+        "data",
+        "val",
+        "mask_suffix",
+        "recursive",
+        "epochs",
+        "steps",
+        "device",
+        "precision",
+        "checkpoint_every",
+        "log_every",
+    }
 )
 
 # The parameters of all losses, as options such as ``focal_alpha``: the loss, its parameter's name.
@@ -34,6 +45,8 @@ def loss_parameter(option: str) -> Parameter:
 class TrainConfig:
     """The options of a run; the defaults are the recipe of Section 4.2.
 
+    ``mask_suffix``, ``recursive`` and ``as_stored`` are those of `minispiral.data.pairs.find_pairs`
+    for ``data`` and ``val``.
     ``loss_options`` holds parameters of losses, such as ``focal_alpha``; those left out have their
     defaults, and those of other losses than ``loss`` do not count.
     ``init`` is a file with the weights of VGG-16, from which HED starts. Training sets
@@ -47,6 +60,9 @@ class TrainConfig:
 
     data: Path | str
     val: Path | str | None = None
+    mask_suffix: str = ""
+    recursive: bool = False
+    as_stored: bool = False
     network: str = "spiral"
     depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
     connection: str = "concat"

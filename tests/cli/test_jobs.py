@@ -142,7 +142,7 @@ def test_detect_replaces_what_it_wrote_before(
         assert Image.open(tmp_path / "out" / "wall.mask.png").height == height
 
 
-@pytest.mark.parametrize("names", [("x/a.jpg", "y/a.jpg"), ("a.jpg", "a.png"), ("a.jpg", "A.jpg")])
+@pytest.mark.parametrize("names", [("a.jpg", "a.png"), ("a.jpg", "A.jpg")])
 def test_photographs_whose_results_would_overwrite_each_other_are_refused_first(
     names: tuple[str, str], trained: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -192,7 +192,7 @@ def test_photographs_are_found_by_name_folder_and_pattern(
         return [photo.name for photo in find_photos(map(str, arguments))]
 
     assert names(tmp_path) == ["a.png", "b.JPG", "c.tif"]
-    assert names(tmp_path / "*.[Jt]*") == ["b.JPG", "c.tif", "notes.txt"]
+    assert names(tmp_path / "*.[Jt]*") == ["b.JPG", "c.tif"]
     assert names(tmp_path / "c.tif", tmp_path, tmp_path / "*.png") == ["c.tif", "a.png", "b.JPG"]
     assert names(tmp_path / ".." / tmp_path.name / "a.png", tmp_path / "a.png") == ["a.png"]
     for nothing in ("d.png", "*.bmp", "folder.png"):
