@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.decode import orientation_of
+from minispiral.data.exif import SIDEWAYS
 from minispiral.data.formats import files_in, is_picture, same_name
-from minispiral.data.photos import read_mask, read_photo
+from minispiral.data.masks import examine_mask
+from minispiral.data.photos import read_photo
+from minispiral.data.problems import Problem
 from minispiral.errors import UserError
 
 
@@ -43,8 +47,8 @@ def find_pairs(
     photograph without a mask and a mask without a photograph.
     """
     folder, suffix = Path(folder), same_name(mask_suffix)
-    photos = _pictures_by_stem(folder, "images", recursive)
-    masks = _pictures_by_stem(folder, "masks", recursive)
+    photos = _one_by_stem(folder, "images", recursive)
+    masks = _one_by_stem(folder, "masks", recursive)
     if suffix:
         others = [path.name for stem, path in masks.items() if not stem.endswith(suffix)]
         if others:
@@ -66,50 +70,97 @@ def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 
     Raises `UserError` for a file that cannot be read and for sizes that differ.
     """
-    photo = read_photo(pair.photo, pair.as_stored)
-    mask = read_mask(pair.mask, pair.as_stored)
-    h, w = mask.shape
-    if photo.shape[:2] != (h, w):
-        raise UserError(
-            f"Photograph {pair.photo} is {photo.shape[1]} x {photo.shape[0]} pixels but its "
-            f"mask {pair.mask} is {w} x {h}; the two must have the same size"
-        )
+    photo, mask, _ = _read(pair)
     return photo, mask
 
 
-def _pictures_by_stem(folder: Path, part: str, recursive: bool) -> dict[str, Path]:
-    """The picture files in ``folder/part`` by their stems, with the subfolders they lie in."""
+def examine_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list[Problem]]:
+    """Read a pair as `read_pair` does, and say what is doubtful about it.
+
+    Beside the doubts of `examine_mask` there is "EXIF": photograph and mask are turned differently,
+    and their sizes do not tell whether the mask was drawn on the turned photograph.
+    """
+    photo, mask, problems = _read(pair)
+    h, w = mask.shape
+    turns = orientation_of(pair.photo), orientation_of(pair.mask)
+    sure = h != w and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS)
+    if turns[0] != turns[1] and not sure and not pair.as_stored:
+        text = (
+            f"is turned by EXIF (orientation {turns[0]}) otherwise than its mask "
+            f"{pair.mask.name} ({turns[1]}); if the mask was drawn on the pixels as they are "
+            "stored, read both as stored"
+        )
+        problems.append(Problem(pair.photo, "EXIF", text))
+    return photo, mask, problems
+
+
+def _read(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list[Problem]]:
+    """Read a pair and refuse a mask of another size, naming EXIF if it is to blame."""
+    photo = read_photo(pair.photo, pair.as_stored)
+    mask, problems = examine_mask(pair.mask, pair.as_stored)
+    h, w = mask.shape
+    if photo.shape[:2] == (h, w):
+        return photo, mask, problems
+    text = (
+        f"Photograph {pair.photo} is {photo.shape[1]} x {photo.shape[0]} pixels but its "
+        f"mask {pair.mask} is {w} x {h}"
+    )
+    turns = orientation_of(pair.photo), orientation_of(pair.mask)
+    if photo.shape[1::-1] == (h, w) and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS):
+        turned = "photograph" if turns[0] in SIDEWAYS else "mask"
+        verb, advice = "turns", "read both as stored"
+        if pair.as_stored:
+            verb, advice = "would turn", "read them as EXIF says"
+        raise UserError(f"{text}, since EXIF {verb} the {turned} alone; {advice}", "as_stored")
+    raise UserError(f"{text}; the two must have the same size")
+
+
+def pictures_by_stem(folder: Path, part: str, recursive: bool) -> dict[str, list[Path]]:
+    """The picture files in ``folder/part`` by their stems, with the subfolders they lie in.
+
+    Raises `UserError` if there is no such folder.
+    """
     place = folder / part
     if not place.is_dir():
         raise UserError(
             f"There is no folder {place}; a dataset is a folder with photographs in images/ and "
             "masks in masks/"
         )
-    pictures: dict[str, Path] = {}
+    pictures: dict[str, list[Path]] = {}
     for path in filter(is_picture, files_in(place, recursive)):
         stem = same_name(path.relative_to(place).with_name(path.stem).as_posix())
-        if stem in pictures:
-            first, alike = pictures[stem], ""
+        pictures.setdefault(stem, []).append(path)
+    return pictures
+
+
+def _one_by_stem(folder: Path, part: str, recursive: bool) -> dict[str, Path]:
+    """The picture file of each stem in ``folder/part``; raises `UserError` if there are two."""
+    found = pictures_by_stem(folder, part, recursive)
+    for first, *others in found.values():
+        for path in others:
+            alike = ""
             if first.name != path.name and same_name(first.name) == same_name(path.name):
-                alike = f" (spelled in two ways, {ascii(first.name)} and {ascii(path.name)})"
+                alike = f" (spelled in two ways, {first.name!a} and {path.name!a})"
             raise UserError(
                 f"{first} and {path.name} have the same stem {path.stem}{alike}, so they "
                 "cannot both be paired; rename or remove one of them"
             )
-        pictures[stem] = path
-    return pictures
+    return {stem: paths[0] for stem, paths in found.items()}
 
 
 def _unpaired(folder: Path, photos: dict[str, Path], masks: dict[str, Path]) -> UserError:
     """What to tell of photographs and masks that are alone."""
-    alone = [
-        f"no {missing} for {_some([found[stem].name for stem in sorted(found.keys() - others)])}"
-        for missing, found, others in (
-            ("mask", photos, masks.keys()),
-            ("photograph", masks, photos.keys()),
-        )
-        if found.keys() - others
-    ]
+    alone = []
+    for missing, part, found, others in (
+        ("mask", "images", photos, masks),
+        ("photograph", "masks", masks, photos),
+    ):
+        names = [
+            str(found[stem].relative_to(folder / part))
+            for stem in sorted(found.keys() - others.keys())
+        ]
+        if names:
+            alone.append(f"no {missing} for {_some(names)}")
     text = f"In {folder} there is {' and '.join(alone)}"
     suffix = _common_suffix(photos.keys() - masks.keys(), masks.keys() - photos.keys())
     if suffix:

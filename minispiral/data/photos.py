@@ -1,30 +1,24 @@
-"""Photographs and crack masks: picture files to arrays and back."""
+"""Photographs: picture files to arrays and back."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data.formats import open_picture
+from minispiral.data.decode import Picture, decode
+from minispiral.data.depth import QUARTER, to_bytes
+from minispiral.data.masks import read_mask
+from minispiral.data.tiff import Layout
 from minispiral.errors import UserError
 from minispiral.files import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# 25 ordinary photographs of 20 megapixels: room for stitched facades. The limit keeps a
-# decompression bomb, a small file that claims to hold a huge picture, from filling the memory.
-MAX_PIXELS = 500_000_000
-
-# Formats that do not, or do not always, keep pixel values exactly.
-LOSSY_FORMATS = {"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "HEIF"}
-
-_pillow_limit = threading.Lock()
+__all__ = ["read_mask", "read_photo", "write_picture"]
 
 
 def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
@@ -33,52 +27,31 @@ def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
     With ``as_stored`` the pixels stay as they lie in the file, whatever EXIF says.
 
     Grey becomes equal R, G and B; 16-bit values v become ``round(v / 257)``, so that 65535 is
-    white; palettes and CMYK are converted; transparency is composited over white. Of a file with
-    several pictures the first is read.
+    white, and 12 bits and bytes that are stored in 16 or 32 are scaled by their own white
+    (`minispiral.data.depth.to_bytes`); palettes and CMYK are converted; transparency is composited
+    over white. Of a file with several pictures the first is read. A JPEG that lacks only its end
+    marker is read, and so is a PNG whose metadata alone are damaged.
 
     Raises `UserError` for a file that is missing, not a picture, truncated, corrupt or larger than
-    500 million pixels, and for floating-point or 32-bit values, in which white is undefined.
+    500 million pixels, and for values in which white is not certain: floating-point ones, those
+    above 65535, negative ones, those of 16 bits that use less than a quarter of them and are not
+    known to have 12; and for a TIFF in which near-infrared is declared to be transparency.
     """
     path = Path(path)
-    image = _decode(path, as_stored)
+    picture = decode(path, as_stored)
+    image = picture.image
     if image.mode.startswith(("I", "F")):
-        grey = _eight_bit(np.asarray(image), path)
+        grey = to_bytes(np.asarray(image), picture.layout, path)
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    if picture.layout.signed and image.mode == "L":
+        signed = np.asarray(image).view(np.int8)
+        grey = to_bytes(signed, Layout(white=127, bits=8), path)
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    if picture.deep:
+        image = _deep_colour(picture, path, as_stored)
+    if picture.file_format == "TIFF":
+        image = _without_infrared(image, picture.layout, path)
     return np.array(_over_white(image).convert("RGB"))
-
-
-def read_mask(path: Path | str, as_stored: bool = False) -> NDArray[np.bool_]:
-    """Read a crack mask (h, w), True on crack, rotated as its EXIF orientation says.
-
-    With ``as_stored`` the pixels stay as they lie in the file, whatever EXIF says.
-
-    Any non-zero pixel is crack: 0/1 and 0/255 masks mean the same. What counts is the index in a
-    palette mask, not its colour, and any non-zero channel in a colour mask; alpha is ignored.
-    Lossy formats (JPEG, JPEG 2000, WebP, AVIF) surround every line with small non-zero values, so
-    there only values of at least 128 are crack.
-
-    Raises `UserError` as `read_photo` does, and for a mask in a lossy format whose non-zero values
-    are all below 128: they cannot be told from compression artefacts.
-    """
-    path = Path(path)
-    image = _decode(path, as_stored)
-    image_format = image.format
-    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        image = image.convert("RGB")
-    values = np.asarray(image)
-    if image.mode in ("LA", "PA", "RGBA", "RGBX"):
-        values = values[..., :-1]
-    if values.ndim == 3:
-        values = values.max(axis=2)
-    if image_format not in LOSSY_FORMATS:
-        return np.asarray(values != 0)
-    mask = np.asarray(values >= 128)
-    if values.any() and not mask.any():
-        raise UserError(
-            f"Mask {path} has no value above {values.max()}, which {image_format} compression "
-            "cannot be trusted to keep; save the mask as PNG"
-        )
-    return mask
 
 
 def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
@@ -102,60 +75,52 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
         Image.fromarray(array).save(file, image_format, **options)
 
 
-def _decode(path: Path, as_stored: bool = False) -> Image.Image:
-    """Open, check the size before any pixel is decoded, decode, apply the EXIF orientation."""
-    from PIL import ImageOps, UnidentifiedImageError
+def _deep_colour(picture: Picture, path: Path, as_stored: bool) -> Image.Image:
+    """A picture of 16 bits per sample in colour, scaled by its own white where that is lower.
 
-    try:
-        with _open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(
-                    f"{path} claims {image.width} x {image.height} pixels, more than the "
-                    f"{MAX_PIXELS // 10**6} million accepted; cut it into smaller pictures"
-                )
-            image.verify()  # the checksums of a PNG, which decoding ignores
-        with _open(path) as image:
-            image.load()
-            if not as_stored:
-                with contextlib.suppress(Exception):  # damaged EXIF data give no orientation
-                    ImageOps.exif_transpose(image, in_place=True)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError(
-            f"{path} is not a picture in a known format, or its header is damaged; "
-            "replace or remove it"
-        ) from error
-    except Exception as error:  # on damaged files decoders raise almost anything
-        if isinstance(error, OSError) and error.strerror:
-            raise UserError(f"Cannot read {path}: {error.strerror}") from error
-        raise UserError(
-            f"{path} cannot be decoded ({error or type(error).__name__}), it seems truncated or "
-            "corrupt; replace it with an intact copy"
-        ) from error
-    return image
-
-
-def _open(path: Path) -> Image.Image:
-    """Read the header only, without Pillow's own limit, which warns above 89 megapixels."""
+    Pillow gives the first byte of each sample. Where all are small the second is needed too.
+    """
     from PIL import Image
 
-    with _pillow_limit:  # the limit is global
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return open_picture(path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _eight_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-    """Scale 16-bit grey, in whichever integer type Pillow holds it, to 8 bits."""
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+    image = picture.image
+    colours = len(image.mode.rstrip("A"))
+    first = np.asarray(image)
+    largest = int(first[..., :colours].max())
+    if largest >= QUARTER // 256 or image.mode == "CMYK":
+        return image
+    if image.mode not in ("RGB", "RGBA") or picture.raw_mode.startswith(("LA", "RGBa")):
+        if largest == 0:
+            return image
         raise UserError(
-            f"{path} holds {values.dtype} values from {values.min()} to {values.max()}, expected "
-            "8 or 16 bits per channel; save it as an 8-bit picture"
+            f"{path} holds values up to {largest * 256 + 255} in 16 bits, so it is not certain "
+            "which value is white; save it as an 8-bit picture"
         )
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    second = np.asarray(decode(path, as_stored, low_bytes=True).image)
+    values = first[..., :3] * np.uint16(256) + second[..., :3]
+    colour = to_bytes(values, picture.layout, path)
+    return Image.fromarray(np.concatenate([colour, first[..., 3:]], axis=2))
+
+
+def _without_infrared(image: Image.Image, layout: Layout, path: Path) -> Image.Image:
+    """Drop a further band of a TIFF that Pillow takes for transparency though it is none.
+
+    Transparency is 0 or 255 almost everywhere. A band that varies and is neither, but for one
+    pixel in forty, is a photograph, such as near-infrared.
+
+    Raises `UserError` if the file says that such a band is transparency.
+    """
+    if image.mode not in ("RGBA", "LA"):
+        return image
+    band = np.asarray(image.getchannel("A"))
+    clear = np.count_nonzero((band == 0) | (band == 255))
+    if clear * 40 >= band.size or band.min() == band.max():
+        return image
+    if layout.alpha:
+        raise UserError(
+            f"{path} has a band of its own, such as near-infrared, declared to be transparency; "
+            "save it without the band, as RGB"
+        )
+    return image.convert(image.mode.removesuffix("A"))
 
 
 def _over_white(image: Image.Image) -> Image.Image:
@@ -164,5 +129,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
     if not image.has_transparency_data:
         return image
+    if image.mode == "La":  # multiplied by alpha
+        image = image.convert("LA")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA"))
