@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from minispiral.data.formats import files_in, is_picture
+from minispiral.data.formats import SYSTEM_FOLDERS, files_in, is_picture
 from minispiral.detection.output import is_output
 from minispiral.errors import UserError
 
@@ -64,7 +64,12 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
 def _matches(pattern: str, recursive: bool) -> list[Path]:
     """The photographs that a pattern stands for, however its letters are spelled."""
     names = {name for spelled in _spellings(pattern) for name in glob.glob(spelled, recursive=True)}
-    paths = [Path(name) for name in sorted(names)]
+    named = {part.lower() for part in Path(pattern).parts}
+    paths = [
+        path
+        for path in map(Path, sorted(names))
+        if not SYSTEM_FOLDERS.intersection(map(str.lower, path.parts)) - named
+    ]
     files = [path for path in paths if path.is_file() and not is_output(path)]
     folders = [path for path in paths if path.is_dir()]
     inside = (photo for folder in folders for photo in _in_folder(folder, recursive))

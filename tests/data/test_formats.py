@@ -15,7 +15,9 @@ from minispiral.errors import UserError
 
 pillow_heif = pytest.importorskip("pillow_heif")
 
-PICTURES = "a.jpg a.JPEG a.png a.tif a.TIFF a.bmp a.gif a.webp a.jp2 a.ppm a.tga a.HEIC a.heif a.hif"
+PICTURES = (
+    "a.jpg a.JPEG a.png a.tif a.TIFF a.bmp a.gif a.webp a.jp2 a.ppm a.tga a.HEIC a.heif a.hif"
+)
 OTHERS = (
     "a.pdf a.mpg a.mpeg a.h5 a.hdf a.grib a.bufr a.wmf a.emf a.txt a.csv a.json a.mp4 a.dng a.srt "
     "Thumbs.db desktop.ini a a. .jpg ._a.jpg .hidden.png a.jpg.part a.jpg~"

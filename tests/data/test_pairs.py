@@ -98,7 +98,9 @@ def test_names_that_are_no_utf_8_are_paired(tmp_path):
 def test_masks_with_a_suffix(tmp_path, suffix):
     spelled = unicodedata.normalize("NFD", suffix)
     touch(tmp_path, "images/a.jpg", "images/b_mask.jpg", f"images/{NFC}.jpg")
-    touch(tmp_path, f"masks/a{suffix}.png", f"masks/b_mask{spelled}.png", f"masks/{NFD}{suffix}.png")
+    touch(
+        tmp_path, f"masks/a{suffix}.png", f"masks/b_mask{spelled}.png", f"masks/{NFD}{suffix}.png"
+    )
     names = [(pair.name, same(pair.mask.stem)) for pair in find_pairs(tmp_path, suffix)]
     assert names == [(name, same(name + suffix)) for name in sorted(("a", "b_mask", NFC))]
 
@@ -122,9 +124,13 @@ def test_masks_without_the_suffix_are_named(tmp_path):
 
 
 def test_subfolders_are_paired_with_each_other(tmp_path):
-    touch(tmp_path, "images/1.jpg", "images/east/1.jpg", "images/west/1.JPG", "images/west/in/2.tif")
+    touch(
+        tmp_path, "images/1.jpg", "images/east/1.jpg", "images/west/1.JPG", "images/west/in/2.tif"
+    )
     touch(tmp_path, "masks/1.png", "masks/east/1.png", "masks/west/1.png", "masks/west/in/2.png")
-    touch(tmp_path, "images/.trash/3.jpg", "images/@eaDir/1.jpg/thumb.jpg", "masks/__MACOSX/._1.png")
+    touch(
+        tmp_path, "images/.trash/3.jpg", "images/@eaDir/1.jpg/thumb.jpg", "masks/__MACOSX/._1.png"
+    )
     assert [pair.name for pair in find_pairs(tmp_path)] == ["1"]
     pairs = find_pairs(tmp_path, recursive=True)
     assert [pair.name for pair in pairs] == ["1", "east/1", "west/1", "west/in/2"]
