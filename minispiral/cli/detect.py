@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from minispiral.cli.group import Failure
-from minispiral.cli.options import PATH, device_option, json_option, precision_option
-from minispiral.cli.terminal import announce, print_json, progress_bar
+from minispiral.cli.options import (
+    PATH,
+    as_stored_option,
+    device_option,
+    json_option,
+    precision_option,
+)
+from minispiral.cli.terminal import announce, print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from minispiral.detection.detect import Detection
@@ -25,6 +31,10 @@ if TYPE_CHECKING:
     default=0.5,
     help="Pixels of at least this probability are crack.",
 )
+@click.option(
+    "--recursive", is_flag=True, help="Search subfolders too; the results lie in the same ones."
+)
+@as_stored_option
 @device_option
 @precision_option
 @json_option
@@ -33,6 +43,8 @@ def detect(
     photos: tuple[str, ...],
     out: Path,
     threshold: float,
+    recursive: bool,
+    as_stored: bool,
     device: str,
     precision: str,
     as_json: bool,
@@ -41,10 +53,12 @@ def detect(
 
     PHOTO is a file, a folder or a pattern such as '*.jpg'. For each photograph NAME, DIR receives
     NAME.probability.png, NAME.mask.png and NAME.overlay.jpg, all of the photograph's size.
+    Photographs of the same name in different folders get theirs in subfolders of DIR.
 
     \b
     Examples: minispiral detect run bridge.jpg --out found
               minispiral detect run photos 'more/*.jpg' --out found --threshold 0.3
+              minispiral detect run DCIM --recursive --out found
     """
     from minispiral.detection import detect as job
 
@@ -59,11 +73,22 @@ def detect(
                 else f"minispiral: {result.error}"
             )
 
-        results = job.detect(run, photos, out, threshold, report, progress, device, precision)
+        results = job.detect(
+            run,
+            photos,
+            out,
+            threshold,
+            report,
+            progress,
+            device,
+            precision,
+            recursive=recursive,
+            as_stored=as_stored,
+        )
     unread = sum(result.error is not None for result in results)
     if as_json:
         print_json({"threshold": threshold, "photos": [result.as_dict() for result in results]})
     else:
-        click.echo(f"results for {len(results) - unread} photographs: {out}")
+        say(f"results for {len(results) - unread} photographs: {out}")
     if unread:
-        raise Failure(f"{unread} of {len(results)} photographs could not be read.")
+        raise Failure(f"{unread} of {len(results)} photographs have no result.")

@@ -59,7 +59,7 @@ def find_pairs(
             )
         masks = {stem.removesuffix(suffix): path for stem, path in masks.items()}
     if photos.keys() != masks.keys():
-        raise _unpaired(folder, photos, masks)
+        raise _unpaired(folder, photos, masks, suffix)
     if not photos:
         raise _no_pictures(folder, recursive)
     return [Pair(stem, photos[stem], masks[stem], as_stored) for stem in sorted(photos)]
@@ -148,7 +148,9 @@ def _one_by_stem(folder: Path, part: str, recursive: bool) -> dict[str, Path]:
     return {stem: paths[0] for stem, paths in found.items()}
 
 
-def _unpaired(folder: Path, photos: dict[str, Path], masks: dict[str, Path]) -> UserError:
+def _unpaired(
+    folder: Path, photos: dict[str, Path], masks: dict[str, Path], mask_suffix: str
+) -> UserError:
     """What to tell of photographs and masks that are alone."""
     alone = []
     for missing, part, found, others in (
@@ -165,7 +167,7 @@ def _unpaired(folder: Path, photos: dict[str, Path], masks: dict[str, Path]) -> 
     suffix = _common_suffix(photos.keys() - masks.keys(), masks.keys() - photos.keys())
     if suffix:
         return UserError(
-            f"{text}: its masks are called NAME{suffix}; rename them as the photographs",
+            f"{text}: its masks are called NAME{suffix}{mask_suffix}; rename them as the photographs",
             "mask_suffix",
         )
     rest = {

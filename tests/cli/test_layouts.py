@@ -136,3 +136,14 @@ def test_pictures_as_they_are_stored(
     words = ["train", tmp_path / "data", "--out", tmp_path / "run", *TRAINING, "--as-stored"]
     assert command(*words).exit_code == 0
     assert load(tmp_path / "run" / "last.safetensors").config["as_stored"] is True
+
+
+def test_a_name_too_long_for_a_sample_does_not_end_a_run(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    for name in ("a", "x" * 251):
+        write_pair(tmp_path / "data", name, *make_photo(rng, 45, 70))
+    result = command("train", tmp_path / "data", "--out", tmp_path / "run", *TRAINING)
+    assert result.exit_code == 0, result.stderr
+    names = {path.name for path in (tmp_path / "run" / "samples").iterdir()}
+    assert names == {"a.jpg", "photograph 2.jpg"}

@@ -114,6 +114,8 @@ def test_a_suffix_that_was_not_given_is_found(tmp_path):
     with pytest.raises(UserError, match="masks are called NAME_mask") as error:
         find_pairs(tmp_path)
     assert error.value.parameter == "mask_suffix"
+    with pytest.raises(UserError, match="masks are called NAME_mask"):
+        find_pairs(tmp_path, "sk")
 
 
 def test_masks_without_the_suffix_are_named(tmp_path):
