@@ -155,7 +155,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if size < _MIN_POOLED:
         return np.empty(shape, dtype)
-    return np.asarray(_Loan(size)).view(dtype).reshape(shape)
+    return np.asarray(_Loan(_shelf.take(size), size)).view(dtype).reshape(shape)
 
 
 def scratch(shape: tuple[int, ...], dtype: DTypeLike, name: str = "tile") -> Array:
@@ -181,9 +181,9 @@ class _Loan:
     returned to a queue, which takes no lock.
     """
 
-    def __init__(self, size: int) -> None:
-        self.memory = _shelf.take(size)
-        self.__array_interface__ = {**self.memory.__array_interface__, "shape": (size,)}
+    def __init__(self, memory: Array, size: int) -> None:
+        self.memory = memory
+        self.__array_interface__ = {**memory.__array_interface__, "shape": (size,)}
 
     def __del__(self) -> None:
         _shelf.returned.append(self.memory)
@@ -205,7 +205,11 @@ class _Shelf:
             # At most half is wasted: a much larger buffer is kept for arrays of its own size.
             if at < len(self.idle) and self.idle[at][0] <= 2 * size:
                 return self.idle.pop(at)[2]
-        return _aligned(size)
+        try:
+            return _aligned(size)
+        except MemoryError:  # what lies idle may be what is missing
+            self.clear()
+            return _aligned(size)
 
     def clear(self) -> None:
         with _lock:
@@ -235,6 +239,25 @@ def _executor() -> ThreadPoolExecutor:
             # The caller is a thread too: with more helpers there would be one too many.
             _pool = ThreadPoolExecutor(threads() - 1, thread_name_prefix="minispiral")
         return _pool
+
+
+def _start_over_in_child() -> None:
+    """After a fork the child has none of the parent's threads, nor what these held or counted."""
+    global _lock, _pool, _submitted, _callers
+    _lock, _pool, _submitted = threading.Lock(), None, 0
+    _shelf.clear()
+    if _callers:
+        _callers = 0
+        _set_blas_threads(_blas_threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        # So no thread is changing what the lock guards, BLAS's own number of threads included.
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=_start_over_in_child,
+    )
 
 
 @contextmanager

@@ -18,6 +18,12 @@ from minispiral.cli.terminal import announce, print_json, progress_bar, show
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH)
 @click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    help="Pixels of at least this probability are crack.",
+)
+@click.option(
     "--tolerance",
     type=click.IntRange(min=0),
     default=0,
@@ -31,6 +37,7 @@ from minispiral.cli.terminal import announce, print_json, progress_bar, show
 def evaluate(
     run: Path,
     data: Path,
+    threshold: float,
     tolerance: int,
     mask_suffix: str,
     recursive: bool,
@@ -46,16 +53,17 @@ def evaluate(
 
     \b
     Examples: minispiral evaluate run concrete
-              minispiral evaluate run concrete --tolerance 2 --json
+              minispiral evaluate run concrete --threshold 0.3 --tolerance 2 --json
     """
     from minispiral.cli import tables
     from minispiral.detection import evaluate as job
 
     announce(device, precision)
-    with progress_bar("evaluating") as (progress, _):
+    with progress_bar("evaluating") as (progress, message):
         summary = job.evaluate(
             run,
             data,
+            threshold=threshold,
             tolerance=tolerance,
             progress=progress,
             device=device,
@@ -63,6 +71,7 @@ def evaluate(
             mask_suffix=mask_suffix,
             recursive=recursive,
             as_stored=as_stored,
+            warn=message,
         )
     if as_json:
         print_json(summary.as_dict())

@@ -1,7 +1,6 @@
 """``minispiral train``."""
 
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from minispiral.cli.group import Failure
 from minispiral.cli.options import (
     NETWORK,
     PATH,
+    dataset_options,
     device_option,
     network_options,
     precision_option,
 )
-from minispiral.cli.terminal import announce, show
+from minispiral.cli.printable import shell_word
+from minispiral.cli.terminal import announce, say, show
 from minispiral.losses import SOURCES
 from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
 
@@ -36,7 +37,7 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("data", type=PATH)
+@click.argument("data", type=PATH, required=False)
 @click.option(
     "--out",
     type=PATH,
@@ -50,6 +51,7 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="DATA",
     help="Photographs to validate on; the network with the best F1 on them is kept.",
 )
+@dataset_options
 @click.option(
     "--network",
     type=NETWORK,
@@ -95,36 +97,48 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @device_option
 @precision_option
-@click.option("--resume", is_flag=True, help="Continue from the last checkpoint in RUN.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue from the last checkpoint in RUN; no other option is needed. DATA and --val may "
+    "have moved; --mask-suffix, --recursive, --epochs, --steps, --device and --precision may "
+    "change.",
+)
 @click.option("--profile", is_flag=True, help="Show at the end where the time went.")
 @click.pass_context
 def train(
     ctx: click.Context,
     /,
-    data: Path,
     out: Path,
-    depths: str,
     resume: bool,
     profile: bool,
     **options: Any,
 ) -> None:
     """Train a network on the photographs and masks in DATA.
 
-    Ctrl-C stops it, writes a checkpoint and prints the command that resumes the run.
+    Ctrl-C stops it, writes a checkpoint and prints the command that resumes the run. DATA is left
+    out when the run is resumed, unless its photographs have moved.
 
     \b
     Examples: minispiral train concrete --out run
               minispiral train concrete --val others --out run --depths 1-5 --width 0.25 --batch 8
               minispiral train concrete --out run --network hed --init vgg16.safetensors
-              minispiral train concrete --out run --resume
+              minispiral train --out run --resume
     """
     from minispiral.cli.progress import TerminalReporter
     from minispiral.device import choose
     from minispiral.networks import parse_depths
     from minispiral.training import loop
     from minispiral.training.interrupt import Interrupted
+    from minispiral.training.resume import resumed_config
 
-    config = TrainConfig.from_dict({"data": data, "depths": parse_depths(depths), **options})
+    options["depths"] = parse_depths(options["depths"])
+    if resume:
+        config = resumed_config(out, {name: options[name] for name in typed(ctx, options)})
+    elif options["data"] is None:
+        raise click.UsageError("Missing argument 'DATA'.", ctx)
+    else:
+        config = TrainConfig.from_dict(options)
     if profile and choose(config.device, config.precision).is_gpu:
         raise Failure("--profile times the CPU alone; give --device cpu or leave it out.")
     announce(config.device, config.precision)
@@ -133,12 +147,12 @@ def train(
             loop.train(config, out, resume, report)
     except Interrupted as stopped:
         raise Failure(
-            f"Stopped after step {stopped.step}; go on with: {resume_command(ctx)}",
+            f"Stopped after step {stopped.step}; go on with: {resume_command(ctx, config)}",
             stopped.exit_code,
         ) from stopped
     except KeyboardInterrupt as stopped:  # before the first step, or pressed twice
-        raise Failure(f"Stopped; go on with: {resume_command(ctx)}", 130) from stopped
-    click.echo(f"trained network: {out}")
+        raise Failure(f"Stopped; go on with: {resume_command(ctx, config)}", 130) from stopped
+    say(f"trained network: {out}")
 
 
 @contextmanager
@@ -156,16 +170,24 @@ def profiled() -> Iterator[None]:
             show(tables.profile_by_kind(p), err=True)
 
 
-def resume_command(ctx: click.Context) -> str:
-    """The command that resumes the run: what was typed, with ``--resume``."""
+def typed(ctx: click.Context, names: Iterable[str]) -> list[str]:
+    """Those of the parameters ``names`` that the user gave."""
+    return [name for name in names if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+
+
+def resume_command(ctx: click.Context, config: TrainConfig) -> str:
+    """The command that resumes the run; all that was typed, if the run has not saved it yet."""
+    from minispiral.training.resume import is_saved
+
+    out = ctx.params["out"]
     words = ["minispiral", "train"]
-    for param in ctx.command.params:
-        name = param.name or ""
-        if isinstance(param, click.Argument):
-            words.append(str(ctx.params[name]))
-        elif (
-            name not in ("resume", "profile")
-            and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        ):
-            words += [param.opts[0], str(ctx.params[name])]
-    return shlex.join([*words, "--resume"])
+    if is_saved(config, out):
+        words += ["--out", str(out)]
+    else:
+        given = {*typed(ctx, ctx.params)} - {"resume", "profile"}
+        for param in (param for param in ctx.command.params if param.name in given):
+            if isinstance(param, click.Option):
+                words.append(param.opts[0])
+            if not getattr(param, "is_flag", False):
+                words.append(str(ctx.params[str(param.name)]))
+    return " ".join(map(shell_word, [*words, "--resume"]))

@@ -1,7 +1,8 @@
 """Find cracks in photograph files and write what was found."""
 
+import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 from minispiral.data.photos import read_photo
 from minispiral.detection.find import check_threshold, find_cracks
 from minispiral.detection.output import output_files, write_finding
-from minispiral.detection.photographs import find_photos
+from minispiral.detection.photographs import find_photos, search_roots
 from minispiral.detection.tiling import photo_progress
-from minispiral.device import choose
+from minispiral.device import Device, choose
 from minispiral.errors import UserError
 from minispiral.files import writing_error
+from minispiral.kernels.cpu import parallel
+from minispiral.memory import NotEnoughMemory, memory_for
+from minispiral.networks import Network
 from minispiral.runs.checkpoint import load_network
 
 
@@ -21,7 +25,8 @@ from minispiral.runs.checkpoint import load_network
 class Detection:
     """What was found in one photograph and the files that hold it.
 
-    ``error`` says why the photograph could not be read; all other values are then None.
+    ``error`` says why the photograph could not be read, or that there was not enough memory for
+    it; all other values are then None.
     """
 
     photo: Path
@@ -50,13 +55,20 @@ def detect(
     progress: Callable[[float, int], None] | None = None,
     device: str = "auto",
     precision: str = "float32",
+    recursive: bool = False,
+    as_stored: bool = False,
 ) -> list[Detection]:
-    """Write what the network of ``run`` finds in ``photos`` (see `find_photos`) to ``out``.
+    """Write what the network of ``run`` finds in ``photos`` to ``out``.
+
+    ``photos`` and ``recursive`` are those of `find_photos`; with ``recursive`` the results lie in
+    subfolders as the photographs do. With ``as_stored`` they are read whatever EXIF says of their
+    orientation.
 
     For NAME.jpg these are NAME.probability.png, NAME.mask.png and NAME.overlay.jpg (see
-    `write_finding`). Existing files are replaced atomically.
+    `output_files` and `write_finding`). Existing files are replaced atomically.
 
-    A photograph that cannot be read is reported with its ``error`` and the others go on.
+    A photograph that cannot be read, or for which there is not enough memory, is reported with its
+    ``error`` and the others go on.
     ``report`` is called with each result. ``progress(done, total)`` counts photographs, with the
     fraction of the current one. ``device`` and ``precision`` are those of
     `minispiral.device.choose`.
@@ -67,8 +79,9 @@ def detect(
     """
     check_threshold(threshold)
     out = Path(out)
-    found = find_photos(photos)
-    outputs = output_files(found, out)
+    arguments = list(photos)
+    found = find_photos(arguments, recursive)
+    outputs = output_files(found, out, search_roots(arguments) if recursive else ())
     chosen = choose(device, precision)
     network = load_network(run, device=chosen)
     try:
@@ -77,21 +90,38 @@ def detect(
         raise writing_error(out, error) from error
     results = []
     for k, (path, files) in enumerate(zip(found, outputs, strict=True)):
-        start = time.perf_counter()
+        tiles = photo_progress(progress, k, len(found))
         try:
-            photo = read_photo(path)
-        except UserError as error:
+            result = _detect_one(network, chosen, path, as_stored, files, threshold, tiles)
+        except NotEnoughMemory as error:
             result = Detection(path, error=str(error))
-        else:
-            with chosen.in_use():
-                tiles = photo_progress(progress, k, len(found))
-                finding = find_cracks(network, photo, threshold, tiles)
-            write_finding(files, photo, finding)
-            seconds = time.perf_counter() - start
-            result = Detection(
-                path, None, finding.crack_pixels, finding.crack_share, seconds, **files
-            )
+        if result.error is not None:
+            gc.collect()  # the frames of a failed attempt hold its arrays, in cycles
+            parallel.trim()
         results.append(result)
         if report is not None:
             report(result)
     return results
+
+
+def _detect_one(
+    network: Network,
+    device: Device,
+    photo: Path,
+    as_stored: bool,
+    files: Mapping[str, Path],
+    threshold: float,
+    progress: Callable[[int, int], None] | None,
+) -> Detection:
+    """Find the cracks in one photograph and write them; a file that is no picture is an error."""
+    start = time.perf_counter()
+    with memory_for(photo):
+        try:
+            pixels = read_photo(photo, as_stored)
+        except UserError as error:
+            return Detection(photo, error=str(error))
+        with device.in_use():
+            finding = find_cracks(network, pixels, threshold, progress)
+        write_finding(files, pixels, finding)
+    seconds = time.perf_counter() - start
+    return Detection(photo, None, finding.crack_pixels, finding.crack_share, seconds, **files)

@@ -14,6 +14,7 @@ from minispiral.errors import UserError
 from minispiral.kernels import arithmetic, layout
 from minispiral.kernels.arrays import Array, get, like
 from minispiral.kernels.cpu import parallel
+from minispiral.memory import memory_for
 from minispiral.networks import Network
 from minispiral.runs.checkpoint import load_network
 from minispiral.tensor import Tensor, no_grad
@@ -80,8 +81,8 @@ def inspect(
     or where the probability of crack is highest. ``device`` and ``precision`` are those of
     `minispiral.device.choose`.
 
-    Raises `UserError` for a network without maps, a photograph that cannot be read, a pixel
-    outside it and a file that cannot be written.
+    Raises `UserError` for a network without maps, a photograph that cannot be read or
+    does not fit in memory, a pixel outside it and a file that cannot be written.
     """
     computing = choose(device, precision)
     network = load_network(run, device=computing)
@@ -90,9 +91,9 @@ def inspect(
             f"{run} holds the network {network.name}, which makes no maps on its way to the "
             "logits; give a run of another network."
         )
-    with computing.in_use():
+    with memory_for(Path(photo)), computing.in_use():
         inspection = look(network, read_photo(photo), at, size)
-    write_picture(out, inspection.picture())
+        write_picture(out, inspection.picture())
     return inspection
 
 

@@ -122,6 +122,8 @@ def write_finding(files: Mapping[str, Path], photo: NDArray[np.uint8], finding: 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise writing_error(folder, error) from error
-    write_picture(files["probability"], np.rint(finding.probability * 255).astype(np.uint8))
-    write_picture(files["mask"], finding.crack * np.uint8(255))
+    # The largest comes first: where there is too little memory, nothing is written.
     write_picture(files["overlay"], overlay(photo, finding.crack))
+    values = finding.probability * np.float32(255)
+    write_picture(files["probability"], np.rint(values, out=values).astype(np.uint8))
+    write_picture(files["mask"], finding.crack * np.uint8(255))

@@ -45,7 +45,7 @@ def overlay(
             )
     if truth is None:
         picture = photo.copy()
-        picture[crack] = DETECTED
+        np.copyto(picture, np.array(DETECTED, np.uint8), where=crack[..., np.newaxis])
         return picture
     truth = truth.astype(bool, copy=False)
     grey = photo[..., 1] // 3  # green carries most of the luminance

@@ -7,7 +7,8 @@ the progress of the run.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from minispiral import networks
 from minispiral.device import CPU, Device
 from minispiral.errors import UserError
 from minispiral.files import replacing
+from minispiral.memory import is_memory_error
 from minispiral.nn import Module
 
 KEY = "minispiral"  # of our entry in the safetensors header
 VERSION = 1
+_HEADER = {"step": int, "config": dict, "random_state": dict, "progress": dict}
 
 
 @dataclass
@@ -69,6 +72,21 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint; raises `UserError` if it is missing, damaged or not one of ours."""
+    with _opened(path) as (file, header):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        random_state, progress = header["random_state"], header["progress"]
+        return Checkpoint(header["step"], header["config"], tensors, random_state, progress)
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """The configuration of a checkpoint, without its tensors; raises `UserError` as `load` does."""
+    with _opened(path) as (_, header):
+        return dict(header["config"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The open safetensors file and our header; `UserError` for what goes wrong meanwhile."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -83,24 +101,28 @@ def load(path: Path) -> Checkpoint:
                     f"{path} is a checkpoint of format {header['version']}, this version of "
                     f"minispiral reads format {VERSION}; use the version that wrote it."
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Checkpoint(
-                header["step"],
-                header["config"],
-                tensors,
-                header["random_state"],
-                header["progress"],
-            )
+            for name, kind in _HEADER.items():
+                if not isinstance(header[name], kind):
+                    raise ValueError(f"its {name} is a {type(header[name]).__name__}")
+            yield file, header
     except FileNotFoundError:
         raise UserError(
             f"There is no checkpoint {path}; give a run folder that `minispiral train` wrote."
         ) from None
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ) as error:
         raise UserError(
             f"{path} is not a checkpoint or was cut short ({error}); restore it from a copy or "
             "train again."
         ) from error
     except OSError as error:
+        if is_memory_error(error):
+            raise
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}); give a run folder that "
             "`minispiral train` wrote."
@@ -145,6 +167,11 @@ def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> 
         raise UserError(
             f"{path} does not record the {error} of its network; give a checkpoint that "
             "`minispiral train` wrote."
+        ) from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(
+            f"The network that {path} records cannot be built ({error}); restore it from a copy or "
+            "train again."
         ) from error
     restore(path, network, checkpoint)
     return network.eval().to(device)

@@ -34,6 +34,18 @@ def write_config(run: Path, config: Mapping[str, Any]) -> None:
     write_text(run / "config.json", json.dumps(config, indent=2) + "\n")
 
 
+def read_config(run: Path) -> dict[str, Any]:
+    """The options that ``config.json`` holds; none if it is missing, damaged or of another program.
+
+    The checkpoints hold them too.
+    """
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) and "patches_per_image" in config else {}
+
+
 def check_unchanged(
     run: Path,
     old: Mapping[str, Any],

@@ -1,13 +1,11 @@
 """The lock that keeps two processes from training in the same run folder."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from minispiral.errors import UserError
-from minispiral.files import writing_error
+from minispiral.files import lock, writing_error
 
 
 @contextmanager
@@ -25,7 +23,7 @@ def lock_run(run: Path) -> Iterator[None]:
         raise writing_error(run, error) from error
     with file:
         try:
-            _lock(file)
+            lock(file)
         except (BlockingIOError, PermissionError):  # held by another: Unix and Windows
             raise UserError(
                 f"Another process is training in {run}; wait until it has finished", "out"
@@ -35,15 +33,3 @@ def lock_run(run: Path) -> Iterator[None]:
                 f"{run} lies on a disk that cannot lock files ({error.strerror or error})", "out"
             ) from error
         yield
-
-
-def _lock(file: BinaryIO) -> None:
-    """Lock an open file without waiting; OSError if it is locked already."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,7 +19,7 @@ from minispiral.errors import UserError
 from minispiral.kernels.arrays import get
 from minispiral.networks import pretrained
 from minispiral.optim import Adam
-from minispiral.runs.checkpoint import Checkpoint, load, restore, save
+from minispiral.runs.checkpoint import Checkpoint, load, load_config, restore, save
 from minispiral.runs.folder import check_unchanged, checkpoint_to_resume
 from minispiral.training.config import MAY_CHANGE, TrainConfig
 
@@ -33,6 +33,7 @@ class Progress:
     sums: RunningSums = field(default_factory=RunningSums)  # since the last row, as last fetched
     batches_without_crack: int = 0
     photos: dict[str, str | None] = field(default_factory=dict)  # fingerprints of the datasets
+    digests: dict[str, list[str]] = field(default_factory=dict)  # of their photographs, in order
     seconds: float = 0.0  # spent before this process
 
 
@@ -80,21 +81,52 @@ class TrainingState:
         before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
         check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE)
         restore(path, self.network, checkpoint)
-        self.adam.load_state(checkpoint.part("adam"))
-        self.rng.bit_generator.state = self.random_state = checkpoint.random_state
-        self.step = self.saved_step = checkpoint.step
-        sums = RunningSums(**checkpoint.progress["sums"])
-        self.progress = Progress(**{**checkpoint.progress, "sums": sums})
+        try:
+            self.adam.load_state(checkpoint.part("adam"))
+            self.rng.bit_generator.state = self.random_state = checkpoint.random_state
+            self.step = self.saved_step = checkpoint.step
+            sums = RunningSums(**checkpoint.progress["sums"])
+            self.progress = Progress(**{**checkpoint.progress, "sums": sums})
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(
+                f"{path} does not hold the state of a run ({error}); restore it from a copy or "
+                "train again"
+            ) from error
 
     def check_photos(self, photos: PhotoStore, val: PhotoStore | None) -> None:
-        """Raise `UserError` if these are not the photographs that the run began with."""
-        found = {
-            "data": _fingerprint(photos),
-            "val": None if val is None else _fingerprint(val),
-        }
-        if self.progress.photos:
-            check_unchanged(self.run, self.progress.photos, found)
-        self.progress.photos = found
+        """Raise `UserError` if these are not the photographs and masks that the run began with.
+
+        Their files may have other places, names and metadata; their pixels and their order count.
+        """
+        stores = {"data": photos} if val is None else {"data": photos, "val": val}
+        found = {name: _fingerprint(store) for name, store in stores.items()}
+        before, digests = self.progress.photos, self.progress.digests
+        if before:
+            check_unchanged(self.run, before, {"val": None, **found})
+        for name, store in stores.items():
+            if name in digests:  # as they are not in checkpoints of version 0.1
+                self._check_digests(name, store, digests[name])
+        self.progress.photos = {"val": None, **found}
+        self.progress.digests = {name: store.digests for name, store in stores.items()}
+
+    def _check_digests(self, name: str, store: PhotoStore, before: list[str]) -> None:
+        """Raise `UserError` if the decoded pairs of ``store`` are not those of ``before``."""
+        changed = [
+            pair.photo
+            for pair, old, new in zip(store.pairs, before, store.digests, strict=False)
+            if old != new
+        ]
+        if not changed:
+            return
+        what = f"{changed[0]}" + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
+        if sorted(before) == sorted(store.digests):
+            how = f"the photographs are in another order ({what}); give them their old names"
+        else:
+            how = f"the photograph or the mask is another one ({what}); put the old ones back"
+        raise UserError(
+            f"The run in {self.run} cannot be resumed with other photographs: {how}",
+            name,
+        )
 
     def seconds(self) -> float:
         """The time spent on the run, that before it was resumed included."""
@@ -146,7 +178,7 @@ def _with_pretrained(
     if "pretrained" in networks.NETWORKS[config.network].inapplicable:
         return config, None
     if resume and (path := checkpoint_to_resume(run)) is not None:
-        before = load(path).config
+        before = load_config(path)
         init, kind = config.init or before.get("init"), before.get("pretrained")
         return replace(config, init=init, pretrained=kind), None
     if config.init is None:

@@ -6,6 +6,7 @@ from minispiral.data.store import PhotoStore
 from minispiral.detection.metrics import Summary, score_photo, summarize
 from minispiral.detection.tiling import predict
 from minispiral.kernels.cpu import parallel
+from minispiral.memory import memory_for
 from minispiral.training.interrupt import StopRequest
 from minispiral.training.reporter import Reporter
 from minispiral.training.state import TrainingState
@@ -16,7 +17,7 @@ def validate(
 ) -> Summary | None:
     """The scores on ``photos``; None if a signal asks the run to stop before all are scored.
 
-    Raises `UserError` if the network predicts NaN.
+    Raises `UserError` if the network predicts NaN or a photograph needs more memory than there is.
     """
 
     def check_stop(tiles_done: int, tiles: int) -> None:
@@ -27,10 +28,11 @@ def validate(
     try:
         for i, pair in enumerate(photos.pairs):
             report.validating(i, len(photos))
-            probability = predict(state.network, photos.photo(i), progress=check_stop)
-            if np.isnan(probability).any():  # finite weights can overflow too
-                raise state.diverged("probability of crack")
-            scores.append(score_photo(pair.name, probability, photos.mask(i)))
+            with memory_for(pair.photo):
+                probability = predict(state.network, photos.photo(i), progress=check_stop)
+                if np.isnan(probability).any():  # finite weights can overflow too
+                    raise state.diverged("probability of crack")
+                scores.append(score_photo(pair.name, probability, photos.mask(i)))
     except _Stopped:
         return None
     finally:

@@ -194,8 +194,8 @@ def test_the_command_line_says_how_to_go_on(data, rng, tmp_path, signum):
     assert load(run / "last.safetensors").step == step
 
     resume = shlex.split(last_line[last_line.index("minispiral train") :])
-    resume[resume.index("--steps") + 1] = str(step + 5)
-    finish(start([*command[:2], *resume]))
+    assert resume == ["minispiral", "train", "--out", str(run), "--resume"]
+    finish(start([*command[:2], *resume, "--steps", str(step + 5)]))
     assert load(run / "last.safetensors").step == step + 5
     assert (run / "curves.png").stat().st_size > 1000
 

@@ -36,7 +36,7 @@ def test_a_disk_that_cannot_lock_is_not_taken_for_another_process(tmp_path, monk
     def no_locks(file):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("minispiral.runs.lock._lock", no_locks)
+    monkeypatch.setattr("minispiral.runs.lock.lock", no_locks)
     with pytest.raises(UserError, match="cannot lock"), lock_run(tmp_path):
         pass
 

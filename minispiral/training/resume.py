@@ -1,0 +1,56 @@
+"""The options with which a run is resumed: its own, unless others are given."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minispiral.errors import UserError
+from minispiral.runs.checkpoint import load_config
+from minispiral.runs.folder import checkpoint_to_resume, read_config
+from minispiral.training.config import TrainConfig
+
+
+def resumed_config(run: Path, given: Mapping[str, Any]) -> TrainConfig:
+    """The options of the run in the folder ``run``, with those ``given`` in their place.
+
+    They are those of its last start, which ``config.json`` holds, or those of its checkpoint.
+    ``epochs`` alone also takes the place of ``steps``. Whether the given ones may differ from the
+    run's is for `TrainingState.resume` to say. A folder without a run has the default options.
+
+    Raises `UserError` without ``data`` if the folder holds no run or the photographs of the run
+    are not where they were, for a damaged checkpoint and for values that are not valid.
+    """
+    checkpoint = checkpoint_to_resume(run)
+    saved = {**({} if checkpoint is None else load_config(checkpoint)), **read_config(run)}
+    if not saved and "data" not in given:
+        raise UserError(
+            f"{run} holds no run that could be resumed, and no photographs to begin one were given",
+            "data",
+        )
+    for name in ("data", "val"):
+        place = saved.get(name)
+        if place is not None and name not in given and not Path(str(place)).exists():
+            raise UserError(
+                f"The photographs of the run in {run} are no longer in {place}",
+                name,
+            )
+    if "epochs" in given:
+        saved["steps"] = None
+    try:
+        return TrainConfig.from_dict({**saved, **given})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"The options of the run in {run} are damaged ({error}); restore its files from a copy "
+            "or train again"
+        ) from error
+
+
+def is_saved(config: TrainConfig, run: Path) -> bool:
+    """Whether the run in the folder ``run`` would be resumed with ``config``, were none given."""
+    try:
+        saved = resumed_config(run, {})
+    except UserError:
+        return False
+    # Training sets `pretrained` itself.
+    return dataclasses.replace(config, pretrained=saved.pretrained).as_dict() == saved.as_dict()
