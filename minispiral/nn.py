@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,17 +15,23 @@ from minispiral.kernels.arrays import like
 from minispiral.tensor import Tensor, around
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 class Parameter(Tensor):
-    """A tensor that training changes."""
+    """A tensor that training changes; ``name`` is the one by which its module listed it last."""
+
+    name = ""
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
 
 
 class Module:
-    """A piece of a network: attributes that are parameters, modules or lists of modules.
+    """A piece of a network: attributes that are parameters or modules, or hold some.
+
+    Lists, tuples and dictionaries of them count, one in the other too. What stands in several
+    places is shared: it is listed, trained and saved once.
 
     Arrays named in ``buffers`` (the running statistics of batch norm) belong to the state but
     are not trained.
@@ -45,24 +51,32 @@ class Module:
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules directly inside this one, with their attribute names."""
-        for name, value in vars(self).items():
+        for name, value in _entries(vars(self)):
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, list):
-                for i, item in enumerate(value):
-                    if isinstance(item, Module):
-                        yield f"{name}.{i}", item
 
     def modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module and all inside it, with their dotted names."""
-        yield prefix, self
-        for name, child in self.children():
-            yield from child.modules(f"{prefix}{name}.")
+        """This module and all inside it, each once, under the first of its dotted names."""
+        yield from _once(self._paths(prefix))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names, in order of definition."""
-        for prefix, module in self.modules():
-            for name, value in vars(module).items():
+        """All parameters, each once, under the first of its dotted names, in that order."""
+        for name, p in _once(self._parameter_paths()):
+            p.name = name
+            yield name, p
+
+    def _paths(
+        self, prefix: str = "", above: tuple["Module", ...] = ()
+    ) -> Iterator[tuple[str, "Module"]]:
+        """All dotted names of this module and those inside it, except through itself."""
+        yield prefix, self
+        for name, child in self.children():
+            if child not in (self, *above):
+                yield from child._paths(f"{prefix}{name}.", (self, *above))
+
+    def _parameter_paths(self) -> Iterator[tuple[str, Parameter]]:
+        for prefix, module in self._paths():
+            for name, value in _entries(vars(module)):
                 if isinstance(value, Parameter):
                     yield prefix + name, value
 
@@ -109,10 +123,11 @@ class Module:
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Copy in what `state` gave.
 
-        Raises `UserError`, with nothing changed, where a tensor is missing, unexpected or of
-        another shape.
+        A shared parameter may be given under any of its names. Raises `UserError`, with nothing
+        changed, where a tensor is missing, unexpected or of another shape.
         """
         own = self.state()
+        state = self._without_aliases(state)
         for name, array in own.items():
             if name not in state:
                 raise UserError(f"the weights lack {name}: they belong to another architecture")
@@ -128,6 +143,49 @@ class Module:
             )
         for name, array in own.items():
             array[...] = like(state[name], array)
+        for p in self.parameters():
+            p.changed()
+
+    def _without_aliases(self, state: Mapping[str, Array]) -> dict[str, Array]:
+        """The state with everything that is shared under its first name alone."""
+        result, first = dict(state), dict[Any, str]()
+        named = [(name, id(p)) for name, p in self._parameter_paths()]
+        named += [
+            (path + name, (id(module), name))
+            for path, module in self._paths()
+            for name in module.buffers
+        ]
+        for alias, identity in named:
+            name = first.setdefault(identity, alias)
+            if alias == name or alias not in result:
+                continue
+            value = result.pop(alias)
+            if not np.array_equal(result.setdefault(name, value), value):
+                raise UserError(
+                    f"the weights give {name} and {alias} different values, which this network "
+                    "shares: they belong to another architecture"
+                )
+        return result
+
+
+def _entries(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values, also of what lists, tuples and dictionaries hold: ``name.0``."""
+    for name, value in values.items():
+        if isinstance(value, list | tuple):
+            value = dict(enumerate(value))
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", item) for inner, item in _entries(value))
+        else:
+            yield str(name), value
+
+
+def _once(named: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    """Each object once, under its first name."""
+    seen = set()
+    for name, value in named:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
 
 
 def he_normal(

@@ -31,7 +31,12 @@ class Adam:
         beta2: float = 0.999,
         eps: float = 1e-8,
     ) -> None:
-        self.parameters = dict(named_parameters)
+        self.parameters: dict[str, Parameter] = {}
+        for name, p in dict(named_parameters).items():
+            if not any(p is other for other in self.parameters.values()):
+                self.parameters[name] = p
+        if not self.parameters:
+            raise ValueError("there are no parameters to train: give those of a module")
         self.steps = 0
         self.m = {name: _zeros_like(p) for name, p in self.parameters.items()}
         self.v = {name: _zeros_like(p) for name, p in self.parameters.items()}
@@ -77,6 +82,9 @@ class Adam:
         A graph may hold these launches: ``steps`` is counted by whoever runs them.
         """
         self._update.launch()
+        for p in self.parameters.values():
+            if p.grad is not None:
+                p.changed()
 
     def state(self) -> dict[str, Array]:
         """Step count and both moments, for a checkpoint: ``step``, ``m.<name>``, ``v.<name>``."""

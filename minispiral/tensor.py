@@ -32,6 +32,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minispiral import numbers
 from minispiral.kernels import arithmetic
 from minispiral.kernels.arrays import Array, like, on_gpu
 
@@ -73,20 +74,40 @@ def around(subject: Any, phase: str) -> AbstractContextManager[Any]:
 
 
 class Tensor:
-    """An array that remembers how it was made.
+    """An array of float32, float64 or complex128 that remembers how it was made.
 
     ``data`` is the array, ``grad`` the sum of the gradients that calls of ``backward()`` found for
     it (``None`` before; only kept where ``requires_grad`` was asked for), ``creator`` the function
-    that made it (``None`` for inputs and parameters).
+    that made it (``None`` for inputs and parameters). ``version`` counts how often ``data`` was
+    replaced: a backward pass refuses a tensor that changed since the forward pass.
+
+    Raises TypeError for numbers of any other kind, which would be cut or overflow without a word,
+    and for gradients of complex numbers.
     """
 
     __array_ufunc__ = None  # so that array * tensor comes here instead of to NumPy
+    version = 0
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
-        self.data = _as_array(data)
+        self._data = _array_of(data)
+        if requires_grad and self._data.dtype.kind == "c":
+            raise TypeError("a gradient was asked for complex numbers: give real ones")
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self.creator: Function | None = None
+
+    @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        self._data = _array_of(values)
+        self.changed()
+
+    def changed(self) -> None:
+        """Say that the numbers in ``data`` were changed in place."""
+        self.version += 1
 
     def __add__(self, other: "Tensor | ArrayLike") -> "Tensor":
         return Add()(self, self._operand(other))
@@ -115,13 +136,80 @@ class Tensor:
     def __neg__(self) -> "Tensor":
         return Negate()(self)
 
+    def __pow__(self, exponent: float) -> "Tensor":
+        return Power(exponent)(self)
+
+    def __matmul__(self, other: "Tensor | ArrayLike") -> "Tensor":
+        return MatMul()(self, self._operand(other))
+
+    def __rmatmul__(self, other: ArrayLike) -> "Tensor":
+        return MatMul()(self._operand(other), self)
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return Index(index)(self)
+
     def _operand(self, value: "Tensor | ArrayLike") -> "Tensor":
         """Numbers and arrays take this tensor's dtype: nothing is promoted silently."""
         if isinstance(value, Tensor):
+            if value.dtype != self.dtype:
+                raise TypeError(
+                    f"tensors of {self.dtype} and {value.dtype} do not mix: convert one of them, "
+                    f"such as Tensor(x.data.astype(np.{self.dtype}))"
+                )
             return value
-        if on_gpu(value):
-            return Tensor(arithmetic.astype(value, self.dtype))
-        return Tensor(like(np.asarray(value, self.dtype), self.data, constant=True))
+        return Tensor(self._converted(value))
+
+    def _converted(self, value: ArrayLike) -> Array:
+        return numbers.converted(value, self.dtype, self.data)
+
+    # What users of NumPy expect of numbers
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor without axes has no length")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def item(self) -> Any:
+        """The one number of a tensor that has only one; ValueError if it has more."""
+        if self.data.size != 1:
+            raise ValueError(f"expected a tensor of one number, this one has shape {self.shape}")
+        return self.data.item()
+
+    def detach(self) -> "Tensor":
+        """A tensor of the same ``data`` that leaves nothing on the tape."""
+        return Tensor(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad or on_gpu(self.data):
+            where = "lies on the GPU" if on_gpu(self.data) else "has a gradient, which is lost"
+            raise TypeError(f"this tensor {where} in NumPy: pass its .data, or .detach() it first")
+        return np.array(self.data, dtype, copy=copy)
+
+    def __eq__(self, other: object) -> Any:
+        return self.data == _values(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.data != _values(other)
+
+    def __lt__(self, other: "Tensor | ArrayLike") -> Array:
+        return self.data < _values(other)
+
+    def __le__(self, other: "Tensor | ArrayLike") -> Array:
+        return self.data <= _values(other)
+
+    def __gt__(self, other: "Tensor | ArrayLike") -> Array:
+        return self.data > _values(other)
+
+    def __ge__(self, other: "Tensor | ArrayLike") -> Array:
+        return self.data >= _values(other)
+
+    __hash__ = object.__hash__  # tensors are told apart by what they are, not by their numbers
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -149,7 +237,8 @@ class Tensor:
                     f"but this tensor has shape {self.shape}"
                 )
             gy = like(np.ones(self.shape, self.dtype), self.data, constant=True)
-        start = arithmetic.astype(like(_as_array(gy), self.data), self.dtype)  # a copy
+        gy = self._converted(gy.data if isinstance(gy, Tensor) else gy)
+        start = arithmetic.astype(gy, self.dtype)  # a copy
         if start.shape != self.shape:
             raise RuntimeError(f"gy has shape {start.shape}, the tensor has shape {self.shape}")
         if not self.requires_grad:
@@ -193,6 +282,7 @@ class Function:
     """False where ``backward`` is, by design, not the derivative of ``forward``."""
 
     inputs: tuple[Tensor, ...] | None = ()
+    versions: tuple[int, ...]  # of the inputs, when they were used
     needs_grad: tuple[bool, ...]
     order: int
 
@@ -217,9 +307,11 @@ class Function:
         self.needs_grad = tuple(recording and x.requires_grad for x in tensors)
         with around(self, "forward"):
             y = self.forward(*(x.data for x in tensors))
-        output = Tensor(y, any(self.needs_grad))
+        output = Tensor(y)
+        output.requires_grad = any(self.needs_grad)
         if output.requires_grad:
             self.inputs = tensors
+            self.versions = tuple(x.version for x in tensors)
             self.order = next(_creation_order)
             output.creator = self
         return output
@@ -235,6 +327,14 @@ class Function:
                 f"backward() came to {type(self).__name__} a second time: its tape is already "
                 f"freed, compute the forward pass again"
             )
+        for i, (x, version) in enumerate(zip(inputs, self.versions, strict=True)):
+            if x.version != version:
+                which = getattr(x, "name", "") or f"input {i}"
+                raise RuntimeError(
+                    f"{which} of shape {x.shape} was changed after {type(self).__name__} used it "
+                    "and before backward(), whose gradient would be wrong: call backward() before "
+                    "anything changes it, such as a step of the optimiser"
+                )
         with around(self, "backward"):
             gradients = self.backward(gy)
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
@@ -260,9 +360,15 @@ def _computed(gx: Gradient) -> Array:
     return gx() if callable(gx) else gx
 
 
-def _as_array(data: Any) -> Array:
-    """An array on the GPU as it is; anything else as a NumPy array."""
-    return data if on_gpu(data) else np.asarray(data)
+def _array_of(data: Any) -> Array:
+    listed = data if isinstance(data, list | tuple) else (data,)
+    if any(isinstance(x, Tensor) for x in listed):
+        raise TypeError("a Tensor was made of a Tensor: use its .data, or ops.concatenate for many")
+    return numbers.array_of_floats(data)
+
+
+def _values(other: Any) -> Any:
+    return other.data if isinstance(other, Tensor) else other
 
 
 def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -321,3 +427,54 @@ class Negate(Function):
 
     def backward(self, gy: Array) -> Array:
         return -gy
+
+
+class Power(Function):
+    """``x**exponent`` for a number as exponent."""
+
+    def __init__(self, exponent: float) -> None:
+        if not isinstance(exponent, int | float | np.integer | np.floating):
+            raise TypeError(f"expected a number as exponent, got {type(exponent).__name__}")
+        self.exponent = float(exponent)
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x**self.exponent
+
+    def backward(self, gy: Array) -> Array:
+        if self.exponent == 0:
+            return gy * 0
+        return gy * (self.exponent * self.x ** (self.exponent - 1))
+
+
+class MatMul(Function):
+    """``a @ b`` of matrices ``(..., n, k)`` and ``(..., k, m)``, broadcast over leading axes."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        if a.ndim < 2 or b.ndim < 2:
+            raise ValueError(
+                f"expected matrices on both sides of @, got shapes {a.shape} and {b.shape}: "
+                "reshape a vector to (n, 1) or (1, n)"
+            )
+        self.a, self.b = a, b
+        return a @ b
+
+    def backward(self, gy: Array) -> tuple[Array, Array]:
+        ga, gb = gy @ self.b.swapaxes(-1, -2), self.a.swapaxes(-1, -2) @ gy
+        return _unbroadcast(ga, self.a.shape), _unbroadcast(gb, self.b.shape)
+
+
+class Index(Function):
+    """``x[index]`` as NumPy has it; a gradient goes back to every place it was taken from."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return x[self.index].copy()
+
+    def backward(self, gy: Array) -> Array:
+        gx = like(np.zeros(self.shape, gy.dtype), gy)
+        np.add.at(gx, self.index, gy)
+        return gx

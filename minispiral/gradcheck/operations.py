@@ -44,6 +44,13 @@ def operations() -> Iterator[Check]:
         for a, b in shapes:
             yield Check(f"{name} {a} {b}", partial(_arithmetic, function, a, b))
     yield Check("negate", partial(_elementwise, operator.neg, operator.neg))
+    for exponent in (-1.5, 0, 1, 2, 3):
+        power = partial(_power, exponent)
+        yield Check(f"power {exponent}", partial(_elementwise, power, power, positive=True))
+    for a, b in (((3, 4), (4, 2)), ((2, 3, 4), (4, 5)), ((2, 1, 3, 4), (5, 4, 1))):
+        yield Check(f"matmul {a} {b}", partial(_arithmetic, operator.matmul, a, b))
+    for index in (1, slice(None, None, -2), (..., 0), ([0, 2, 0], slice(1, 3)), None):
+        yield Check(f"index {index}", partial(_index, index))
     yield Check("sigmoid", partial(_elementwise, ops.sigmoid, reference.sigmoid))
     yield Check("log", partial(_elementwise, ops.log, np.log, positive=True))
     yield Check("relu", _relu)
@@ -97,6 +104,18 @@ def _elementwise(
 ) -> Arguments:
     x = numbers(rng, 3, 7)
     return {"function": function, "inputs": {"x": abs(x) if positive else x}, "oracle": oracle}
+
+
+def _power(exponent: float, x: Any) -> Any:
+    return x**exponent
+
+
+def _index(index: Any, rng: Generator) -> Arguments:
+    return {
+        "function": lambda x: x[index],
+        "inputs": {"x": numbers(rng, 3, 5)},
+        "oracle": lambda x: x[index],
+    }
 
 
 def _relu(rng: Generator) -> Arguments:

@@ -83,7 +83,8 @@ def check_pseudo_f1(
 
 def gradient(loss: Loss, logits: Array, mask: Mask, device: Device = CPU) -> Array:
     """What the loss hands back to its logits, which may be complex on the CPU."""
-    x = Tensor(device.put(logits), requires_grad=True)
+    x = Tensor(device.put(logits))
+    x.requires_grad = True  # of complex numbers too: they carry the complex step
     loss(x, mask).backward()
     assert x.grad is not None
     return device.get(x.grad)

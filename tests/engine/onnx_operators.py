@@ -20,15 +20,16 @@ from minispiral import ops
 from minispiral.nn import BatchNorm, Parameter
 from minispiral.optim import Adam
 from minispiral.tensor import Tensor
-from tests.engine.onnx_windows import OutOfScope, conv, conv_transpose, max_pool
+from tests.engine.onnx_values import NotFloats, OutOfScope, value_of
+from tests.engine.onnx_windows import conv, conv_transpose, max_pool
 
 # An input of newer operators is an attribute of older ones.
-Integers = Tensor | Sequence[int] | None
+Integers = Tensor | NotFloats | Sequence[int] | None
 
 
 def integers(values: Integers) -> tuple[int, ...]:
     """Axes, sizes or places as plain numbers; none where none are given."""
-    values = values.data.ravel() if isinstance(values, Tensor) else values
+    values = values.data.ravel() if isinstance(values, Tensor | NotFloats) else values
     return () if values is None else tuple(int(value) for value in values)
 
 
@@ -124,8 +125,6 @@ def adam(
 
 def arithmetic(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     def apply(a: Tensor, b: Tensor, *, broadcast: int = 1, axis: int | None = None) -> Tensor:
-        if function is operator.truediv and a.dtype.kind != "f":
-            raise OutOfScope("divisions of integers, which are cut off")
         if axis is not None:  # in older versions b may meet the axes of a from this one on
             b = ops.reshape(b, b.shape + (1,) * (a.data.ndim - axis - b.data.ndim))
         return function(a, b)
@@ -179,24 +178,24 @@ def unsqueeze(x: Tensor, axes: Integers = None) -> Tensor:
 
 
 def transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
-    return Tensor(x.data.transpose(perm))
+    return value_of(x.data.transpose(perm))
 
 
 def constant(**values: Any) -> Tensor:
     [(name, value)] = values.items()
-    return Tensor(np.asarray(value, np.float32 if name.startswith("value_float") else None))
+    return value_of(np.asarray(value, np.float32 if name.startswith("value_float") else None))
 
 
 def constant_of_shape(shape: Tensor, *, value: Any = np.float32(0)) -> Tensor:  # noqa: B008
-    return Tensor(np.full(integers(shape), value))
+    return value_of(np.full(integers(shape), value))
 
 
 def cast(x: Tensor, *, to: int) -> Tensor:
-    return Tensor(x.data.astype(tensor_dtype_to_np_dtype(to)))
+    return value_of(x.data.astype(tensor_dtype_to_np_dtype(to)))
 
 
 def cast_like(x: Tensor, like: Tensor) -> Tensor:
-    return Tensor(x.data.astype(like.dtype))
+    return value_of(x.data.astype(like.dtype))
 
 
 def identity(x: Tensor) -> Tensor:
@@ -204,7 +203,7 @@ def identity(x: Tensor) -> Tensor:
 
 
 def shape(x: Tensor, *, start: int = 0, end: int | None = None) -> Tensor:
-    return Tensor(np.array(x.shape[start:end], np.int64))
+    return value_of(np.array(x.shape[start:end], np.int64))
 
 
 def cut(
@@ -215,13 +214,13 @@ def cut(
     where = integers(axes) or range(len(places)), integers(steps) or [1] * len(places)
     for place, axis, step in zip(places, *where, strict=True):
         index[axis] = slice(*place, step)
-    return Tensor(x.data[tuple(index)])
+    return value_of(x.data[tuple(index)])
 
 
 def split(x: Tensor, parts: Tensor | None = None, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Into two halves, or into parts of the given sizes."""
     borders = 2 if parts is None else np.cumsum(integers(parts))[:-1]
-    return tuple(Tensor(part) for part in np.split(x.data, borders, axis))
+    return tuple(value_of(part) for part in np.split(x.data, borders, axis))
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {

@@ -12,13 +12,10 @@ import numpy as np
 from minispiral import ops
 from minispiral.kernels.conv2d import conv2d_input_grad
 from minispiral.tensor import Tensor
+from tests.engine.onnx_values import OutOfScope, value_of
 
 Sizes = Sequence[int]
 Pads = list[tuple[int, int]]  # before and after, of height and of width
-
-
-class OutOfScope(Exception):
-    """The operations of minispiral cannot do this; the message says what."""
 
 
 def conv(
@@ -114,7 +111,7 @@ def max_pool(
     column = stride * np.arange(y.shape[2])[:, None] + j - sides[1][0]
     place = column * h + row if storage_order else row * w + column
     place += h * w * np.arange(n * c).reshape(n, 1, 1, c)
-    return back(y, x), back(Tensor(place), x)
+    return back(y, x), back(value_of(place), x)
 
 
 # Images and weights
@@ -129,7 +126,7 @@ def image(x: Tensor) -> Tensor:
 def back(y: Tensor, x: Tensor) -> Tensor:
     """The image ``y (n, h, w, c)`` in the layout of the input ``x``."""
     data = np.moveaxis(y.data, -1, 1)
-    return Tensor(data if x.data.ndim == 4 else data[:, :, 0])
+    return value_of(data if x.data.ndim == 4 else data[:, :, 0])
 
 
 def kernel(w: Tensor, dilations: Sizes | None) -> Tensor:

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ARROWS = {
     "kernels": "",
     "errors": "",
-    "tensor": "kernels",
+    "numbers": "kernels",
+    "tensor": "numbers kernels",
     "ops": "tensor kernels",
     "losses": "tensor kernels",
     "device": "kernels errors",
@@ -27,15 +28,29 @@ ARROWS = {
     "networks": "nn ops tensor kernels errors",
     "gradcheck": "networks nn losses fused ops tensor device kernels errors",
     "files": "errors",
-    "data": "files errors",
-    "runs": "networks nn device files errors",
-    "detection": "runs data networks tensor device files kernels errors",
-    "training": "detection runs data networks optim losses tensor profiling device files kernels "
-    "errors",
+    "memory": "errors",
+    "data": "files memory errors",
+    "runs": "networks nn device files memory errors",
+    "detection": "runs data networks tensor device files memory kernels errors",
+    "training": "detection runs data networks optim losses tensor profiling device files memory "
+    "kernels errors",
+    "report": "data files errors",
     "exercises": "detection networks tensor kernels errors",
-    "cli": "training detection data exercises gradcheck networks losses profiling device errors",
+    "cli": "report training detection data exercises gradcheck networks losses profiling device "
+    "memory errors",
 }
-ENGINE = ("kernels", "errors", "device", "tensor", "ops", "losses", "fused", "nn", "optim")
+ENGINE = {
+    "kernels",
+    "errors",
+    "device",
+    "numbers",
+    "tensor",
+    "ops",
+    "losses",
+    "fused",
+    "nn",
+    "optim",
+}
 
 # Inside the kernels: the fronts import both twins, which know nothing of each other.
 KERNELS = {

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from minispiral.tensor import Tensor
 from tests.engine.onnx_backend import LISTED_FOR, OURS, OUT_OF_SCOPE, Case, array, cases, main
-from tests.engine.onnx_operators import OPERATORS, OutOfScope
+from tests.engine.onnx_operators import OPERATORS
+from tests.engine.onnx_values import OutOfScope
 
 
 def named(name: str) -> Case:
