@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minispiral.data import exif, tiff
+from minispiral.data import bmp, exif, tiff
 from minispiral.data.formats import open_picture
 from minispiral.data.jpeg import decode_without_end
 from minispiral.data.png import SIGNATURE, sound_png
@@ -124,6 +124,8 @@ def _decode(image: ImageFile.ImageFile, path: Path, as_stored: bool, low_bytes: 
         turned = exif.orientation(image)  # Pillow will turn it
         compression = image.info.get("compression")
         lossy = f"{compression} in TIFF" if compression in LOSSY_TIFF else ""
+    elif image.format in ("BMP", "DIB"):
+        bmp.prepare(image, path)
     elif image.format in LOSSY_FORMATS:
         lossy = str(image.format)
     raw_mode = _raw_mode(image.tile[0]) if image.tile else ""

@@ -88,7 +88,7 @@ def _of_wide_values(picture: Picture, path: Path, doubts: dict[str, str]) -> Mas
     if full is None or (full == 1 and values.dtype.kind != "f"):
         return np.asarray(values != 0)
     grey = (values * (255 / full)).astype(np.uint8) if full != 255 else values.astype(np.uint8)
-    soft = _blurred(grey, doubts, classes=highest == 255)
+    soft = _blurred(grey, doubts, classes=True)
     return np.asarray(values != 0) if soft is None else soft
 
 
@@ -101,7 +101,8 @@ def _of_bytes(image: Image.Image, lossy: str, path: Path, doubts: dict[str, str]
         values = _brightest_channel(image)
     layer = _layer(image, values)
     if layer is not None:
-        values = layer
+        values, colours = layer, False
+        doubts.clear()  # those about colours
     if lossy:
         mask = np.asarray(values >= MIDDLE)
         if values.any() and not mask.any():

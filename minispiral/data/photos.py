@@ -88,9 +88,8 @@ def _deep_colour(picture: Picture, path: Path, as_stored: bool) -> Image.Image:
     largest = int(first[..., :colours].max())
     if largest >= QUARTER // 256 or image.mode == "CMYK":
         return image
-    if image.mode not in ("RGB", "RGBA") or picture.raw_mode.startswith(("LA", "RGBa")):
-        if largest == 0:
-            return image
+    known = picture.layout.second_byte and not picture.raw_mode.startswith(("LA", "RGBa"))
+    if not known:
         raise UserError(
             f"{path} holds values up to {largest * 256 + 255} in 16 bits, so it is not certain "
             "which value is white; save it as an 8-bit picture"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 258, 259, 262, 277
 MAX_VALUE, PLANES, EXTRA_SAMPLES, SAMPLE_FORMAT = 281, 284, 338, 339
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples by photometric interpretation
-RGB, CMYK = 2, 5
+RGB, CMYK, YCBCR = 2, 5, 6
+JPEG = (6, 7)  # compressions
 
 # Pillow takes the values of compressed files for big-endian, but libtiff has made them native.
 NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
@@ -26,15 +27,20 @@ NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 @dataclass(frozen=True)
 class Layout:
-    """``white`` is the largest value the tags allow, None if they leave it open; with
-    ``white_is_zero`` Pillow leaves it to us to invert; ``signed`` values hold one bit less; a
-    fourth sample is ``alpha`` if a tag says so, and not if it is None."""
+    """How the values of a picture are meant, of TIFF or another format.
+
+    ``white`` is the largest value that the file allows, None if it leaves that open; with
+    ``white_is_zero`` Pillow leaves it to us to invert; ``signed`` values hold one of their ``bits``
+    less. Samples beside the colours are transparency if ``alpha``. Of colours of 16 bits
+    Pillow can be made to give the ``second_byte``.
+    """
 
     white: int | None = None
     white_is_zero: bool = False
     signed: bool = False
-    bits: int = 8
+    bits: int = 16
     alpha: bool = False
+    second_byte: bool = True
 
 
 def prepare(image: TiffImageFile, path: Path) -> Layout:
@@ -44,8 +50,8 @@ def prepare(image: TiffImageFile, path: Path) -> Layout:
     """
     tags = image.tag_v2
     samples, bits = tags.get(SAMPLES, 1), _first(tags.get(BITS, (1,)))
-    compressed = tags.get(COMPRESSION, 1) != 1
-    if tags.get(PLANES, 1) == 2 and samples > 1:
+    compressed, apart = tags.get(COMPRESSION, 1) != 1, tags.get(PLANES, 1) == 2 and samples > 1
+    if apart:
         _check_planes(tags, path)
         if not compressed and bits == 16:
             order = "L" if image.tag_v2.prefix == b"II" else "B"
@@ -64,6 +70,7 @@ def prepare(image: TiffImageFile, path: Path) -> Layout:
         signed=_first(tags.get(SAMPLE_FORMAT, (1,))) == 2,
         bits=bits,
         alpha=_first(tags.get(EXTRA_SAMPLES, (0,))) in (1, 2),
+        second_byte=not (apart and compressed),
     )
 
 
@@ -74,8 +81,9 @@ def _check_planes(tags: Mapping[int, Any], path: Path) -> None:
     plain = photometric in (RGB, CMYK) and samples == COLOURS[photometric] and not extra
     ignored = photometric == RGB and bool(extra) and not any(extra)
     with_alpha = photometric == RGB and samples == 4 and extra == (2,)
-    compressed = tags.get(COMPRESSION, 1) != 1
-    if not (plain or with_alpha or (ignored and compressed)) or bits not in (8, 16):
+    compression = tags.get(COMPRESSION, 1)
+    jpeg = photometric == YCBCR and compression in JPEG
+    if not (plain or with_alpha or jpeg or (ignored and compression != 1)) or bits not in (8, 16):
         raise UserError(f"{path} is {describe(tags)}, which is not read; {ADVICE}")
 
 

@@ -55,3 +55,58 @@ def adobe_cmyk_jpeg(inks):
         + scan
         + b"\xff\xd9"
     )
+
+
+def tiff(tags, strips, order="<"):
+    """A TIFF file (TIFF 6.0); ``tags`` hold 16-bit numbers, ``strips`` the bytes of each strip."""
+    tags = {**tags, 279: tuple(map(len, strips)), 273: (0,) * len(strips)}
+    kind = {273: "I", 279: "I"}
+    end = 8 + 2 + 12 * len(tags) + 4
+    sizes = {tag: (v if isinstance(v, tuple) else (v,)) for tag, v in tags.items()}
+    lengths = {tag: struct.calcsize(f"{len(v)}{kind.get(tag, 'H')}") for tag, v in sizes.items()}
+    at = end + sum(n for n in lengths.values() if n > 4)
+    offsets = []
+    for strip in strips:
+        offsets.append(at)
+        at += len(strip)
+    sizes[273] = tuple(offsets)
+    directory, behind = struct.pack(f"{order}H", len(tags)), b""
+    for tag, values in sorted(sizes.items()):
+        letter = kind.get(tag, "H")
+        data = struct.pack(f"{order}{len(values)}{letter}", *values)
+        if len(data) > 4:
+            field = struct.pack(f"{order}I", end + len(behind))
+            behind += data
+        else:
+            field = data.ljust(4, b"\0")
+        directory += struct.pack(f"{order}HHI", tag, 4 if letter == "I" else 3, len(values)) + field
+    header = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8)
+    return header + directory + bytes(4) + behind + b"".join(strips)
+
+
+def grey_tiff(values, order="<", compression=1, **tags):
+    """A TIFF of one sample, stored in the dtype of ``values`` (h, w)."""
+    h, w = values.shape
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    formats = {"u": 1, "i": 2, "f": 3}
+    all_tags = {
+        **{256: w, 257: h, 258: values.itemsize * 8, 259: compression, 262: 1, 277: 1, 278: h},
+        **{339: formats[values.dtype.kind]},
+        **{int(name.removeprefix("t")): value for name, value in tags.items()},
+    }
+    return tiff(all_tags, [zlib.compress(data) if compression == 8 else data], order)
+
+
+def colour_tiff(values, order="<", compression=1, apart=False, photometric=2, extra=()):
+    """A TIFF of the samples in the last axis of ``values`` (h, w, n), their planes ``apart``."""
+    h, w, n = values.shape
+    stored = values.astype(values.dtype.newbyteorder(order))
+    strips = [stored[..., k].tobytes() for k in range(n)] if apart else [stored.tobytes()]
+    if compression == 8:
+        strips = [zlib.compress(strip) for strip in strips]
+    tags = {
+        **{256: w, 257: h, 258: (values.itemsize * 8,) * n, 259: compression, 262: photometric},
+        **{277: n, 278: h, 284: 2 if apart else 1},
+        **({338: extra} if extra else {}),
+    }
+    return tiff(tags, strips, order)
