@@ -8,11 +8,15 @@ from typing import Any
 
 import click
 
+from minispiral.cli.printable import never_fail
+from minispiral.cli.terminal import say
 from minispiral.errors import UserError
+from minispiral.memory import is_memory_error
 
 COMMANDS = (  # in the order in which they are used; each is a function in a module of its name
     "demo",
     "synth",
+    "check",
     "train",
     "evaluate",
     "detect",
@@ -38,6 +42,10 @@ class Commands(click.Group):
         names_only = [click.Command(name) for name in COMMANDS]  # `get_command` loads the commands
         super().__init__(commands=names_only, **attributes)
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        never_fail()
+        return super().main(*arguments, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -56,16 +64,18 @@ class Commands(click.Group):
         except UserError as error:
             command = self.get_command(ctx, ctx.invoked_subcommand or "")
             failure = Failure(with_advice(error, command))
-        except MemoryError:
-            failure = Failure("The memory is full; choose a smaller --batch or --width.")
         except KeyboardInterrupt:
             failure = Failure("Stopped; run the command again to start over.", 130)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # nobody reads the output any more; click handles that
+        except (MemoryError, OSError, RuntimeError, ImportError) as error:
+            if is_memory_error(error):
+                command = self.get_command(ctx, ctx.invoked_subcommand or "")
+                failure = Failure(f"The memory is full; {save_memory(command)}.")
+            elif isinstance(error, OSError) and error.errno != errno.EPIPE:
+                path = f"{error.filename}: " if error.filename else ""
+                failure = Failure(f"{path}{error.strerror or error}.")
+            else:  # a bug; or nobody reads the output any more, which click handles
                 raise
-            path = f"{error.filename}: " if error.filename else ""
-            failure = Failure(f"{path}{error.strerror or error}.")
-        click.echo(f"minispiral: {failure}".replace("\n", " "), err=True)
+        say(f"minispiral: {failure}", err=True)
         ctx.exit(failure.exit_code)
 
 
@@ -95,6 +105,15 @@ def with_advice(error: UserError, command: click.Command | None) -> str:
         if param.name == error.parameter:
             return f"{text.rstrip('.')}{' or' if ';' in text else ';'} {advice(param)}."
     return text
+
+
+def save_memory(command: click.Command | None) -> str:
+    """What helps ``command`` when memory runs out: smaller values of the options it has."""
+    params = [] if command is None else command.params
+    names = [param.opts[0] for param in params if param.name in ("batch", "patch", "width", "size")]
+    if names:
+        return f"choose a smaller {' or '.join(names)}"
+    return "close other programs or use a machine with more memory"
 
 
 def advice(param: click.Parameter) -> str:

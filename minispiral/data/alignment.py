@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Points = tuple[NDArray[np.intp], NDArray[np.intp]]  # rows and columns
+Rows = NDArray[np.intp]
+Points = tuple[Rows, Rows]  # rows and columns
 
 POINTS = 2000  # of the mask, which are looked at
 FEW = 20  # points, too few to judge by
@@ -20,14 +21,18 @@ CONVINCING = 0.6  # contrast of a mask that is on its cracks after a move or a t
 TIMES = 2.0  # as much contrast as before it has, then
 _ANGLES = np.arange(16) * (2 * np.pi / 16)
 
-TURNS: dict[str, Callable[[NDArray[np.bool_]], NDArray[np.bool_]]] = {
-    "turned by 180 degrees": lambda mask: mask[::-1, ::-1],
-    "turned by 90 degrees to the left": lambda mask: np.rot90(mask, 1),
-    "turned by 90 degrees to the right": lambda mask: np.rot90(mask, -1),
-    "mirrored left to right": lambda mask: mask[:, ::-1],
-    "mirrored top to bottom": lambda mask: mask[::-1],
-    "mirrored at its diagonal": lambda mask: mask.T,
-    "mirrored at its other diagonal": lambda mask: mask[::-1, ::-1].T,
+# Where a point (y, x) of a mask comes to lie; bottom and right are the last row and column. Those
+# that exchange rows and columns are for square masks.
+TURNS: dict[str, Callable[[Rows, Rows, int, int], Points]] = {
+    "turned by 180 degrees": lambda y, x, bottom, right: (bottom - y, right - x),
+    "mirrored left to right": lambda y, x, bottom, right: (y, right - x),
+    "mirrored top to bottom": lambda y, x, bottom, right: (bottom - y, x),
+}
+SQUARE_TURNS: dict[str, Callable[[Rows, Rows, int, int], Points]] = {
+    "turned by 90 degrees to the left": lambda y, x, bottom, right: (right - x, y),
+    "turned by 90 degrees to the right": lambda y, x, bottom, right: (x, bottom - y),
+    "mirrored at its diagonal": lambda y, x, bottom, right: (x, y),
+    "mirrored at its other diagonal": lambda y, x, bottom, right: (right - x, bottom - y),
 }
 
 
@@ -75,10 +80,8 @@ def alignment(grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Alignment | N
     if coarse != (0, 0):
         dy, dx = _best_move(contrast, few, coarse, range(-1, 2))
         others[_named(dy, dx)] = points[0] + dy, points[1] + dx
-    for name, turn in TURNS.items():
-        turned = turn(mask)
-        if turned.shape == mask.shape:
-            others[name] = _points(turned, POINTS // 5)
+    for name, turn in {**TURNS, **(SQUARE_TURNS if h == w else {})}.items():
+        others[name] = turn(*few, h - 1, w - 1)
     contrasts = {name: contrast(points) for name, points in others.items()}
     best = max(contrasts, key=lambda name: contrasts[name])
     better = contrasts[best] >= max(CONVINCING, TIMES * here)
@@ -103,10 +106,10 @@ def _named(dy: int, dx: int) -> str:
     return f"moved by {' and '.join(parts)}"
 
 
-def _points(mask: NDArray[np.bool_], number: int = POINTS) -> Points:
-    """Rows and columns of up to ``number`` points of the mask, evenly taken."""
+def _points(mask: NDArray[np.bool_]) -> Points:
+    """Rows and columns of up to 2000 points of the mask, evenly taken."""
     flat = np.flatnonzero(mask)
-    flat = flat[np.linspace(0, len(flat) - 1, min(len(flat), number)).astype(np.intp)]
+    flat = flat[np.linspace(0, len(flat) - 1, min(len(flat), POINTS)).astype(np.intp)]
     return np.divmod(flat, mask.shape[1])
 
 

@@ -27,6 +27,7 @@ from minispiral.runs.lock import lock_run
 from minispiral.runs.metrics_csv import MetricsFile
 from minispiral.training.config import TrainConfig
 from minispiral.training.final_pictures import draw_final_pictures
+from minispiral.training.first_look import tell_of_photographs
 from minispiral.training.interrupt import Interrupted, StopRequest, stop_requests
 from minispiral.training.reporter import Reporter
 from minispiral.training.state import TrainingState
@@ -54,8 +55,9 @@ def train(
     run = Path(run)
     report = report or Reporter()
     state = TrainingState(config, run, resume)
-    pairs = find_pairs(config.data)
-    val_pairs = None if config.val is None else find_pairs(config.val)
+    layout = config.mask_suffix, config.recursive, config.as_stored
+    pairs = find_pairs(config.data, *layout)
+    val_pairs = None if config.val is None else find_pairs(config.val, *layout)
     try:
         with lock_run(run), ExitStack() as stack, warnings.catch_warnings():
             # NumPy warns of an overflow a step before the loop refuses it.
@@ -66,6 +68,7 @@ def train(
             val = None
             if val_pairs is not None:
                 val = stack.enter_context(_decoded(val_pairs, run, report))
+            tell_of_photographs(config, photos, val, report)
             sampler = PatchSampler(photos, config.patch, config.batch)
             state.check_photos(photos, val)
             checkpoint = Loop(state, sampler, val, report).run()
