@@ -48,7 +48,8 @@ def sums(loss: Loss, logits: Array, mask: Array) -> Sums:
     ValueError where the mask is not boolean or of another shape.
     """
     check_mask(logits, mask)
-    return (cuda if on_gpu(logits) else cpu).sums(loss, logits, mask)
+    twin = cuda if on_gpu(logits) else cpu
+    return twin.sums(loss, logits, mask)
 
 
 def value(loss: Loss, sums: Sums, n: int) -> Array:
@@ -63,4 +64,5 @@ def gradient(loss: Loss, logits: Array, mask: Array, sums: Sums) -> Array:
     ValueError where the mask is not boolean or of another shape.
     """
     check_mask(logits, mask)
-    return (cuda if on_gpu(logits) else cpu).gradient(loss, logits, mask, sums)
+    twin = cuda if on_gpu(logits) else cpu
+    return twin.gradient(loss, logits, mask, sums)
