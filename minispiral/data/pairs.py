@@ -167,7 +167,8 @@ def _unpaired(
     suffix = _common_suffix(photos.keys() - masks.keys(), masks.keys() - photos.keys())
     if suffix:
         return UserError(
-            f"{text}: its masks are called NAME{suffix}{mask_suffix}; rename them as the photographs",
+            f"{text}: its masks are called NAME{suffix}{mask_suffix}; rename them as the "
+            "photographs",
             "mask_suffix",
         )
     rest = {

@@ -101,6 +101,7 @@ def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
 JOBS = {
     "demo": "minispiral.training.demo",
     "synth": "minispiral.data.synth",
+    "check": "minispiral.data.check",
     "train": "minispiral.training.loop",
     "evaluate": "minispiral.detection.evaluate",
     "detect": "minispiral.detection.detect",
