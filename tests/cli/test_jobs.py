@@ -83,6 +83,27 @@ def test_tolerance_takes_detections_beside_a_crack_as_correct(trained: Path) -> 
     assert tolerant.average_precision == strict.average_precision
 
 
+@pytest.mark.parametrize("threshold", ["0", "0.3", "1"])
+def test_evaluate_takes_a_threshold(threshold: str, trained: Path) -> None:
+    words = ["evaluate", trained / "run", trained / "data", "--threshold", threshold]
+    result = command(*words, "--json")
+    expected = evaluate(trained / "run", trained / "data", threshold=float(threshold))
+    assert json.loads(result.stdout) == expected.as_dict()
+    assert expected.threshold == float(threshold)
+    assert f"probability >= {threshold};" in command(*words).stdout
+
+
+@pytest.mark.parametrize("threshold", ["-0.1", "1.01", "50", "nan", "best-ish"])
+def test_evaluate_refuses_a_threshold_that_is_no_probability(threshold: str, trained: Path) -> None:
+    words = ["evaluate", trained / "run", trained / "data", "--threshold", threshold]
+    result = command(*words)
+    assert result.exit_code != 0
+    assert "threshold" in result.stderr
+    if threshold != "best-ish":
+        with pytest.raises(UserError, match="threshold"):
+            evaluate(trained / "run", trained / "data", threshold=float(threshold))
+
+
 def test_evaluate_leaves_nothing_behind_and_tells_how_far_it_is(trained: Path) -> None:
     before = files_of(trained)
     told: list[tuple[float, int]] = []

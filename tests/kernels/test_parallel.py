@@ -445,3 +445,38 @@ def test_what_tasks_used_is_free_when_run_returns():
         used += [weakref.ref(array) for array in results]
         del arrays, results
         assert not any(reference() is not None for reference in used)
+
+
+def test_a_loan_that_fails_leaves_no_error_behind(capfd, monkeypatch):
+    def full(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(parallel, "_aligned", full)
+    shape = (1031, int(np.random.default_rng().integers(70_000, 90_000)))
+    with pytest.raises(MemoryError):
+        parallel.empty(shape, np.float32)
+    gc.collect()
+    assert capfd.readouterr().err == ""
+
+
+def test_idle_memory_is_given_back_before_memory_is_said_to_be_full(monkeypatch):
+    parallel.trim()
+    lent = parallel.empty(LARGE, np.float32)
+    before = parallel._shelf.clear
+    cleared = []
+    true_aligned = parallel._aligned
+
+    def full_until_cleared(size):
+        if not cleared:
+            raise MemoryError
+        return true_aligned(size)
+
+    def clear():
+        cleared.append(len(parallel._shelf.idle) + len(parallel._shelf.returned))
+        before()
+
+    del lent
+    monkeypatch.setattr(parallel._shelf, "clear", clear)
+    monkeypatch.setattr(parallel, "_aligned", full_until_cleared)
+    assert parallel.empty((9, *LARGE), np.float32).shape == (9, *LARGE)
+    assert cleared == [1]
