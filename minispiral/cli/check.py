@@ -76,6 +76,7 @@ def check(
     else:
         for checked in found.sets:
             show(tables.checked(checked))
+            say(f"{checked.dataset.folder}: {checked.dataset.summary()}")
     for line in in_short(found.errors):
         say(f"error: {line}", err=True)
     for line in in_short(found.warnings):

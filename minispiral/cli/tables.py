@@ -68,12 +68,8 @@ def scores(summary: Summary) -> Table:
 
 
 def checked(found: CheckedSet) -> Table:
-    """``check``: the photographs of a dataset, with its totals below."""
-    data = found.dataset
-    caption = f"{escaped(str(data.folder))}: {data.summary()}"
-    if found.turned:
-        caption += f"; EXIF turns {found.turned} of the photographs"
-    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    """``check``: the photographs of a dataset."""
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("photograph", overflow="fold")
     table.add_column("mode")
     for heading in ("size", "crack", "contrast", "sharpness"):

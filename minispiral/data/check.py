@@ -19,6 +19,7 @@ from minispiral.data.look import Look, look_at
 from minispiral.data.pairs import Pair, examine_pair, find_pairs, pictures_by_stem
 from minispiral.data.problems import Problem
 from minispiral.errors import UserError
+from minispiral.memory import memory_for
 
 Seen = Callable[[Pair, NDArray[np.uint8], NDArray[np.bool_]], None]
 
@@ -225,36 +226,38 @@ def _checked(
     count: Callable[[], None],
 ) -> CheckedSet:
     """Look at every pair that can be read."""
-    found = list(problems)
-    readable, looks = [], []
+    errors = list(problems)
+    readable, looks, doubtful = [], [], list[Problem]()
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="check") as pool:
-        for pair, (look, doubtful) in zip(
-            pairs, pool.map(lambda pair: _look(pair, seen), pairs), strict=True
-        ):
-            found += doubtful
-            if look is not None:
+        for pair, found in zip(pairs, pool.map(lambda pair: _look(pair, seen), pairs), strict=True):
+            if isinstance(found, Problem):
+                errors.append(found)
+            else:
                 readable.append(pair)
-                looks.append(look)
+                looks.append(found[0])
+                doubtful += found[1]
             count()
-    dataset = Dataset(folder, readable, looks)
+    dataset = Dataset(folder, readable, looks, doubtful)
     return CheckedSet(
         dataset,
         [_facts(pair.photo) for pair in readable],
         [_facts(pair.mask) for pair in readable],
         [_values(pair.mask) for pair in readable],
-        [*found, *doubts(dataset)],
+        [*errors, *doubts(dataset)],
     )
 
 
-def _look(pair: Pair, seen: Seen | None) -> tuple[Look | None, list[Problem]]:
+def _look(pair: Pair, seen: Seen | None) -> tuple[Look, list[Problem]] | Problem:
+    """Measure a pair and tell its doubts, or what keeps it from being read."""
     try:
-        photo, mask, problems = examine_pair(pair)
+        with memory_for(pair.photo):
+            photo, mask, problems = examine_pair(pair)
+            if seen:
+                seen(pair, photo, mask)
+            return look_at(photo, mask), problems
     except UserError as error:
         file = pair.photo if str(pair.photo) in str(error) else pair.mask
-        return None, [Problem(file, "unusable", str(error), True)]
-    if seen:
-        seen(pair, photo, mask)
-    return look_at(photo, mask), problems
+        return Problem(file, "unusable", str(error), True)
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:

@@ -24,11 +24,12 @@ ENOUGH = 5  # photographs, to compare one with the others
 
 @dataclass(frozen=True)
 class Dataset:
-    """The pairs found in a folder, and a `Look` at each of them."""
+    """The pairs found in a folder, a `Look` at each, and what was doubtful when they were read."""
 
     folder: Path
     pairs: Sequence[Pair]
     looks: Sequence[Look]
+    problems: Sequence[Problem] = ()
 
     @property
     def pixels(self) -> int:
@@ -60,10 +61,22 @@ class Dataset:
 def doubts(data: Dataset, quick: bool = False) -> list[Problem]:
     """What is doubtful about a dataset: about each photograph, alone and among the others.
 
+    Whether EXIF turns a photograph away from its mask is no doubt where the mask lies on cracks.
+
     With ``quick`` photographs without crack, which every good dataset has, are not named.
     """
-    found = [*_alone(data), *_among_others(data), *_duplicates(data)]
-    return [problem for problem in found if not (quick and problem.kind == "no crack")]
+    aligned = {
+        pair.photo
+        for pair, look in zip(data.pairs, data.looks, strict=True)
+        if look.alignment and not look.alignment.beside
+    }
+    found = [*data.problems, *_alone(data), *_among_others(data), *_duplicates(data)]
+    return [
+        problem
+        for problem in found
+        if not (quick and problem.kind == "no crack")
+        and not (problem.kind == "EXIF" and problem.file in aligned)
+    ]
 
 
 def doubts_between(data: Dataset, val: Dataset) -> list[Problem]:
@@ -107,7 +120,10 @@ def in_short(problems: Iterable[Problem], most: int = 3) -> list[str]:
         kinds[problem.kind, problem.error].append(problem)
     lines = []
     for alike in kinds.values():
-        lines += [f"{problem.file}: {problem.text}" for problem in alike[:most]]
+        lines += [
+            problem.text if str(problem.file) in problem.text else f"{problem.file}: {problem.text}"
+            for problem in alike[:most]
+        ]
         if len(alike) > most:
             files = ", ".join(problem.file.name for problem in alike[most : most + 20])
             more = f" and {len(alike) - most - 20} more" if len(alike) > most + 20 else ""

@@ -62,6 +62,6 @@ def _warn(folder: Path, pairs: list[Pair], warn: Callable[[str], None] | None) -
             photo, mask, doubtful = examine_pair(pair)
             looks.append(look_at(photo, mask))
         problems += doubtful
-    for line in in_short([*problems, *doubts(Dataset(folder, pairs, looks), quick=True)]):
+    for line in in_short(doubts(Dataset(folder, pairs, looks, problems), quick=True)):
         if warn:
             warn(f"warning: {line}")

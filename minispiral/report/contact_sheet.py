@@ -159,5 +159,6 @@ def _list(heading: str, problems: Sequence[Problem], anchors: dict[Path, str]) -
     for problem in problems:
         name, anchor = text(str(problem.file)), anchors.get(problem.file)
         link = f'<a href="#{anchor}">{name}</a>' if anchor else name
-        yield f"<li>{link} {text(problem.text)}</li>"
+        # Errors of reading name their file.
+        yield f"<li>{'' if str(problem.file) in problem.text else link} {text(problem.text)}</li>"
     yield "</ul>"

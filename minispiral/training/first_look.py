@@ -12,14 +12,14 @@ def tell_of_photographs(
     config: TrainConfig, photos: PhotoStore, val: PhotoStore | None, report: Reporter
 ) -> None:
     """Report how many photographs there are, how much crack, and what is doubtful about them."""
-    data = Dataset(Path(config.data), photos.pairs, photos.looks)
+    data = Dataset(Path(config.data), photos.pairs, photos.looks, photos.problems)
     report.message(data.summary())
-    problems = [*photos.problems, *doubts(data, quick=True)]
+    problems = doubts(data, quick=True)
     if val is not None and config.val is not None:
-        others = Dataset(Path(config.val), val.pairs, val.looks)
+        others = Dataset(Path(config.val), val.pairs, val.looks, val.problems)
         report.message(f"to validate on: {others.summary()}")
         if not same_folder(data.folder, others.folder):
-            problems += [*val.problems, *doubts(others, quick=True)]
+            problems += doubts(others, quick=True)
         problems += doubts_between(data, others)
     for line in in_short(problems):
         report.message(f"warning: {line}")
