@@ -124,7 +124,7 @@ class Recomputed(Tensor):
         self.requires_grad, self.grad, self.creator = True, None, creator
         self._recompute, self._shape = creator.output, shape
 
-    @property
+    @property  # type: ignore[misc]  # nobody sets it
     def data(self) -> Array:
         return self._recompute()
 

@@ -149,7 +149,7 @@ class Module:
     def _without_aliases(self, state: Mapping[str, Array]) -> dict[str, Array]:
         """The state with everything that is shared under its first name alone."""
         result, first = dict(state), dict[Any, str]()
-        named = [(name, id(p)) for name, p in self._parameter_paths()]
+        named: list[tuple[str, Any]] = [(name, id(p)) for name, p in self._parameter_paths()]
         named += [
             (path + name, (id(module), name))
             for path, module in self._paths()

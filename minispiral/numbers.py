@@ -15,7 +15,7 @@ DTYPES = (np.float32, np.float64, np.complex128)
 
 def array_of_floats(data: ArrayLike | Array) -> Array:
     """An array on the GPU as it is, anything else as a NumPy array; TypeError unless of floats."""
-    array = data if on_gpu(data) else np.asarray(data)
+    array: Array = data if on_gpu(data) else np.asarray(data)
     if array.dtype not in DTYPES:
         raise TypeError(
             f"tensors hold float32, float64 or complex128, got {array.dtype}: write floats, such "
