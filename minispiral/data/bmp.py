@@ -20,11 +20,15 @@ def prepare(image: ImageFile.ImageFile, path: Path) -> None:
     if image.mode != "1" or image.tile[0][0] != "raw":
         return
     with path.open("rb") as file:
-        header = file.read(30)
-    old = header[14:18] == b"\x0c\0\0\0"  # OS/2 1.x has shorter fields
-    bits = int.from_bytes(header[24:26] if old else header[28:30], "little")
+        file.seek(14 if image.format == "BMP" else 0)  # a DIB has no file header
+        header = file.read(16)
+    old = header[:4] == b"\x0c\0\0\0"  # OS/2 1.x has shorter fields
+    bits = int.from_bytes(header[10:12] if old else header[14:16], "little")
     if bits == 8:
-        image.tile = [with_raw_mode(tile, ("1;8", *tile[3][1:])) for tile in image.tile]
+        image.tile = [
+            with_raw_mode(tile, ("1;8", *tile[3][1:]))  # type: ignore[index]
+            for tile in image.tile
+        ]
     elif bits != 1:
         raise UserError(
             f"{path} is a BMP in black and white with {bits} bits per pixel, which is not read; "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from minispiral.data import bmp, exif, tiff
 from minispiral.data.formats import open_picture
 from minispiral.data.jpeg import decode_without_end
-from minispiral.data.png import SIGNATURE, sound_png
+from minispiral.data.png import SIGNATURE, check_png, sound_png
 from minispiral.errors import UserError
 from minispiral.memory import is_memory_error
 
@@ -63,7 +63,18 @@ def decode(path: Path, as_stored: bool = False, low_bytes: bool = False) -> Pict
     from PIL import UnidentifiedImageError
 
     try:
-        with open_sound(path) as image:
+        png = _is_png(path)
+        if png:
+            check_png(path)
+        try:
+            with _open(path) as image:
+                return _decode(image, path, as_stored, low_bytes)
+        except UserError:
+            raise
+        except Exception as error:  # perhaps for its metadata alone
+            if not png or is_memory_error(error):
+                raise
+        with _open(sound_png(path)) as image:
             return _decode(image, path, as_stored, low_bytes)
     except UserError:
         raise
@@ -85,31 +96,31 @@ def decode(path: Path, as_stored: bool = False, low_bytes: bool = False) -> Pict
         ) from error
 
 
-def open_sound(path: Path, pixels: bool = True) -> ImageFile.ImageFile:
-    """Read the header only, without Pillow's own limit, which warns above 89 megapixels.
-
-    Of a PNG file only what concerns the pixels is given to Pillow; without ``pixels`` no pixels.
-    """
-    from PIL import Image
-
-    with path.open("rb") as file:
-        is_png = file.read(len(SIGNATURE)) == SIGNATURE
-    png = sound_png(path, pixels) if is_png else None
-    with _pillow_limit:  # the limit is global
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(png) if png else open_picture(path)  # type: ignore[return-value]
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
 def orientation_of(path: Path) -> int:
     """The EXIF orientation of the picture ``path``, 1 to 8; 1 too if it cannot be read."""
     try:
-        with open_sound(path, pixels=False) as image:
+        with _open(sound_png(path, pixels=False) if _is_png(path) else path) as image:
             return exif.orientation(image)
     except Exception:  # reading the pixels will tell
         return 1
+
+
+def _is_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+
+
+def _open(source: Path | io.BytesIO) -> ImageFile.ImageFile:
+    """Read the header only, without Pillow's own limit, which warns above 89 megapixels."""
+    from PIL import Image
+
+    with _pillow_limit:  # the limit is global
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            opened = open_picture(source) if isinstance(source, Path) else Image.open(source)
+            return opened  # type: ignore[return-value]
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decode(image: ImageFile.ImageFile, path: Path, as_stored: bool, low_bytes: bool) -> Picture:
@@ -122,6 +133,8 @@ def _decode(image: ImageFile.ImageFile, path: Path, as_stored: bool, low_bytes: 
     if image.format == "TIFF":
         layout = tiff.prepare(image, path)  # type: ignore[arg-type]
         turned = exif.orientation(image)  # Pillow will turn it
+        if turned in exif.SIDEWAYS:
+            image.filename = ""  # or it would map the file, with width for height
         compression = image.info.get("compression")
         lossy = f"{compression} in TIFF" if compression in LOSSY_TIFF else ""
     elif image.format in ("BMP", "DIB"):
@@ -141,6 +154,8 @@ def _decode(image: ImageFile.ImageFile, path: Path, as_stored: bool, low_bytes: 
         if whole is None:
             raise
         shown = whole
+    if shown.mode == "P" and shown.palette is None:  # of some icons
+        raise OSError("its palette is missing")
     if image.format == "TIFF":
         shown = exif.turn(shown, turned, back=True) if as_stored else shown
     elif not as_stored:
@@ -158,7 +173,9 @@ def _pixels(data: bytes) -> Image.Image | None:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             return image
-    except Exception:
+    except MemoryError:
+        raise
+    except Exception:  # on damaged files decoders raise almost anything
         return None
 
 

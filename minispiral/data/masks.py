@@ -122,11 +122,11 @@ def _of_bytes(image: Image.Image, lossy: str, path: Path, doubts: dict[str, str]
 
 def _brightest_channel(image: Image.Image) -> Bytes:
     """The largest of R, G and B, or the grey value, without alpha; 0 and 1 of one bit."""
-    if image.mode == "1":
+    if image.mode in ("1", "L"):
         return np.asarray(image).view(np.uint8)
     if image.mode in ("La", "RGBa"):  # multiplied by alpha
         image = image.convert(image.mode.upper())
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+    if image.mode not in ("LA", "RGB", "RGBA"):
         image = image.convert("RGB")
     bands = [np.asarray(band) for band in image.split()]
     colours = bands[: len(image.mode.removesuffix("A"))]
@@ -163,6 +163,8 @@ def _blurred(values: Bytes, doubts: dict[str, str], classes: bool) -> Mask | Non
     """
     from PIL import Image
 
+    if np.count_nonzero(values == values.max()) == np.count_nonzero(values):
+        return None  # one value, as in most masks: faster than to count all
     counts = np.array(Image.fromarray(values).histogram())
     levels = np.flatnonzero(counts[1:]) + 1
     if len(levels) < 2 or levels[-1] < MIDDLE:

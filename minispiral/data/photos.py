@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,10 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
             image_format, options = "JPEG", {"quality": 95, "subsampling": 0}
         case _:
             raise UserError(f"Pictures are written as .png or .jpg, not as {path.name}")
+    encoded = io.BytesIO()  # Pillow passes over what a full disk takes of a file only in part
+    Image.fromarray(array).save(encoded, image_format, **options)
     with replacing(path) as file:
-        Image.fromarray(array).save(file, image_format, **options)
+        file.write(encoded.getbuffer())
 
 
 def _deep_colour(picture: Picture, path: Path, as_stored: bool) -> Image.Image:

@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -21,44 +22,61 @@ SHOWN = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
 MAX_TEXT = 64 * 2**20  # bytes of one text after decompression; more is no metadata
 
 
+def check_png(path: Path) -> None:
+    """Compare the checksums, which Pillow does not when it decodes, and heed those that matter.
+
+    Raises `OSError`, with the reason, for a wrong checksum in a chunk that says what is shown, and
+    for a file that ends inside one.
+    """
+    for _ in _chunks(path, pixels=True):
+        pass
+
+
 def sound_png(path: Path, pixels: bool = True) -> io.BytesIO:
     """The PNG file ``path`` with the chunks that say what is shown and how it is turned.
 
     Metadata are left out: text of any length, text with a wrong checksum, whatever follows the
     end. A missing end chunk is added. Pillow refuses such files though their pixels are sound.
-    Without ``pixels`` the file has no pixels.
+    Without ``pixels`` the file has no pixels, and only its head can be read.
 
-    Raises `OSError`, with the reason, for a wrong checksum in a chunk that says what is shown, and
-    for a file that ends inside one.
+    Raises `OSError` as `check_png` does.
     """
     front, back = [SIGNATURE], []
+    for kind, data, right in _chunks(path, pixels):
+        if kind == b"IDAT":
+            back.append(_chunk(kind, data))
+        elif kind in SHOWN or kind[:1].isupper() or (kind == b"eXIf" and right):
+            front.append(_chunk(kind, data))
+        elif right and kind in (b"tEXt", b"zTXt", b"iTXt"):
+            front.append(_orientation(kind, data))
+    return io.BytesIO(b"".join([*front, *back, _chunk(b"IEND", b"")]))
+
+
+def _chunks(path: Path, pixels: bool) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Kind, data, and whether the checksum is right, of each chunk up to the end of the picture.
+
+    Without ``pixels`` the data of IDAT are empty.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
             if kind == b"IEND":
-                break
-            whole = length + 4 <= size - file.tell()
+                return
             if kind == b"IDAT" and not pixels:
-                back.append(_chunk(kind, b""))
                 file.seek(length + 4, io.SEEK_CUR)
+                yield kind, b"", True
                 continue
-            if not whole:
+            if length + 4 > size - file.tell():
                 if _is_metadata(kind):
-                    break
+                    return
                 raise OSError(f"it ends inside its {_name(kind)} chunk")
             data, check = file.read(length), file.read(4)
             right = zlib.crc32(data, zlib.crc32(kind)) == int.from_bytes(check, "big")
             if not right and (not _is_metadata(kind) or (kind == b"eXIf" and _turns(data))):
                 raise OSError(f"its {_name(kind)} chunk has a wrong checksum")
-            if kind == b"IDAT":
-                back += [head, data, check]
-            elif kind in SHOWN or kind[:1].isupper() or (kind == b"eXIf" and right):
-                front += [head, data, check]
-            elif right and kind in (b"tEXt", b"zTXt", b"iTXt"):
-                front.append(_orientation(kind, data))
-    return io.BytesIO(b"".join([*front, *back, _chunk(b"IEND", b"")]))
+            yield kind, data, right
 
 
 def _is_metadata(kind: bytes) -> bool:

@@ -77,13 +77,16 @@ def test_black_and_white_bmp(tmp_path, truth, bits):
     data = places.sum(axis=2).astype(np.uint8).tobytes()
     info = struct.pack("<IiiHHIIiiII", 40, w, h, 1, bits, 0, len(data), 0, 0, 2, 0)
     head = struct.pack("<2sIHHI", b"BM", 62 + len(data), 0, 0, 62)
-    (tmp_path / "m.bmp").write_bytes(head + info + b"\0\0\0\0\xff\xff\xff\0" + data)
+    bitmap = info + b"\0\0\0\0\xff\xff\xff\0" + data
+    (tmp_path / "m.bmp").write_bytes(head + bitmap)
+    (tmp_path / "m.dib").write_bytes(bitmap)
     if bits == 4:
         with pytest.raises(UserError, match=r"m\.bmp is a BMP .* 4 bits"):
             read_mask(tmp_path / "m.bmp")
         return
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.bmp"), truth)
-    np.testing.assert_array_equal(read_photo(tmp_path / "m.bmp")[..., 0], truth * 255)
+    for name in ("m.bmp", "m.dib"):
+        np.testing.assert_array_equal(read_mask(tmp_path / name), truth)
+        np.testing.assert_array_equal(read_photo(tmp_path / name)[..., 0], truth * 255)
 
 
 def test_near_black_and_near_white_palette(tmp_path, rng, truth):

@@ -106,7 +106,8 @@ def test_16_bit_colour_tiff(tmp_path, rng):
 
 
 def test_palette(tmp_path, rng):
-    palette = rng.integers(0, 256, (7, 3), dtype=np.uint8)
+    palette = rng.integers(64, 256, (7, 3), dtype=np.uint8)
+    palette[0] = 0  # the background of the mask
     index = rng.integers(0, 7, (9, 10), dtype=np.uint8)
     extra = palette.tobytes()
     chunk = b"PLTE" + extra
