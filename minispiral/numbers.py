@@ -1,8 +1,10 @@
-"""Which numbers tensors take: floats, and nothing that would be cut on the way.
+"""The numbers of tensors: which they take, and what users of NumPy expect of them.
 
 Whole numbers in a tensor would make ``x * 0.5`` zero and half floats a mean infinite, without a
 word. So everything but float32, float64 and complex128 is refused.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -52,3 +54,67 @@ def converted(value: ArrayLike | Array, dtype: DTypeLike, other: Array) -> Array
             "this tensor has: use a float64 tensor, or scale the numbers"
         )
     return like(array, other, constant=True)
+
+
+class Numbers:
+    """What holds an array in ``data``, as Python and NumPy see it."""
+
+    data: Array
+    requires_grad: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor without axes has no length")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def item(self) -> Any:
+        """The one number of a tensor that has only one; ValueError if it has more."""
+        if self.data.size != 1:
+            raise ValueError(f"expected a tensor of one number, this one has shape {self.shape}")
+        return self.data.item()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad or on_gpu(self.data):
+            where = "lies on the GPU" if on_gpu(self.data) else "has a gradient, which is lost"
+            raise TypeError(f"this tensor {where} in NumPy: pass its .data, or .detach() it first")
+        return np.array(self.data, dtype, copy=copy)
+
+    def __eq__(self, other: object) -> Any:
+        return self.data == _values(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.data != _values(other)
+
+    def __lt__(self, other: "Numbers | ArrayLike") -> Array:
+        return self.data < _values(other)
+
+    def __le__(self, other: "Numbers | ArrayLike") -> Array:
+        return self.data <= _values(other)
+
+    def __gt__(self, other: "Numbers | ArrayLike") -> Array:
+        return self.data > _values(other)
+
+    def __ge__(self, other: "Numbers | ArrayLike") -> Array:
+        return self.data >= _values(other)
+
+    __hash__ = object.__hash__  # tensors are told apart by what they are, not by their numbers
+
+
+def _values(other: Any) -> Any:
+    return other.data if isinstance(other, Numbers) else other

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 
 from minispiral import numbers
 from minispiral.kernels import arithmetic
-from minispiral.kernels.arrays import Array, like, on_gpu
+from minispiral.kernels.arrays import Array, like
 
 Gradient = Array | Callable[[], Array]  # computed, or to be computed when it is needed
 Hook = Callable[[Any, str], AbstractContextManager[Any]]
@@ -73,7 +73,7 @@ def around(subject: Any, phase: str) -> AbstractContextManager[Any]:
     return _hook.get()(subject, phase)
 
 
-class Tensor:
+class Tensor(numbers.Numbers):
     """An array of float32, float64 or complex128 that remembers how it was made.
 
     ``data`` is the array, ``grad`` the sum of the gradients that calls of ``backward()`` found for
@@ -162,64 +162,9 @@ class Tensor:
     def _converted(self, value: ArrayLike) -> Array:
         return numbers.converted(value, self.dtype, self.data)
 
-    # What users of NumPy expect of numbers
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a tensor without axes has no length")
-        return self.shape[0]
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def item(self) -> Any:
-        """The one number of a tensor that has only one; ValueError if it has more."""
-        if self.data.size != 1:
-            raise ValueError(f"expected a tensor of one number, this one has shape {self.shape}")
-        return self.data.item()
-
     def detach(self) -> "Tensor":
         """A tensor of the same ``data`` that leaves nothing on the tape."""
         return Tensor(self.data)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if self.requires_grad or on_gpu(self.data):
-            where = "lies on the GPU" if on_gpu(self.data) else "has a gradient, which is lost"
-            raise TypeError(f"this tensor {where} in NumPy: pass its .data, or .detach() it first")
-        return np.array(self.data, dtype, copy=copy)
-
-    def __eq__(self, other: object) -> Any:
-        return self.data == _values(other)
-
-    def __ne__(self, other: object) -> Any:
-        return self.data != _values(other)
-
-    def __lt__(self, other: "Tensor | ArrayLike") -> Array:
-        return self.data < _values(other)
-
-    def __le__(self, other: "Tensor | ArrayLike") -> Array:
-        return self.data <= _values(other)
-
-    def __gt__(self, other: "Tensor | ArrayLike") -> Array:
-        return self.data > _values(other)
-
-    def __ge__(self, other: "Tensor | ArrayLike") -> Array:
-        return self.data >= _values(other)
-
-    __hash__ = object.__hash__  # tensors are told apart by what they are, not by their numbers
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        shape: tuple[int, ...] = self.data.shape
-        return shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = self.data.dtype
-        return dtype
 
     def __repr__(self) -> str:
         return f"Tensor({self.data!r}, requires_grad={self.requires_grad})"
@@ -365,10 +310,6 @@ def _array_of(data: Any) -> Array:
     if any(isinstance(x, Tensor) for x in listed):
         raise TypeError("a Tensor was made of a Tensor: use its .data, or ops.concatenate for many")
     return numbers.array_of_floats(data)
-
-
-def _values(other: Any) -> Any:
-    return other.data if isinstance(other, Tensor) else other
 
 
 def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
