@@ -14,6 +14,7 @@ from minispiral.cli.options import (
     device_option,
     json_option,
     precision_option,
+    threshold_option,
 )
 from minispiral.cli.terminal import announce, print_json, progress_bar, say
 
@@ -25,12 +26,7 @@ if TYPE_CHECKING:
 @click.argument("run", type=PATH)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for the results.")
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    help="Pixels of at least this probability are crack.",
-)
+@threshold_option
 @click.option(
     "--recursive", is_flag=True, help="Search subfolders too; the results lie in the same ones."
 )

@@ -10,6 +10,7 @@ from minispiral.cli.options import (
     device_option,
     json_option,
     precision_option,
+    threshold_option,
 )
 from minispiral.cli.terminal import announce, print_json, progress_bar, show
 
@@ -17,12 +18,7 @@ from minispiral.cli.terminal import announce, print_json, progress_bar, show
 @click.command()
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    help="Pixels of at least this probability are crack.",
-)
+@threshold_option
 @click.option(
     "--tolerance",
     type=click.IntRange(min=0),

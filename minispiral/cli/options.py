@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from minispiral.detection.metrics import THRESHOLD
 from minispiral.device import DEVICES, PRECISIONS
 from minispiral.networks import CONNECTIONS, NETWORKS
 from minispiral.training.config import TrainConfig
@@ -29,6 +30,12 @@ as_stored_option = click.option(
     "--as-stored",
     is_flag=True,
     help="Leave pictures as they lie in their files, whatever EXIF says.",
+)
+threshold_option = click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=THRESHOLD,
+    help="Pixels of at least this probability are crack.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from minispiral.data.photos import read_photo
 from minispiral.detection.find import check_threshold, find_cracks
+from minispiral.detection.metrics import THRESHOLD
 from minispiral.detection.output import output_files, write_finding
 from minispiral.detection.photographs import find_photos, search_roots
 from minispiral.detection.tiling import photo_progress
@@ -50,7 +51,7 @@ def detect(
     run: Path | str,
     photos: Iterable[str],
     out: Path | str,
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     report: Callable[[Detection], None] | None = None,
     progress: Callable[[float, int], None] | None = None,
     device: str = "auto",

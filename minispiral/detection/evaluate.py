@@ -7,7 +7,7 @@ from minispiral.data.doubts import Dataset, doubts, in_short
 from minispiral.data.look import look_at
 from minispiral.data.pairs import Pair, examine_pair, find_pairs, read_pair
 from minispiral.detection.find import check_threshold
-from minispiral.detection.metrics import Summary, score_photo, summarize
+from minispiral.detection.metrics import THRESHOLD, Summary, score_photo, summarize
 from minispiral.detection.tiling import photo_progress, predict
 from minispiral.device import choose
 from minispiral.memory import memory_for
@@ -17,7 +17,7 @@ from minispiral.runs.checkpoint import load_network
 def evaluate(
     run: Path | str,
     data: Path | str,
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     tolerance: int = 0,
     progress: Callable[[float, int], None] | None = None,
     device: str = "auto",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.detection.metrics import THRESHOLD
 from minispiral.detection.tiling import predict
 from minispiral.errors import UserError
 from minispiral.networks import Network
@@ -35,7 +36,7 @@ class Finding:
 def find_cracks(
     network: Network,
     photo: NDArray[np.uint8],
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     progress: Callable[[int, int], None] | None = None,
 ) -> Finding:
     """Find the cracks in ``photo`` (h, w, 3).

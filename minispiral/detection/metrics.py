@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 
+THRESHOLD = 0.5  # the probability from which a pixel counts as crack, unless another is given
+
 
 def average_precision(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
     """Average precision ``AP = sum_k (R_k - R_(k-1)) P_k``, exact and without interpolation.
@@ -86,7 +88,7 @@ def score_photo(
     name: str,
     probability: NDArray[np.float32],
     mask: NDArray[np.bool_],
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     tolerance: int = 0,
 ) -> PhotoScores:
     """Score a map of probabilities (h, w) against the mask (h, w) of its photograph.
