@@ -35,7 +35,7 @@ def pair(rng, height=H, width=W):
     """A photograph with an oblique dark line, which no turn or mirror image leaves in place."""
     line = Image.new("L", (width, height))
     y = rng.uniform(0.1, 0.3, 3) * height
-    ends = [(0.05 * width, y[0]), (0.4 * width, y[1]), (0.9 * width, 0.5 * height + y[2])]
+    ends = [(0.05 * width, y[0]), (0.4 * width, y[1]), (0.9 * width, 0.3 * height + y[2])]
     ImageDraw.Draw(line).line(ends, 255, 3)
     mask = np.asarray(line) > 0
     photo = surface(rng, height, width)
