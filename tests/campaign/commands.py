@@ -1,6 +1,5 @@
 """Commands in processes of their own, and what is wrong with how they ended."""
 
-import json
 import os
 import resource
 import subprocess
@@ -9,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from minispiral.runs.checkpoint import load
+from tests.resume import experiment
 from tests.small import ROOT
 
 # The command line, with the small demonstration of the tests, which takes a few seconds.
@@ -90,25 +87,6 @@ class Started:
 
 
 def half_files(folder: Path) -> list[str]:
-    """The files under ``folder`` that are not whole, and those that were left unfinished.
-
-    Of ``metrics.csv``, which grows line by line, the last line may be cut short.
-    """
-    faults = []
-    for path in sorted(folder.rglob("*")):
-        try:
-            match path.suffix:
-                case ".part":
-                    faults.append(f"{path} was left behind")
-                case ".json":
-                    json.loads(path.read_bytes())
-                case ".safetensors":
-                    load(path)
-                case ".png" | ".jpg":
-                    with Image.open(path) as picture:
-                        picture.load()
-        except FileNotFoundError:  # replaced or renamed meanwhile
-            continue
-        except Exception as error:  # whatever a damaged file makes its reader raise
-            faults.append(f"{path} is not whole: {error}")
-    return faults
+    """The files under ``folder`` that are not whole, and those that were left unfinished."""
+    left = [f"{path} was left behind" for path in sorted(folder.rglob("*.part"))]
+    return experiment.half_files(folder) + left

@@ -5,6 +5,7 @@ the duration of the undisturbed run, start-up included, then ``--resume``.
 """
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from minispiral.data.synth import write_dataset
 from minispiral.errors import UserError
@@ -47,13 +49,13 @@ def train_command(data: Path, run: Path, steps: int, seed: int) -> list[str]:
     return [*command, *(str(word) for option in options.items() for word in option)]
 
 
-def start(command: Sequence[str]) -> subprocess.Popen[str]:
-    """Start a training process with this checkout's code; its messages go to a pipe."""
+def start(command: Sequence[str], stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    """Start a command with this checkout's code; its messages go to a pipe."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -63,7 +65,7 @@ def finish(process: subprocess.Popen[str]) -> None:
     """Wait for a process that must succeed."""
     _, messages = process.communicate()
     if process.returncode != 0:
-        raise RuntimeError(f"training ended with code {process.returncode}: {messages}")
+        raise RuntimeError(f"it ended with code {process.returncode}: {messages}")
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -92,23 +94,51 @@ def _rows(run: Path) -> list[dict[str, str]]:
         return [{**row, "seconds": ""} for row in csv.DictReader(file)]
 
 
-def kill_and_resume(
-    data: Path, run: Path, undisturbed: Path, moment: float, steps: int, seed: int
-) -> Trial:
-    """Train in ``run``, SIGKILL after ``moment`` seconds, resume, compare with ``undisturbed``."""
-    command = train_command(data, run, steps, seed)
-    process = start(command)
+def kill_after(moment: float, process: subprocess.Popen[str]) -> None:
+    """SIGKILL the process ``moment`` seconds from now, unless it has ended by then."""
     try:
         process.wait(timeout=moment)
     except subprocess.TimeoutExpired:
         process.kill()
     process.communicate()
+
+
+def half_files(folder: Path) -> list[str]:
+    """The files in ``folder`` that are not whole, unfinished ones with their own names aside.
+
+    Of ``metrics.csv``, which grows line by line, the last line may be cut short.
+    """
+    found = []
+    for path in sorted(folder.glob("**/[!.]*")):
+        try:
+            match path.suffix:
+                case ".json":
+                    json.loads(path.read_bytes())
+                case ".safetensors":
+                    load(path)
+                case ".png" | ".jpg":
+                    with Image.open(path) as picture:
+                        picture.load()
+        except FileNotFoundError:  # replaced or renamed meanwhile
+            continue
+        except Exception as error:  # whatever a damaged file makes its reader raise
+            found.append(f"{path} is not whole: {error}")
+    return found
+
+
+def kill_and_resume(
+    data: Path, run: Path, undisturbed: Path, moment: float, steps: int, seed: int
+) -> Trial:
+    """Train in ``run``, SIGKILL after ``moment`` seconds, resume, compare with ``undisturbed``."""
+    command = train_command(data, run, steps, seed)
+    kill_after(moment, start(command))
+    broken = half_files(run)
     try:
         saved_step = load(run / "last.safetensors").step
     except UserError:  # killed before the first checkpoint
         saved_step = None
     finish(start([*command, "--resume"]))
-    return Trial(moment, saved_step, differences(run, undisturbed))
+    return Trial(moment, saved_step, broken + differences(run, undisturbed))
 
 
 def measure(kills: int, steps: int, seed: int) -> bool:
