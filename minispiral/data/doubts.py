@@ -83,8 +83,8 @@ def doubts_between(data: Dataset, val: Dataset) -> list[Problem]:
     """Photographs that training and validation share, which makes every score too good."""
     if same_folder(data.folder, val.folder):
         text = (
-            f"is the folder of the training photographs, {data.folder}; its scores say nothing of "
-            "other photographs"
+            f"has the photographs of {data.folder}, which are trained on; their scores say nothing "
+            "of other photographs"
         )
         return [Problem(val.folder, "same folder", text)]
     found = near_duplicates(_signatures(data), _signatures(val))
@@ -121,7 +121,8 @@ def in_short(problems: Iterable[Problem], most: int = 3) -> list[str]:
     lines = []
     for alike in kinds.values():
         lines += [
-            problem.text if str(problem.file) in problem.text else f"{problem.file}: {problem.text}"
+            # that of an exception names the file itself
+            problem.text if problem.kind == "unusable" else f"{problem.file}: {problem.text}"
             for problem in alike[:most]
         ]
         if len(alike) > most:

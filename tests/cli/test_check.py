@@ -112,7 +112,7 @@ def test_train_warns_of_photographs_to_validate_on_that_it_trains_on(tmp_path, r
     data = make_dataset(tmp_path / "data", rng, 3)
     (tmp_path / "link").symlink_to(data)
     result = trained(tmp_path, "--val", tmp_path / "link")
-    warning = f"warning: {tmp_path / 'link'}: is the folder of the training photographs"
+    warning = f"warning: {tmp_path / 'link'}: has the photographs of"
     assert result.stderr.count("warning:") == 1
     assert warning in result.stderr
 
