@@ -72,7 +72,7 @@ def test_nothing_is_said_of_a_sound_dataset(tmp_path, rng):
 
 
 def test_little_is_said_of_synthetic_concrete(tmp_path, rng):
-    """Faint cracks beside strong joints are hard to tell from masks that lie beside their cracks."""
+    """A faint crack beside a strong joint may look like a mask that lies beside its crack."""
     write_dataset(tmp_path, 8, (512, 384), int(rng.integers(1000)))
     kinds = [p.kind for p in check(tmp_path).problems if p.kind != "no crack"]
     assert kinds in ([], ["beside"])
