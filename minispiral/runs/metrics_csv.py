@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from minispiral.errors import UserError
 from minispiral.files import write_text, writing_error
 
 COLUMNS = (
@@ -64,6 +65,22 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     """The complete rows of a table whose last line may be cut short; none if there is no file."""
     if not path.exists():
         return []
-    complete = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
-    rows = csv.DictReader(complete.splitlines())
-    return [row for row in rows if set(row) == set(COLUMNS) and row["step"].isdecimal()]
+    try:
+        complete = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}); restore or remove it"
+        ) from error
+    header, *rows = [_cells(line) for line in complete.splitlines()] or [[]]
+    if set(header) != set(COLUMNS):
+        return []
+    named = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
+    return [row for row in named if row["step"].isdecimal() and len(row["step"]) < 19]
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line; none if it is damaged."""
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []

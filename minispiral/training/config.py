@@ -10,6 +10,7 @@ from minispiral import device as devices
 from minispiral.errors import UserError
 from minispiral.kernels.losses import LOSSES, Parameter
 from minispiral.networks import NETWORKS
+from minispiral.runs.typed import check_types
 
 # The options that a resumed run may change; ``data`` and ``val`` must hold the same photographs.
 MAY_CHANGE = frozenset(
@@ -122,10 +123,15 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`. Options that are missing have their defaults."""
+        """The inverse of `as_dict`. Options that are missing have their defaults.
+
+        Raises TypeError for options that do not exist and values of another type.
+        """
         options = {name: value for name, value in values.items() if name not in LOSS_OPTIONS}
+        loss_options = {name: values[name] for name in LOSS_OPTIONS if name in values}
+        check_types(cls, {**options, "loss_options": loss_options})
         options["depths"] = tuple(values.get("depths", cls.depths))
-        return cls(**options, loss_options={k: values[k] for k in LOSS_OPTIONS if k in values})
+        return cls(**options, loss_options=loss_options)
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON values; those of the losses stand among the others, all of them."""

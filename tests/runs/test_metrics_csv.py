@@ -1,5 +1,9 @@
 """The table of a resumed run equals that of an uninterrupted one."""
 
+from pathlib import Path
+
+import pytest
+
 from minispiral.runs.metrics_csv import COLUMNS, MetricsFile
 
 
@@ -20,3 +24,15 @@ def test_metrics_keep_the_rows_before_the_checkpoint(tmp_path):
     assert path.read_text() == "".join(full.splitlines(keepends=True)[:3])
     MetricsFile(path, 0)
     assert path.read_text() == full.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    "cell", ['"', "z" * 200_000, "9" * 5000, "\0", "", "x", "-1", "1,2"], ids=lambda cell: cell[:3]
+)
+def test_damaged_rows_are_left_out(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "metrics.csv"
+    MetricsFile(path, 0).append({"step": 1, "loss": 0.5})
+    sound = path.read_text(encoding="utf-8")
+    path.write_text(sound + cell + "," * (len(COLUMNS) - 1) + "\n", encoding="utf-8")
+    MetricsFile(path, 5)
+    assert path.read_text(encoding="utf-8") == sound
