@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from minispiral.errors import UserError
 from minispiral.runs.metrics_csv import COLUMNS, MetricsFile
 
 
@@ -36,3 +37,9 @@ def test_damaged_rows_are_left_out(tmp_path: Path, cell: str) -> None:
     path.write_text(sound + cell + "," * (len(COLUMNS) - 1) + "\n", encoding="utf-8")
     MetricsFile(path, 5)
     assert path.read_text(encoding="utf-8") == sound
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").mkdir()
+    with pytest.raises(UserError, match=r"metrics.csv cannot be read"):
+        MetricsFile(tmp_path / "metrics.csv", 3)
