@@ -83,7 +83,7 @@ def test_the_pool_tells_what_went_wrong():
         assert sign in (found[job].trouble or ""), job
 
 
-@pytest.mark.parametrize(("job", "least"), [("read", 0), ("leak", 20 * pool.MB)])
+@pytest.mark.parametrize(("job", "least"), [("read", 0), ("leak", 10 * pool.MB)])
 def test_the_pool_measures_growth(job, least, monkeypatch):
     monkeypatch.setattr(pool, "WARM_UP", 10)
     workers = pool.Pool(_misbehave)
