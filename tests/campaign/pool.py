@@ -22,7 +22,7 @@ MB = 2**20
 SECONDS = 5.0  # of the processor, the longest that a job may take
 PATIENCE = 6  # times as many of the clock
 ADDRESS_SPACE = 6 * 2**30  # bytes that a process may reserve
-WARM_UP = 100  # jobs after which a process has loaded what it needs
+SAMPLE = 100  # jobs whose median is compared
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,17 @@ class Worker:
         return spent > PATIENCE * seconds or self.processor_time() - self.used > seconds
 
     def growth(self) -> int:
-        """Bytes that the memory grew by after the first jobs: of medians, to be safe of peaks."""
-        if len(self.memories) < 3 * WARM_UP:
+        """Bytes that the memory grew by over the second half of the jobs.
+
+        What an allocator keeps grows at first and then stays; what leaks goes on. Medians are
+        compared, to be safe of peaks.
+        """
+        if len(self.memories) < 3 * SAMPLE:
             return 0
-        first = sorted(self.memories[WARM_UP : 2 * WARM_UP])
-        last = sorted(self.memories[-WARM_UP:])
-        return last[WARM_UP // 2] - first[WARM_UP // 2]
+        half = len(self.memories) // 2
+        first = sorted(self.memories[half : half + SAMPLE])
+        last = sorted(self.memories[-SAMPLE:])
+        return last[SAMPLE // 2] - first[SAMPLE // 2]
 
     def end(self) -> None:
         """Kill the process."""

@@ -83,9 +83,9 @@ def test_the_pool_tells_what_went_wrong():
         assert sign in (found[job].trouble or ""), job
 
 
-@pytest.mark.parametrize(("job", "least"), [("read", 0), ("leak", 10 * pool.MB)])
+@pytest.mark.parametrize(("job", "least"), [("read", 0), ("leak", 4 * pool.MB)])
 def test_the_pool_measures_growth(job, least, monkeypatch):
-    monkeypatch.setattr(pool, "WARM_UP", 10)
+    monkeypatch.setattr(pool, "SAMPLE", 10)
     workers = pool.Pool(_misbehave)
     assert len(list(workers.run([job] * 30))) == 30
     assert least - 4 * pool.MB <= workers.growth < least + 8 * pool.MB
