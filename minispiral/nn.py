@@ -1,7 +1,7 @@
 """Layers: modules that own parameters, and how parameters start."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -57,11 +57,11 @@ class Module:
 
     def modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """This module and all inside it, each once, under the first of its dotted names."""
-        yield from _once(self._paths(prefix))
+        yield from once(self._paths(prefix))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters, each once, under the first of its dotted names, in that order."""
-        for name, p in _once(self._parameter_paths()):
+        for name, p in once(self._parameter_paths()):
             p.name = name
             yield name, p
 
@@ -179,7 +179,7 @@ def _entries(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             yield str(name), value
 
 
-def _once(named: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+def once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """Each object once, under its first name."""
     seen = set()
     for name, value in named:

@@ -10,7 +10,7 @@ from minispiral import profiling
 from minispiral.errors import UserError
 from minispiral.kernels.adam import Update
 from minispiral.kernels.arrays import like
-from minispiral.nn import Parameter
+from minispiral.nn import Parameter, once
 
 Array = NDArray[Any]
 
@@ -31,10 +31,7 @@ class Adam:
         beta2: float = 0.999,
         eps: float = 1e-8,
     ) -> None:
-        self.parameters: dict[str, Parameter] = {}
-        for name, p in dict(named_parameters).items():
-            if not any(p is other for other in self.parameters.values()):
-                self.parameters[name] = p
+        self.parameters = dict(once(dict(named_parameters).items()))
         if not self.parameters:
             raise ValueError("there are no parameters to train: give those of a module")
         self.steps = 0

@@ -117,8 +117,7 @@ class PhotoStore:
         with memory_for(self.pairs[i].photo):
             photo, mask, self._problems[i] = examine_pair(self.pairs[i])
             self.digests[i] = _digest(photo, mask)
-            self._looks[i] = look_at(photo, mask)
-        h, w = mask.shape
+            look = self._looks[i] = look_at(photo, mask)
         with self._lock:
             # Ordinary writes raise when the disk is full; writing to mapped memory would kill
             # the process.
@@ -126,9 +125,9 @@ class PhotoStore:
             self._file.write(photo.data)
             self._file.write(mask.data)
             self._file.flush()
-            self._places[i] = offset, h, w
-            self.pixels += h * w
-            self.crack_pixels += int(np.count_nonzero(mask))
+            self._places[i] = offset, *mask.shape
+            self.pixels += look.pixels
+            self.crack_pixels += look.crack_pixels
 
 
 def _digest(photo: NDArray[np.uint8], mask: NDArray[np.bool_]) -> str:

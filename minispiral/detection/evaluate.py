@@ -43,7 +43,7 @@ def evaluate(
     chosen = choose(device, precision)
     network = load_network(run, device=chosen)
     pairs = find_pairs(data, mask_suffix, recursive, as_stored)
-    _warn(Path(data), pairs, warn)
+    _look_through(Path(data), pairs, warn)
     scores = []
     for i, pair in enumerate(pairs):
         tiles = photo_progress(progress, i, len(pairs))
@@ -54,14 +54,15 @@ def evaluate(
     return summarize(scores)
 
 
-def _warn(folder: Path, pairs: list[Pair], warn: Callable[[str], None] | None) -> None:
-    """Read every pair, and tell what is doubtful about them."""
+def _look_through(folder: Path, pairs: list[Pair], warn: Callable[[str], None] | None) -> None:
+    """Read every pair; where somebody listens, tell what is doubtful about them."""
     problems, looks = [], []
     for pair in pairs:
         with memory_for(pair.photo):
             photo, mask, doubtful = examine_pair(pair)
-            looks.append(look_at(photo, mask))
+            if warn:
+                looks.append(look_at(photo, mask))
         problems += doubtful
-    for line in in_short(doubts(Dataset(folder, pairs, looks, problems), quick=True)):
-        if warn:
+    if warn:
+        for line in in_short(doubts(Dataset(folder, pairs, looks, problems), quick=True)):
             warn(f"warning: {line}")

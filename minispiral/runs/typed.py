@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def typed(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass ``kind`` with these values; TypeError as for `check_types`, and for others."""
+    check_types(kind, values)
+    return kind(**values)
 
 
 def check_types(kind: type, values: Mapping[str, Any]) -> None:

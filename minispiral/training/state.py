@@ -21,7 +21,7 @@ from minispiral.networks import pretrained
 from minispiral.optim import Adam
 from minispiral.runs.checkpoint import Checkpoint, load, load_config, restore, save
 from minispiral.runs.folder import check_unchanged, checkpoint_to_resume
-from minispiral.runs.typed import check_types
+from minispiral.runs.typed import typed
 from minispiral.training.config import MAY_CHANGE, TrainConfig
 
 
@@ -86,11 +86,8 @@ class TrainingState:
             self.adam.load_state(checkpoint.part("adam"))
             self.rng.bit_generator.state = self.random_state = checkpoint.random_state
             self.step = self.saved_step = checkpoint.step
-            check_types(RunningSums, checkpoint.progress["sums"])
-            sums = RunningSums(**checkpoint.progress["sums"])
-            progress = {**checkpoint.progress, "sums": sums}
-            check_types(Progress, progress)
-            self.progress = Progress(**progress)
+            sums = typed(RunningSums, checkpoint.progress["sums"])
+            self.progress = typed(Progress, {**checkpoint.progress, "sums": sums})
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{path} does not hold the state of a run ({error}); restore it from a copy or "

@@ -81,18 +81,10 @@ class GpuTrainingStep(TrainingStep):
     step the optimiser.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        adam: Adam,
-        loss: str = "pseudo-f1",
-        loss_parameters: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(network, adam, loss, loss_parameters)
-        self.shape: tuple[int, ...] | None = None  # of the batches that the graph is for
-        self.uploads: launch.Uploads
-        self.launched = 0
-        self.graph: Callable[[], None] | None = None
+    shape: tuple[int, ...] | None = None  # of the batches that the graph is for
+    uploads: launch.Uploads
+    launched = 0
+    graph: Callable[[], None] | None = None
 
     def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
         if flips is None:

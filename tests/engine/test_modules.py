@@ -63,7 +63,9 @@ def test_what_is_shared_is_listed_stepped_and_saved_once(
     adam = Adam(network.named_parameters(), lr=0.1)
     ops.sum(w).backward()
     adam.step()
-    np.testing.assert_allclose(w.data, before - 0.1, rtol=1e-6)
+    # Near 0.1 nothing is left of w. What counts is its rounding, and that of the step's operations.
+    rounding = np.finfo(np.float32).eps * (np.abs(before) + 4 * 0.1)
+    assert np.all(np.abs(w.data - (before - 0.1)) <= rounding)
 
     path = tmp_path / "tied.safetensors"
     tensors = {f"network.{key}": value for key, value in network.state().items()}
