@@ -46,7 +46,9 @@ def make_photo(
     mask = np.zeros((height, width), bool)
     if crack:
         columns = np.arange(width)
-        rows = np.clip(rng.integers(height) + np.cumsum(rng.integers(-1, 2, width)), 1, height - 2)
+        walk = rng.integers(height) + np.cumsum(rng.integers(-1, 2, width))
+        period = 2 * (height - 3)  # thrown back by the borders: held there, it would be straight
+        rows = 1 + np.minimum(walk % period, -walk % period)
         for dy in (-1, 0, 1):
             mask[rows + dy, columns] = True
         photo[mask] -= 80
