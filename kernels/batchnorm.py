@@ -14,13 +14,16 @@ and backward, with sums over the same axes::
 recomputes the ReLU's mask from ``x``, so nothing but ``x`` and two vectors is kept in between.
 
 ``x``, ``y`` and their gradients are ``(..., c)``, all vectors ``(c,)``, and all lie on the CPU or
-all on the GPU. ValueError where shapes do not fit.
+all on the GPU. ValueError where shapes do not fit. Where processes share the batch
+(`minispiral.kernels.collective`), ``m``, the moments and the sums in ``gx`` are those of the whole
+batch, ``gbeta`` and ``ggamma`` the process's part of theirs.
 """
 
 from typing import Any
 
 from numpy.typing import DTypeLike
 
+from . import collective
 from .arrays import on_gpu
 from .cpu import batchnorm as cpu
 from .cuda import batchnorm as cuda
@@ -33,6 +36,11 @@ def moments(x: Array) -> tuple[Array, Array]:
     twin = cuda if on_gpu(x) else cpu
     mean, var = twin.moments(x)
     return mean, var
+
+
+def values_per_channel(x: Array) -> int:
+    """``m``, the number of values that the moments of ``x`` are taken over."""
+    return collective.whole_size(x) // int(x.shape[-1])
 
 
 def scale_shift(

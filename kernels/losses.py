@@ -2,11 +2,13 @@
 
 ``logits`` and ``mask`` are of one shape, the mask True on crack (the paper's l = 1). Sums are taken
 in float64 whatever the dtype of the logits, in a fixed order. On the GPU the three sums are one
-array ``(3,)`` and the value is an array without axes, so that nothing waits for the GPU.
+array ``(3,)`` and the value is an array without axes, so that nothing waits for the GPU. Where
+processes share the batch (`minispiral.kernels.collective`) the sums are those of all its pixels.
 """
 
 from typing import Any
 
+from . import collective
 from .arrays import on_gpu
 from .cpu import losses as cpu
 from .cuda import losses as cuda
@@ -34,6 +36,7 @@ __all__ = [
     "Parameter",
     "PseudoF1",
     "gradient",
+    "pixels",
     "sums",
     "value",
 ]
@@ -52,6 +55,11 @@ def sums(loss: Loss, logits: Array, mask: Array) -> Sums:
     return twin.sums(loss, logits, mask)
 
 
+def pixels(logits: Array) -> int:
+    """``n``, the number of pixels of the batch."""
+    return collective.whole_size(logits)
+
+
 def value(loss: Loss, sums: Sums, n: int) -> Array:
     """The loss of a batch of ``n`` pixels with these sums; without axes, float64."""
     return cuda.value(loss, sums, n) if on_gpu(sums) else loss.value(sums, n)
@@ -65,4 +73,4 @@ def gradient(loss: Loss, logits: Array, mask: Array, sums: Sums) -> Array:
     """
     check_mask(logits, mask)
     twin = cuda if on_gpu(logits) else cpu
-    return twin.gradient(loss, logits, mask, sums)
+    return twin.gradient(loss, logits, mask, sums, pixels(logits))

@@ -30,7 +30,7 @@ def add_batch(totals: Array, loss: Array, logits: Array, mask: Array) -> None:
     """Add a batch to the ``totals (7,)``, float64, in place.
 
     ``loss`` is an array without axes, ``mask`` is True on crack and of the shape of the ``logits``.
-    ValueError where it is not.
+    ValueError where it is not. Where processes share the batch, that of all of them is added.
     """
     check_mask(logits, mask)
     twin = cuda if on_gpu(logits) else cpu

@@ -37,7 +37,7 @@ class LossFunction(Function):
     def forward(self, logits: Array) -> Any:
         self.logits, self.mask = logits, like(self.mask, logits)
         self.sums = kernels.sums(self.loss, logits, self.mask)
-        value = kernels.value(self.loss, self.sums, logits.size)
+        value = kernels.value(self.loss, self.sums, kernels.pixels(logits))
         return arithmetic.astype(value, logits.dtype)
 
     def backward(self, gy: Array) -> Any:

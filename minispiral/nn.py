@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from minispiral import fused, ops
 from minispiral.device import Device
 from minispiral.errors import UserError
-from minispiral.kernels import arithmetic
+from minispiral.kernels import arithmetic, batchnorm
 from minispiral.kernels.arrays import like
 from minispiral.tensor import Tensor, around
 
@@ -275,7 +275,7 @@ class BatchNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         function = ops.BatchNorm(self.eps, self.constant_moments())
         y = function(x, self.gamma, self.beta)
-        self.update(function, x.data.size // x.shape[-1])
+        self.update(function, batchnorm.values_per_channel(x.data))
         return y
 
     def constant_moments(self) -> tuple[Array, Array] | None:
@@ -331,5 +331,5 @@ class ConvNormReLU(Module):
             norm.eps, conv.stride, conv.pad, conv.transpose, norm.constant_moments()
         )
         y = function(x, conv.w, norm.gamma, norm.beta)
-        norm.update(function, y.data.size // y.shape[-1])
+        norm.update(function, batchnorm.values_per_channel(y.data))
         return y

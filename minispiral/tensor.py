@@ -38,9 +38,11 @@ from minispiral.kernels.arrays import Array, like
 
 Gradient = Array | Callable[[], Array]  # computed, or to be computed when it is needed
 Hook = Callable[[Any, str], AbstractContextManager[Any]]
+Collector = Callable[["Tensor", Gradient], Gradient]
 
 _NOTHING = nullcontext()
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+_collector: ContextVar[Collector] = ContextVar("collector", default=lambda leaf, gradient: gradient)
 _hook: ContextVar[Hook] = ContextVar("hook", default=lambda subject, phase: _NOTHING)
 _creation_order = itertools.count()
 
@@ -63,6 +65,19 @@ def hooked(hook: Hook) -> Iterator[None]:
         yield
     finally:
         _hook.reset(token)
+
+
+@contextmanager
+def collected(collector: Collector) -> Iterator[None]:
+    """Inside this context ``collector(leaf, gradient)`` takes the place of a leaf's gradient.
+
+    It is called as soon as backward has come to the leaf, a parameter or an input.
+    """
+    token = _collector.set(collector)
+    try:
+        yield
+    finally:
+        _collector.reset(token)
 
 
 def around(subject: Any, phase: str) -> AbstractContextManager[Any]:
@@ -195,13 +210,14 @@ class Tensor(numbers.Numbers):
         gradients = {self.creator: start}  # of each function's output, until it is visited
         queue = [(-self.creator.order, self.creator)]
         leaves: list[tuple[Tensor, Gradient]] = []  # no function waits for their gradients
+        collect = _collector.get()
         while queue:
             _, function = heapq.heappop(queue)
             for x, gx in zip(*function.take_gradients(gradients.pop(function)), strict=True):
                 if not x.requires_grad:
                     continue
                 if x.creator is None:
-                    leaves.append((x, gx))
+                    leaves.append((x, collect(x, gx)))
                 elif x.creator in gradients:
                     gradients[x.creator] = arithmetic.add(gradients[x.creator], _computed(gx))
                 else:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .. import collective
 from . import parallel
 
 Array = NDArray[Any]
@@ -40,6 +41,8 @@ def tile_moments(rows: Array) -> Moments:
     channels of that kind are summed once more, about their mean.
     """
     m = len(rows)
+    if m == 0:  # as in a process that has no image of the batch
+        return Moments(0, *np.zeros((2, rows.shape[1]), _wide(rows)))
     mean = _column_sums(rows) / m
     squared = parallel.scratch(rows.shape, rows.dtype, "squared")
     squares = _column_sums(np.multiply(rows, rows, out=squared)) - m * mean**2
@@ -53,21 +56,31 @@ def tile_moments(rows: Array) -> Moments:
     return Moments(m, mean, squares)
 
 
-def merge_moments(channels: Iterable[Sequence[Any]], dtype: DTypeLike) -> tuple[Array, Array]:
+def merge_moments(channels: Iterable[Sequence[Moments]], dtype: DTypeLike) -> tuple[Array, Array]:
     """Mean and biased variance from the moments of tiles, one sequence of tiles per channel range.
+
+    Where other processes hold parts of the batch, theirs are merged after those of the tiles.
+    """
+    merged = [_merge(*map(np.array, zip(*tiles, strict=True))) for tiles in channels]
+    values = merged[0].values
+    mean = np.concatenate([part.mean for part in merged])
+    squares = np.concatenate([part.squares for part in merged])
+    if collective.is_shared():
+        parts = collective.gather(np.concatenate(([values], mean, squares)))
+        c = len(mean)
+        values, mean, squares = _merge(parts[:, 0], parts[:, 1 : c + 1], parts[:, c + 1 :])
+    return mean.astype(dtype), (np.maximum(squares, 0) / values).astype(dtype)
+
+
+def _merge(counts: Array, means: Array, squares: Array) -> Moments:
+    """The moments of all values, from those of their parts ``(parts, c)``.
 
     The squared distances from the common mean are ``sum_t squares_t + n_t * (mean_t - mean)**2``
     (Chan, Golub and LeVeque 1979).
     """
-    means, variances = [], []
-    for tiles in channels:
-        counts, tile_means, squares = (np.array(part) for part in zip(*tiles, strict=True))
-        values = counts.sum()
-        mean = counts @ tile_means / values
-        squares = squares.sum(0) + counts @ (tile_means - mean) ** 2
-        means.append(mean)
-        variances.append(np.maximum(squares, 0) / values)
-    return np.concatenate(means).astype(dtype), np.concatenate(variances).astype(dtype)
+    values = counts.sum()
+    mean = counts @ means / max(values, 1)
+    return Moments(values, mean, squares.sum(0) + counts @ (means - mean) ** 2)
 
 
 def normalize(
@@ -119,7 +132,7 @@ def normalize_grad(
     relu: bool,
 ) -> tuple[Array, Array, Array]:
     gx = parallel.empty(x.shape, x.dtype)
-    c, m = x.shape[-1], x.size // x.shape[-1]
+    c = x.shape[-1]
     scale, shift = scale_shift(x.dtype, mean, var, gamma, beta, eps)
     scale, negative_shift = _tiled(scale), _tiled(-shift)
     inv = 1 / np.sqrt(var.astype(np.float64) + eps)
@@ -138,14 +151,18 @@ def normalize_grad(
         np.multiply(rows, g, out=weighted)
         return _column_sums(g.reshape(-1, c)), _column_sums(weighted.reshape(-1, c))
 
-    parts = parallel.run(sums, tiles)
-    gbeta = np.add.reduce([part[0] for part in parts], 0)
-    ggamma = (np.add.reduce([part[1] for part in parts], 0) - mean * gbeta) * inv
+    parts = np.reshape(parallel.run(sums, tiles), (-1, 2, c))
+    gbeta, weighted = np.add.reduce(parts, 0)
+    ggamma = (weighted - mean * gbeta) * inv
 
     # The formula of gx, sorted by what changes from pixel to pixel: gx = a*g + b*x + d.
     a = gamma * inv
-    b = 0 * a if constant else -a * inv * ggamma / m
-    d = 0 * a if constant else -a * gbeta / m - b * mean
+    b = d = 0 * a
+    if not constant:
+        m = collective.whole_size(x) // c
+        all_ggamma, all_gbeta = np.add.reduce(collective.gather(np.stack((ggamma, gbeta))), 0)
+        b = -a * inv * all_ggamma / m
+        d = -a * all_gbeta / m - b * mean
     a, b, d = (_tiled(vector.astype(x.dtype)) for vector in (a, b, d))
 
     def apply(tile: tuple[Array, ...]) -> None:

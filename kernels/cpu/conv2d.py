@@ -111,10 +111,28 @@ class Padded:
         return [parallel.run(lambda tile: finish(rows[tile]), tiles)]
 
 
+class NoImages:
+    """The share of a process that has no image of the batch."""
+
+    def accepts(self, conv: Convolution) -> bool:
+        return conv.n == 0
+
+    def conv2d(self, windows: Array, weights: Array, y: Array, finish: Finish) -> Parts:
+        return [[finish(y)]]
+
+    def conv2d_weight_grad(self, windows: Array, gy: Array, gw: Array) -> None:
+        gw.fill(0)
+
+    def conv2d_input_grad(
+        self, gy: Array, w: Array, gx: Array, conv: Convolution, finish: Finish
+    ) -> Parts:
+        return [[finish(gx)]]
+
+
 Way = TypeVar("Way", bound=InputGrad)
 
-SPLITS: Sequence[Split] = (conv2d_pixels, conv2d_channels)
-INPUT_GRADS: Sequence[InputGrad] = (StrideOne(), Padded(), *SPLITS)
+SPLITS: Sequence[Split] = (NoImages(), conv2d_pixels, conv2d_channels)
+INPUT_GRADS: Sequence[InputGrad] = (NoImages(), StrideOne(), Padded(), *SPLITS[1:])
 
 
 def _first(ways: Sequence[Way], conv: Convolution) -> Way:

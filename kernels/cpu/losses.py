@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import collective
 from ..loss_table import Loss, Sums
 from . import parallel
 
@@ -13,17 +14,18 @@ Mask = NDArray[np.bool_]
 
 
 def sums(loss: Loss, logits: Array, mask: Mask) -> Sums:
-    """The sums over all pixels: those of the tiles, added up in order."""
+    """The sums over all pixels: those of the tiles, and then of the processes, in order."""
     x, crack = logits.reshape(-1), mask.reshape(-1)
     tiles = parallel.row_tiles(x.size)
     parts = parallel.run(lambda tile: loss.sums(x[tile], crack[tile]), tiles)
-    n_pos, first, second = np.add.reduce(parts, 0)
+    own = np.add.reduce(parts, 0)
+    n_pos, first, second = np.add.reduce(collective.gather(own), 0)
     return n_pos.real, first, second  # a count, even of complex logits
 
 
-def gradient(loss: Loss, logits: Array, mask: Mask, sums: Sums) -> Array:
-    """``-w_pos * slope(-x)`` on crack, ``w_neg * slope(x)`` elsewhere."""
-    w_pos, w_neg = map(logits.dtype.type, loss.weights(sums, logits.size))
+def gradient(loss: Loss, logits: Array, mask: Mask, sums: Sums, n: int) -> Array:
+    """``-w_pos * slope(-x)`` on crack, ``w_neg * slope(x)`` elsewhere, in a batch of ``n``."""
+    w_pos, w_neg = map(logits.dtype.type, loss.weights(sums, n))
     x, crack = logits.reshape(-1), mask.reshape(-1)
     g = parallel.empty(logits.shape, logits.dtype)
     out = g.reshape(-1)

@@ -56,7 +56,7 @@ def threads() -> int:
     if _threads is not None:
         return _threads
     wanted = os.environ.get("MINISPIRAL_THREADS", "")
-    return (int(wanted) if wanted.isdecimal() else 0) or _available_cores()
+    return (int(wanted) if wanted.isdecimal() else 0) or available_cores()
 
 
 def set_threads(n: int | None) -> None:
@@ -226,7 +226,7 @@ def _aligned(size: int) -> Array:
     return memory[start : start + size]
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -162,11 +162,12 @@ __global__ void __launch_bounds__(1) loss_value(const Sums *sums, int n, Loss lo
   *value = Loss::value(loss, *sums, n);
 }
 
-// g (n,), what the loss hands back to its logits.
+// g (n,), what the loss hands back to its logits, of a batch with `whole` pixels.
 template <class T, class Loss>
 __global__ void __launch_bounds__(256)
-    loss_gradient(const T *logits, const bool *mask, int n, const Sums *sums, Loss loss, T *g) {
-  const Weights w = loss.weights(*sums, n);
+    loss_gradient(const T *logits, const bool *mask, int n, int whole, const Sums *sums, Loss loss,
+                  T *g) {
+  const Weights w = loss.weights(*sums, whole);
   const T on_crack = w.on_crack, elsewhere = w.elsewhere;
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
     g[i] = mask[i] ? -on_crack * loss.slope(-logits[i]) : elsewhere * loss.slope(logits[i]);

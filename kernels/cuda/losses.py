@@ -46,12 +46,13 @@ def value(loss: Loss, sums: Array, n: int) -> Array:
     return value
 
 
-def gradient(loss: Loss, logits: Array, mask: Array, sums: Array) -> Array:
-    """``-w_pos * slope(-x)`` on crack, ``w_neg * slope(x)`` elsewhere."""
+def gradient(loss: Loss, logits: Array, mask: Array, sums: Array, n: int) -> Array:
+    """``-w_pos * slope(-x)`` on crack, ``w_neg * slope(x)`` elsewhere, in a batch of ``n``."""
     g = empty(logits.shape, logits.dtype)
     grid = (blocks(logits.size, THREADS * _PIXELS_PER_THREAD),)
     name = f"loss_gradient<{ctype(logits.dtype)}, {type(loss).__name__}>"
-    launch(name, grid, logits, mask, np.int32(logits.size), sums, _struct(loss), g)
+    sizes = np.int32(logits.size), np.int32(n)
+    launch(name, grid, logits, mask, *sizes, sums, _struct(loss), g)
     return g
 
 

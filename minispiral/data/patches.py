@@ -16,13 +16,14 @@ Flips = NDArray[np.bool_]
 class PatchSampler:
     """Draws batches of square patches, uniformly over photographs, positions and flips.
 
-    ``patch`` is the side p in pixels, ``batch`` the number n of patches per draw.
+    ``patch`` is the side p in pixels, ``batch`` the number of patches per draw. Of these ``own``
+    are cut, all n of them by default: several processes that share a batch draw the same numbers.
 
     Raises `UserError` for a photograph smaller than the patch and for masks without a single
     crack pixel.
     """
 
-    def __init__(self, store: PhotoStore, patch: int, batch: int) -> None:
+    def __init__(self, store: PhotoStore, patch: int, batch: int, own: range | None = None) -> None:
         for i, pair in enumerate(store.pairs):
             h, w = store.mask(i).shape
             if min(h, w) < patch:
@@ -39,6 +40,7 @@ class PatchSampler:
         self.store = store
         self.patch = patch
         self.batch = batch
+        self.own = range(batch) if own is None else own
 
     def draw(self, rng: np.random.Generator) -> tuple[Pixels, Mask, Flips]:
         """Pixels (n, p, p, 3), 0 to 255, their mask (n, p, p, 1) and flips (n, 2) still to be done.
@@ -46,17 +48,20 @@ class PatchSampler:
         ``flips[k]`` says whether the rows and whether the columns of patch k are to be reversed,
         both at even odds. The training step does that, on the device it runs on.
         """
-        p = self.patch
-        pixels = np.empty((self.batch, p, p, 3), np.uint8)
-        mask = np.empty((self.batch, p, p, 1), np.bool_)
-        flips = np.empty((self.batch, 2), np.bool_)
-        for k in range(self.batch):
+        p, n = self.patch, len(self.own)
+        pixels = np.empty((n, p, p, 3), np.uint8)
+        mask = np.empty((n, p, p, 1), np.bool_)
+        flips = np.empty((n, 2), np.bool_)
+        for k in range(-self.own.start, self.batch - self.own.start):
             i = int(rng.integers(len(self.store)))
             h, w = self.store.mask(i).shape
             top = int(rng.integers(h - p + 1))
             left = int(rng.integers(w - p + 1))
-            flips[k] = rng.choice((True, False), size=2)
+            turned = rng.choice((True, False), size=2)
+            if not 0 <= k < n:
+                continue
             window = slice(top, top + p), slice(left, left + p)
             pixels[k] = self.store.photo(i)[window]
             mask[k, ..., 0] = self.store.mask(i)[window]
+            flips[k] = turned
         return pixels, mask, flips

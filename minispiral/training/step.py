@@ -9,6 +9,7 @@ graph; from then on a step is an upload and one launch of that graph.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class TrainingStep:
 
     ``pixels`` are (n, h, w, 3) uint8, ``mask`` (n, h, w, 1) is True on crack, and ``flips`` (n, 2)
     says of each patch whether its rows and whether its columns are to be reversed (default: not).
-    A batch whose loss is NaN changes nothing but the totals.
+    A batch whose loss is NaN changes nothing but the totals. ``shared`` is what
+    `minispiral.distributed.sharing` returned, if other processes have the other patches of a batch.
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class TrainingStep:
         adam: Adam,
         loss: str = "pseudo-f1",
         loss_parameters: Mapping[str, float] | None = None,
+        shared: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.network, self.adam = network, adam
+        self.shared = shared
         self.loss, self.loss_parameters = LOSSES[loss], loss_parameters or {}
         weights = network.parameters()[0].data
         self.dtype = weights.dtype
@@ -50,11 +54,12 @@ class TrainingStep:
 
     def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
         """Update the network from one batch."""
-        loss = self._forward(pixels, mask, _none(pixels) if flips is None else flips)
-        if not math.isnan(loss.data.item()):
-            self.adam.zero_grad()
-            loss.backward()
-            self.adam.step()
+        with self.shared():
+            loss = self._forward(pixels, mask, _none(pixels) if flips is None else flips)
+            if not math.isnan(loss.data.item()):
+                self.adam.zero_grad()
+                loss.backward()
+                self.adam.step()
 
     def _forward(self, pixels: Any, mask: Any, flips: Any) -> Tensor:
         """The loss, summed over the network's outputs; the last output counts for the totals."""
@@ -118,10 +123,11 @@ def training_step(
     adam: Adam,
     loss: str = "pseudo-f1",
     loss_parameters: Mapping[str, float] | None = None,
+    shared: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> TrainingStep:
     """The training step for a network on ``device``; to be called inside ``device.in_use()``."""
     kind = GpuTrainingStep if device.is_gpu else TrainingStep
-    return kind(network, adam, loss, loss_parameters)
+    return kind(network, adam, loss, loss_parameters, shared)
 
 
 def _none(pixels: Pixels) -> Flips:

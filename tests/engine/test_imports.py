@@ -29,14 +29,15 @@ ARROWS = {
     "gradcheck": "networks nn losses fused ops tensor device kernels errors",
     "files": "errors",
     "memory": "errors",
-    "data": "files memory errors",
+    "data": "distributed files memory errors",
+    "distributed": "tensor profiling kernels errors",
     "runs": "networks nn device files memory errors",
-    "detection": "runs data networks tensor device files memory kernels errors",
-    "training": "detection runs data networks optim losses tensor profiling device files memory "
+    "detection": "distributed runs data networks tensor device files memory kernels errors",
+    "training": "detection distributed runs data networks optim losses tensor profiling device files memory "
     "kernels errors",
     "report": "data files errors",
     "exercises": "detection networks tensor kernels errors",
-    "cli": "report training detection data exercises gradcheck networks losses profiling device "
+    "cli": "report training detection distributed data exercises gradcheck networks losses profiling device "
     "memory errors",
 }
 ENGINE = {
@@ -54,11 +55,12 @@ ENGINE = {
 
 # Inside the kernels: the fronts import both twins, which know nothing of each other.
 KERNELS = {
-    "cpu": {"cpu", "shapes", "epilogues", "loss_table"},
-    "cuda": {"cuda", "shapes", "epilogues", "loss_table"},
+    "cpu": {"cpu", "shapes", "epilogues", "loss_table", "collective"},
+    "cuda": {"cuda", "shapes", "epilogues", "loss_table", "collective"},
     "reference": set(),
     "shapes": set(),
     "epilogues": set(),
+    "collective": set(),
 }
 
 

@@ -1,0 +1,105 @@
+"""A world of processes that mpiexec started, through mpi4py."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import DTypeLike, NDArray
+
+from minispiral import profiling
+from minispiral.distributed.world import World
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+_NAP = 0.001  # seconds between two looks, while a process waits for slow work of another
+_GRACE = 2.0  # seconds that a process which failed gives the others to fail too
+
+
+class MpiWorld(World):
+    """The processes of an MPI communicator.
+
+    In a training step they exchange arrays, in buffers that are kept; elsewhere pickled objects,
+    and a process that waits there leaves the processor to the others.
+    """
+
+    def __init__(self, communicator: MPI.Comm) -> None:
+        self.communicator = communicator
+        self.rank, self.size = communicator.rank, communicator.size
+        self._leaving = communicator.Dup()
+        self._gathered: dict[tuple[tuple[int, ...], np.dtype[Any]], Array] = {}
+
+    @cached_property
+    def machine(self) -> World:
+        return MpiWorld(self.communicator.Split_type(MPI.COMM_TYPE_SHARED, self.rank))
+
+    def gather(self, values: Array) -> Array:
+        gathered = self._buffer((self.size, *values.shape), values.dtype)
+        with profiling.span("other processes", "small sums"):
+            self.communicator.Allgather(np.ascontiguousarray(values), gathered)
+        return gathered
+
+    def start_sum(self, values: Array) -> Callable[[], None]:
+        request = self.communicator.Iallreduce(MPI.IN_PLACE, values)
+
+        def wait() -> None:
+            with profiling.span("other processes", "gradients"):
+                request.Wait()
+
+        return wait
+
+    def exchange(self, value: T) -> list[T]:
+        self._meet(self.communicator)
+        return list(self.communicator.allgather(value))
+
+    def from_first(self, work: Callable[[], T]) -> T:
+        result: T | None = None
+        error: Exception | None = None
+        if self.is_first:
+            try:
+                result = work()
+            except Exception as raised:
+                error = raised
+        self._meet(self.communicator)
+        result, error = self.communicator.bcast((result, error))
+        if error is not None:
+            raise error
+        return result
+
+    def all_leave(self) -> bool:
+        """Whether all processes call this within a moment, as they do where all failed alike."""
+        return self._meet(self._leaving, _GRACE)
+
+    def abort(self, exit_code: int) -> None:
+        """End all processes of the job."""
+        self.communicator.Abort(exit_code)
+
+    def _meet(self, communicator: MPI.Comm, seconds: float | None = None) -> bool:
+        """Wait until all processes have come here, or for so many seconds; whether they did."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        request = communicator.Ibarrier()
+        while not request.Test():
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            time.sleep(_NAP)
+        return True
+
+    def _buffer(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        key = shape, np.dtype(dtype)
+        if key not in self._gathered:
+            self._gathered[key] = np.empty(*key)
+        return self._gathered[key]
+
+
+def everyone() -> MpiWorld:
+    """All processes of the job."""
+    return MpiWorld(MPI.COMM_WORLD)
+
+
+def library() -> str:
+    """The MPI that mpi4py speaks to: its name and version."""
+    name, version = MPI.get_vendor()
+    return f"{name} {'.'.join(map(str, version))}"

@@ -1,0 +1,69 @@
+"""The processes of a job, as one of them sees them: who there is, and how they speak."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from minispiral.errors import UserError
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+
+class World:
+    """A job of one process, which has nobody to speak to.
+
+    ``rank`` counts the processes from 0, ``size`` is their number. All processes call the methods
+    of a world in the same order. `machine` are the processes on the same machine, among
+    themselves.
+    """
+
+    rank = 0
+    size = 1
+
+    @property
+    def machine(self) -> "World":
+        return self
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks for all: it prints, and writes the files of a run."""
+        return self.rank == 0
+
+    def share(self, count: int) -> range:
+        """The indices of this process's part of ``count`` things: a contiguous range."""
+        borders = [count * rank // self.size for rank in (self.rank, self.rank + 1)]
+        return range(*borders)
+
+    def gather(self, values: Array) -> Array:
+        """The arrays of all processes, ``(size, *values.shape)``; overwritten by the next call."""
+        return values[None]
+
+    def start_sum(self, values: Array) -> Callable[[], None]:
+        """Begin to replace ``values`` by their sum over the processes; the function waits for it.
+
+        All processes get the same bits.
+        """
+        return lambda: None
+
+    def exchange(self, value: T) -> list[T]:
+        """The values of all processes, in the order of their ranks; any objects, slowly."""
+        return [value]
+
+    def from_first(self, work: Callable[[], T]) -> T:
+        """What ``work()`` returns in the first process, for all; an error it raises, for all."""
+        return work()
+
+    def collect(self, count: int, work: Callable[[int], T]) -> list[T]:
+        """``[work(i) for i in range(count)]``, the processes taking turns; all get all results."""
+        parts = self.exchange([work(i) for i in range(self.rank, count, self.size)])
+        return [parts[i % self.size][i // self.size] for i in range(count)]
+
+
+def agreed(world: World, what: str, value: Any, advice: str) -> None:
+    """Raise `UserError`, in all processes, unless they all have the same ``value``."""
+    values = world.exchange(value)
+    for rank, other in enumerate(values):
+        if other != values[0]:
+            raise UserError(f"{what} differs between process 0 and process {rank}; {advice}")
