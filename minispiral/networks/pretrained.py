@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from minispiral.errors import UserError
 from minispiral.networks import Network
 from minispiral.networks.hed import STAGES
+from minispiral.networks.soundness import what_is_wrong
 
 Array = NDArray[Any]
 
@@ -118,7 +119,7 @@ def copy_into(network: Network, weights: Weights) -> None:
     Batch norm cancels the bias of the convolution before it, so our convolutions have none. It is
     subtracted from the running mean instead, and in evaluation ``(x + b) - mean`` stays the same.
     Raises `UserError`, and changes nothing, if a tensor is missing, unexpected, of the wrong shape
-    or not of finite floating-point numbers.
+    or of numbers that cannot be used (`what_is_wrong`).
     """
     state = network.state()
     given = dict(weights.tensors)
@@ -134,10 +135,9 @@ def copy_into(network: Network, weights: Weights) -> None:
                 f"{weights.path} gives {theirs} the shape {value.shape}, expected {shape}; "
                 "VGG-16's own weights fit a network of width 1 only."
             )
-        if value.dtype.kind != "f" or not np.isfinite(value).all():
+        if wrong := what_is_wrong(theirs, value):
             raise UserError(
-                f"{weights.path} gives {theirs} values that are not finite floating-point "
-                f"numbers; give {EXPECTED}."
+                f"{weights.path} gives {theirs} values that are {wrong}; give {EXPECTED}."
             )
         return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
 

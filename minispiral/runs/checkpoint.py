@@ -23,10 +23,12 @@ from minispiral.device import CPU, Device
 from minispiral.errors import UserError
 from minispiral.files import replacing
 from minispiral.memory import is_memory_error
+from minispiral.networks.soundness import what_is_wrong
 from minispiral.nn import Module
 
 KEY = "minispiral"  # of our entry in the safetensors header
 VERSION = 1
+STEPS = "adam.step"  # the one tensor of whole numbers: how many steps Adam has taken
 _HEADER = {"step": int, "config": dict, "random_state": dict, "progress": dict}
 
 
@@ -71,11 +73,23 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; raises `UserError` if it is missing, damaged or not one of ours."""
+    """Read a checkpoint.
+
+    Raises `UserError` if it is missing, damaged or not one of ours, and for a tensor that no run
+    can go on from (`what_is_wrong`), such as one with NaN.
+    """
     with _opened(path) as (file, header):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         random_state, progress = header["random_state"], header["progress"]
-        return Checkpoint(header["step"], header["config"], tensors, random_state, progress)
+        checkpoint = Checkpoint(header["step"], header["config"], tensors, random_state, progress)
+    for name, values in tensors.items():
+        wrong = what_is_wrong(name, values) if name != STEPS else ""
+        if wrong:
+            raise UserError(
+                f"{path} holds values in {name} that are {wrong}; restore it from a copy or train "
+                "again."
+            )
+    return checkpoint
 
 
 def load_config(path: Path) -> dict[str, Any]:

@@ -188,6 +188,10 @@ def bad_file(folder: Path, kind: str) -> Path:
             save(npz, **{"features.30.weight": wrong})
         case "not finite":
             save(npz, **{"features.0.weight": wrong * np.nan})
+        case "beyond float32":
+            save(npz, **{"features.0.weight": wrong.astype(float) * 1e300})
+        case "negative variance":
+            save(npz, "vgg16_bn", **{"features.1.running_var": np.full(2, -1, np.float32)})
         case "integers":
             save(npz, **{"features.0.weight": wrong.astype(int)})
     return npz
@@ -213,7 +217,9 @@ def bad_file(folder: Path, kind: str) -> Path:
         ("another width", "features.0.weight the shape (4, 3, 3, 3), expected (2, 3, 3, 3)"),
         ("deeper", "holds features.30.weight, which vgg16 does not have"),
         ("not finite", "gives features.0.weight values that are not finite floating-point numbers"),
-        ("integers", "gives features.0.weight values that are not finite floating-point numbers"),
+        ("beyond float32", "gives features.0.weight values that are not finite"),
+        ("negative variance", "gives features.1.running_var values that are negative"),
+        ("integers", "gives features.0.weight values that are int64, not floating-point numbers"),
     ],
 )
 def test_file_that_cannot_serve_is_told_before_any_work(

@@ -228,3 +228,43 @@ def test_two_processes_cannot_train_in_one_run_folder(trained: Path, tmp_path: P
         first.kill()
         first.communicate()
     assert command(*words, "--steps", 5, "--resume").exit_code == 0  # the lock went with it
+
+
+@pytest.mark.parametrize(
+    ("ending", "value"),
+    [
+        (".w", math.nan),
+        (".b", -math.inf),
+        ("running_mean", math.nan),
+        ("running_var", -1),
+        ("adam.m", math.inf),
+        ("adam.v", -1e-9),
+    ],
+)
+def test_weights_that_can_only_give_nan_are_refused_at_every_door(
+    ending: str, value: float, trained: Path, run: Path, rng: np.random.Generator
+) -> None:
+    for path in run.glob("*.safetensors"):
+        with safetensors.safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        name = next(
+            name
+            for name in rng.permutation(sorted(tensors))
+            if name.endswith(ending) or name.startswith(f"{ending}.")
+        )
+        spoilt = tensors[name] = tensors[name].copy()
+        spoilt.flat[rng.integers(spoilt.size)] = value
+        safetensors.numpy.save_file(tensors, path, metadata)
+    before = files_of(run)
+    photo = next((trained / "data/images").iterdir())
+    for words in (
+        ["detect", run, photo, "--out", run / "out"],
+        ["evaluate", run, trained / "data"],
+        ["inspect", run, photo, "--out", run / "maps.png"],
+        ["train", "--out", run, "--resume", "--steps", 9],
+    ):
+        sentence = refusal(command(*words))
+        assert str(run) in sentence
+        assert ending in sentence
+    assert {name: files_of(run)[name] for name in before} == before
