@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from minispiral.cli.options import PATH, device_option, precision_option
+from minispiral.cli.options import PATH, as_stored_option, device_option, precision_option
 from minispiral.cli.terminal import announce, say
 
 
@@ -33,6 +33,7 @@ def parse_pixel(
     help="Show the surroundings of this pixel [default: where most crack is seen].",
 )
 @click.option("--size", default=512, metavar="PIXELS", help="Show at most PIXELS x PIXELS.")
+@as_stored_option
 @device_option
 @precision_option
 def inspect(
@@ -41,6 +42,7 @@ def inspect(
     out: Path,
     at: tuple[int, int] | None,
     size: int,
+    as_stored: bool,
     device: str,
     precision: str,
 ) -> None:
@@ -56,5 +58,5 @@ def inspect(
     from minispiral.detection import maps
 
     announce(device, precision)
-    maps.inspect(run, photo, out, at, size, device, precision)
+    maps.inspect(run, photo, out, at, size, device, precision, as_stored)
     say(f"maps: {out}")

@@ -74,12 +74,13 @@ def inspect(
     size: int = WINDOW,
     device: str = "auto",
     precision: str = "float32",
+    as_stored: bool = False,
 ) -> Inspection:
     """Draw the maps that the network of ``run`` makes of a photograph into the picture ``out``.
 
     Of a photograph larger than ``size`` pixels a window is shown: around the pixel ``at`` (x, y),
     or where the probability of crack is highest. ``device`` and ``precision`` are those of
-    `minispiral.device.choose`.
+    `minispiral.device.choose`, ``as_stored`` is that of `read_photo`.
 
     Raises `UserError` for a network without maps, a photograph that cannot be read or
     does not fit in memory, a pixel outside it and a file that cannot be written.
@@ -92,7 +93,7 @@ def inspect(
             "logits; give a run of another network."
         )
     with memory_for(Path(photo)), computing.in_use():
-        inspection = look(network, read_photo(photo), at, size)
+        inspection = look(network, read_photo(photo, as_stored), at, size)
         write_picture(out, inspection.picture())
     return inspection
 

@@ -129,10 +129,14 @@ def test_pictures_as_they_are_stored(
         found[turned] = json.loads(result.stdout)
         words = ["detect", trained / "run", place, "--out", tmp_path / f"out {turned}"]
         assert command(*words, *(["--as-stored"] if turned else [])).exit_code == 0
+        words = ["inspect", trained / "run", place, "--out", tmp_path / f"maps {turned}.png"]
+        assert command(*words, *(["--as-stored"] if turned else [])).exit_code == 0
     assert found[True] == found[False]
     assert files_of(tmp_path / "out True").keys() == files_of(tmp_path / "out False").keys()
     maps = [Image.open(tmp_path / f"out {turned}" / "a.probability.png") for turned in found]
     np.testing.assert_array_equal(np.asarray(maps[0]), np.asarray(maps[1]))
+    pictures = files_of(tmp_path)
+    assert pictures["maps True.png"] == pictures["maps False.png"]
     words = ["train", tmp_path / "data", "--out", tmp_path / "run", *TRAINING, "--as-stored"]
     assert command(*words).exit_code == 0
     assert load(tmp_path / "run" / "last.safetensors").config["as_stored"] is True
