@@ -23,7 +23,7 @@ from tests.campaign.run_folders import damage_run, make_runs, use_run
 from tests.campaign.samples import SIDES, samples
 
 PICTURES, FOLDERS = 10_000, 2_000
-GROWTH = 64 * MB  # of a process, from its hundredth file to its last
+GROWTH = 64 * MB  # of what a process holds, from its hundredth file to its last
 
 Report = Callable[[str], None]
 
@@ -56,7 +56,7 @@ def run(
                 "tried": tally.tried,
                 "refused": tally.refused,
                 "longest_seconds": round(tally.longest, 2),
-                "most_resident_mb": round(tally.memory / MB),
+                "most_held_mb": round(tally.memory / MB),
                 "growth_mb": round(pool.growth / MB, 1),
             }
             report(f"{kind}: {result[kind]}, {len(tally.failures)} failures")
