@@ -55,10 +55,34 @@ class World:
         """What ``work()`` returns in the first process, for all; an error it raises, for all."""
         return work()
 
-    def collect(self, count: int, work: Callable[[int], T]) -> list[T]:
-        """``[work(i) for i in range(count)]``, the processes taking turns; all get all results."""
-        parts = self.exchange([work(i) for i in range(self.rank, count, self.size)])
-        return [parts[i % self.size][i // self.size] for i in range(count)]
+    def together(self, work: Callable[[], T]) -> T:
+        """What ``work()`` returns, in each process its own; an error it raises in one, in all."""
+        own: list[T] = []
+        self.collect(self.size, lambda rank: own.append(work()))
+        return own[0]
+
+    def turns(self, count: int) -> range:
+        """The indices of this process's part of ``count`` things, where they take turns."""
+        return range(self.rank, count, self.size)
+
+    def collect(
+        self,
+        count: int,
+        work: Callable[[int], T],
+        arrived: Callable[[int, T], None] | None = None,
+    ) -> list[T]:
+        """``[work(i) for i in range(count)]``, the processes taking turns; all get all results.
+
+        The first process calls ``arrived(i, result)`` for each, between its own work as they come.
+        If work raises an error, the one of the lowest ``i`` is raised in all processes, and what
+        would come after it is not begun.
+        """
+        results = []
+        for i in range(count):
+            results.append(work(i))
+            if arrived:
+                arrived(i, results[i])
+        return results
 
 
 def agreed(world: World, what: str, value: Any, advice: str) -> None:

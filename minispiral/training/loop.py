@@ -12,6 +12,8 @@ import warnings
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import numpy as np
+
 from minispiral import profiling
 from minispiral.data.pairs import Pair, find_pairs
 from minispiral.data.patches import PatchSampler
@@ -19,6 +21,8 @@ from minispiral.data.prefetch import Batch, prefetch
 from minispiral.data.store import PhotoStore
 from minispiral.detection.metrics import Summary
 from minispiral.detection.running_metrics import RunningSums
+from minispiral.distributed import world
+from minispiral.distributed.sharing import sharing
 from minispiral.errors import UserError
 from minispiral.files import writing_error
 from minispiral.runs.checkpoint import Checkpoint
@@ -48,33 +52,41 @@ def train(
     crack. With ``resume`` the run in the folder goes on from its last checkpoint, or begins if
     there is none.
 
+    The processes that mpiexec started train it together (`minispiral.distributed`), with the
+    numbers of one process; the first of them reports and writes the files.
+
     Raises `Interrupted` after Ctrl-C, SIGTERM or SIGHUP. Raises `UserError` for options or
     photographs that do not fit, a folder that is in use or holds another run, a loss or weights
     that are not finite, and a full disk. The last good checkpoint is kept in all these cases.
     """
     run = Path(run)
-    report = report or Reporter()
-    state = TrainingState(config, run, resume)
+    everyone = world()
+    report = report if report and everyone.is_first else Reporter()
+    state = TrainingState(config, run, resume, everyone)
     layout = config.mask_suffix, config.recursive, config.as_stored
     pairs = find_pairs(config.data, *layout)
     val_pairs = None if config.val is None else find_pairs(config.val, *layout)
     try:
-        with lock_run(run), ExitStack() as stack, warnings.catch_warnings():
+        with ExitStack() as stack, warnings.catch_warnings():
             # NumPy warns of an overflow a step before the loop refuses it.
             warnings.simplefilter("ignore", RuntimeWarning)
+            everyone.from_first(lambda: stack.enter_context(lock_run(run)))
             stack.enter_context(state.device.in_use())
             _begin(state, resume, report)
             photos = stack.enter_context(_decoded(pairs, run, report))
             val = None
             if val_pairs is not None:
                 val = stack.enter_context(_decoded(val_pairs, run, report))
-            tell_of_photographs(config, photos, val, report)
-            sampler = PatchSampler(photos, config.patch, config.batch)
+            if everyone.is_first:
+                tell_of_photographs(config, photos, val, report)
+            own = everyone.share(config.batch)
+            sampler = PatchSampler(photos, config.patch, config.batch, own)
             state.check_photos(photos, val)
             checkpoint = Loop(state, sampler, val, report).run()
-            with profiling.span("drawing pictures", opaque=True):
-                shown = photos if val is None else val
-                draw_final_pictures(run, shown, state.device, report)
+            if everyone.is_first:
+                with profiling.span("drawing pictures", opaque=True):
+                    shown = photos if val is None else val
+                    draw_final_pictures(run, shown, state.device, report)
             return checkpoint
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -84,15 +96,20 @@ def train(
 
 def _begin(state: TrainingState, resume: bool, report: Reporter) -> None:
     """Resume the run in the folder, or make sure that a new one may begin there."""
-    path = checkpoint_to_resume(state.run)
-    if path is None:
-        check_own_files(state.run)
-        if resume:
-            report.message(f"{state.run} holds no run yet: training begins.")
-    elif resume:
+
+    def find() -> Path | None:
+        path = checkpoint_to_resume(state.run)
+        if path is None:
+            check_own_files(state.run)
+        elif not resume:
+            raise UserError(f"{state.run} already holds a run; train in another folder", "resume")
+        return path
+
+    path = state.world.from_first(find)
+    if path is not None:
         state.resume(path)
-    else:
-        raise UserError(f"{state.run} already holds a run; train in another folder", "resume")
+    elif resume:
+        report.message(f"{state.run} holds no run yet: training begins.")
 
 
 def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoStore]:
@@ -122,28 +139,40 @@ class Loop:
                 "steps" if config.steps else "epochs",
             )
         self.train_on = training_step(
-            state.device, state.network, state.adam, config.loss, config.loss_parameters
+            state.device,
+            state.network,
+            state.adam,
+            config.loss,
+            config.loss_parameters,
+            sharing(state.world, config.batch),
         )
         self.train_on.reset(state.progress.sums)
         self.fetched_at = 0.0
-        self.metrics = MetricsFile(state.run / "metrics.csv", state.step)
+        self.stop = StopRequest()
+        self.signum: int | None = None  # of a signal that any process was sent
+        self.fetch_due = self.checkpoint_due = False
+        self.metrics = None
+        if state.world.is_first:
+            self.metrics = MetricsFile(state.run / "metrics.csv", state.step)
 
     def run(self) -> Checkpoint:
         """Train up to the last step and return its checkpoint."""
         state, total = self.state, self.total_steps
-        write_config(state.run, state.config.as_dict())
+        if state.world.is_first:
+            write_config(state.run, state.config.as_dict())
         self.report.started(state.step, total)
         with (
-            stop_requests() as stop,
+            stop_requests() as self.stop,
             closing(prefetch(self.sampler, state.rng, total - state.step)) as batches,
         ):
             while True:
+                self._agree()
                 if state.progress.recorded < state.step:
-                    self._record(stop)
-                if stop.signum is not None:
+                    self._record()
+                if self.signum is not None:
                     self._fetch_sums()
                     state.save("last")
-                    raise Interrupted(state.run, state.step, stop.signum)
+                    raise Interrupted(state.run, state.step, self.signum)
                 if state.step == total:
                     break
                 with profiling.span("reading patches"):
@@ -161,19 +190,34 @@ class Loop:
         self.train_on(batch.pixels, batch.mask, batch.flips)
         state.step += 1
         state.random_state = batch.random_state
-        progress.batches_without_crack += not batch.mask.any()
-        if not state.device.is_gpu or time.monotonic() - self.fetched_at > FETCH_SECONDS:
+        if self.fetch_due:
             self._fetch_sums()
         self.report.stepped(state.step, progress.sums.loss, progress.sums.f1)
 
+    def _agree(self) -> None:
+        """Decide, alike in all processes, what depends on signals and on the clock."""
+        now, state = time.monotonic(), self.state
+        every = state.config.checkpoint_every
+        flags = (
+            self.stop.signum or 0,
+            not state.device.is_gpu or now - self.fetched_at > FETCH_SECONDS,
+            state.step % every == 0 if every else now - state.saved_at > CHECKPOINT_SECONDS,
+        )
+        found = state.world.gather(np.array(flags, np.int64))
+        self.signum = int(found[:, 0].max()) or None
+        self.fetch_due, self.checkpoint_due = map(bool, found[0, 1:])
+
     def _fetch_sums(self) -> None:
         """Fetch the sums since the last row; raises `UserError` if a loss was NaN."""
-        sums = self.state.progress.sums = self.train_on.sums()
+        progress, sums = self.state.progress, self.train_on.sums()
+        new = sums.batches_without_crack - progress.sums.batches_without_crack
+        progress.batches_without_crack += new
+        progress.sums = sums
         self.fetched_at = time.monotonic()
         if sums.nan_losses:
             raise self.state.diverged("loss")
 
-    def _record(self, stop: StopRequest) -> None:
+    def _record(self) -> None:
         """Validate, add a row, save the best and the last checkpoint, as due after this step.
 
         They come in this order so that a run killed between them repeats the step and all of them.
@@ -184,19 +228,21 @@ class Loop:
             end or step % (config.validate_every or self.steps_per_epoch) == 0
         )
         row_due = validation_due or end or step % config.log_every == 0
-        checkpoint_due = validation_due or end or self._checkpoint_due()
+        checkpoint_due = validation_due or end or self.checkpoint_due
         if row_due or checkpoint_due:
             self._fetch_sums()
         scores = None
         if self.val is not None and validation_due:
             state.check_finite()
             with profiling.span("validation", opaque=True):
-                scores = validate(state, self.val, stop, self.report)
+                scores = validate(state, self.val, self.stop, self.report)
             if scores is None:  # stopped: the step is recorded when the run is resumed
+                self._agree()
                 return
             self.report.validated(step, scores)
         if row_due:
-            self.metrics.append(self._row(scores))
+            if self.metrics is not None:
+                self.metrics.append(self._row(scores))
             progress.sums = RunningSums()
             self.train_on.reset(progress.sums)
         progress.recorded = step
@@ -208,12 +254,6 @@ class Loop:
             state.save("best")
         if checkpoint_due:
             state.save("last")
-
-    def _checkpoint_due(self) -> bool:
-        every = self.state.config.checkpoint_every
-        if every is not None:
-            return self.state.step % every == 0
-        return time.monotonic() - self.state.saved_at > CHECKPOINT_SECONDS
 
     def _row(self, scores: Summary | None) -> dict[str, float | int | None]:
         """The row of ``metrics.csv`` for this step."""

@@ -5,6 +5,7 @@ on is part of every checkpoint. A child of it initialises the network, so that w
 networks of any kind see the same batches.
 """
 
+import hashlib
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from minispiral import networks, profiling
 from minispiral.data.store import PhotoStore
 from minispiral.detection.running_metrics import RunningSums
 from minispiral.device import choose
+from minispiral.distributed import World, agreed
 from minispiral.errors import UserError
 from minispiral.kernels.arrays import get
 from minispiral.networks import pretrained
@@ -41,11 +43,16 @@ class Progress:
 class TrainingState:
     """A run in the folder ``run``: network, optimiser, random generator and progress.
 
+    All processes of ``world`` hold the same state; the first one reads and writes the files.
+
     Raises `UserError` for options that do not fit together and for unusable pretrained weights.
     """
 
-    def __init__(self, config: TrainConfig, run: Path, resume: bool = False) -> None:
-        config, weights = _with_pretrained(config, run, resume)
+    def __init__(
+        self, config: TrainConfig, run: Path, resume: bool = False, world: World | None = None
+    ) -> None:
+        self.world = world or World()
+        config, weights = self.world.from_first(lambda: _with_pretrained(config, run, resume))
         self.config = config
         self.run = run
         self.rng = np.random.default_rng(config.seed)
@@ -74,10 +81,7 @@ class TrainingState:
 
         Raises `UserError` for a damaged checkpoint and for options that must not change.
         """
-        checkpoint = load(path)
-        best = self.run / "best.safetensors"
-        if best != path and best.exists():
-            load(best)  # if it is damaged, fail now and not after the last step
+        checkpoint = self.world.from_first(lambda: self._load(path))
         # Options that the checkpoint's version did not have count as their defaults.
         before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
         check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE)
@@ -93,6 +97,12 @@ class TrainingState:
                 f"{path} does not hold the state of a run ({error}); restore it from a copy or "
                 "train again"
             ) from error
+
+    def _load(self, path: Path) -> Checkpoint:
+        best = self.run / "best.safetensors"
+        if best != path and best.exists():
+            load(best)  # if it is damaged, fail now and not after the last step
+        return load(path)
 
     def check_photos(self, photos: PhotoStore, val: PhotoStore | None) -> None:
         """Raise `UserError` if these are not the photographs and masks that the run began with.
@@ -145,9 +155,27 @@ class TrainingState:
         """Write the checkpoint ``name``; raises `UserError` rather than save NaN."""
         self.check_finite()
         with profiling.span("writing checkpoints"):
-            save(self.run / f"{name}.safetensors", self.checkpoint())
+            checkpoint = self.checkpoint()
+            self._check_agreement(checkpoint)
+            if self.world.is_first:
+                save(self.run / f"{name}.safetensors", checkpoint)
         self.saved_at = time.monotonic()
         self.saved_step = self.step
+
+    def _check_agreement(self, checkpoint: Checkpoint) -> None:
+        """Raise `UserError` unless all processes hold the same network, to the bit."""
+        if self.world.size == 1:
+            return
+        digest = hashlib.blake2b()
+        for tensor in checkpoint.tensors.values():
+            digest.update(np.ascontiguousarray(tensor).data)
+        agreed(
+            self.world,
+            "The network in training",
+            digest.hexdigest(),
+            "this MPI does not add up alike in all processes: have it use another algorithm for "
+            "sums (Allreduce)",
+        )
 
     def check_finite(self) -> None:
         """Raise `UserError` if a weight, statistic or moment is NaN or infinite."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minispiral.data.store import PhotoStore
-from minispiral.detection.metrics import Summary, score_photo, summarize
+from minispiral.detection.metrics import PhotoScores, Summary, score_photo, summarize
 from minispiral.detection.tiling import predict
 from minispiral.kernels.cpu import parallel
 from minispiral.memory import memory_for
@@ -17,6 +17,8 @@ def validate(
 ) -> Summary | None:
     """The scores on ``photos``; None if a signal asks the run to stop before all are scored.
 
+    The processes of a run take turns with the photographs.
+
     Raises `UserError` if the network predicts NaN or a photograph needs more memory than there is.
     """
 
@@ -24,20 +26,21 @@ def validate(
         if stop.signum is not None:
             raise _Stopped
 
-    scores = []
+    def score(i: int) -> PhotoScores:
+        report.validating(i, len(photos))
+        pair = photos.pairs[i]
+        with memory_for(pair.photo):
+            probability = predict(state.network, photos.photo(i), progress=check_stop)
+            if np.isnan(probability).any():  # finite weights can overflow too
+                raise state.diverged("probability of crack")
+            return score_photo(pair.name, probability, photos.mask(i))
+
     try:
-        for i, pair in enumerate(photos.pairs):
-            report.validating(i, len(photos))
-            with memory_for(pair.photo):
-                probability = predict(state.network, photos.photo(i), progress=check_stop)
-                if np.isnan(probability).any():  # finite weights can overflow too
-                    raise state.diverged("probability of crack")
-                scores.append(score_photo(pair.name, probability, photos.mask(i)))
+        return summarize(state.world.collect(len(photos), score))
     except _Stopped:
         return None
     finally:
         parallel.trim()  # training does not reuse buffers of the size of tiles
-    return summarize(scores)
 
 
 class _Stopped(Exception):
