@@ -37,9 +37,13 @@ SQUARE_TURNS: dict[str, Callable[[Rows, Rows, int, int], Points]] = {
 
 
 class Alignment(NamedTuple):
-    """The ``contrast`` under a mask, and how the mask would fit far better, if there is a way."""
+    """The ``contrast`` under a mask, and how the mask would fit far better, if there is a way.
+
+    ``length`` is that of the mask's lines in pixels. Of short ones chance makes as much.
+    """
 
     contrast: float
+    length: float
     fits: str = ""
 
     @property
@@ -62,7 +66,8 @@ def alignment(grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Alignment | N
     if np.count_nonzero(mask) < FEW:
         return None
     h, w = mask.shape
-    radius = int(min(max(RADIUS, 4 * _width(mask)), max(min(h, w) // 4, 2)))
+    width = _width(mask)
+    radius = int(min(max(RADIUS, 4 * width), max(min(h, w) // 4, 2)))
     rng = np.random.default_rng(0)
     anywhere = rng.integers(h, size=2 * POINTS), rng.integers(w, size=2 * POINTS)
     spread = float(_darkness(grey, anywhere, radius).std())
@@ -85,7 +90,7 @@ def alignment(grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Alignment | N
     contrasts = {name: contrast(points) for name, points in others.items()}
     best = max(contrasts, key=lambda name: contrasts[name])
     better = contrasts[best] >= max(CONVINCING, TIMES * here)
-    return Alignment(here, best if better else "")
+    return Alignment(here, np.count_nonzero(mask) / width, best if better else "")
 
 
 def _best_move(

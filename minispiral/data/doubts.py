@@ -20,6 +20,8 @@ INVERTED = 0.5  # share, above which reading the mask tells that it may be inver
 SMALL = 0.25  # of the median number of pixels
 BLURRY = 0.45  # of the median sharpness
 ENOUGH = 5  # photographs, to compare one with the others
+SHORT = 80  # pixels of crack: the surface may by chance be as dark beside it as under it
+OFTEN = 1 / 3  # share of the short masks, for which chance is no explanation
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,13 @@ def doubts(data: Dataset, quick: bool = False) -> list[Problem]:
         for pair, look in zip(data.pairs, data.looks, strict=True)
         if look.alignment and not look.alignment.beside
     }
-    found = [*data.problems, *_alone(data), *_among_others(data), *_duplicates(data)]
+    found = [
+        *data.problems,
+        *_alone(data),
+        *_beside(data),
+        *_among_others(data),
+        *_duplicates(data),
+    ]
     return [
         problem
         for problem in found
@@ -142,14 +150,31 @@ def _alone(data: Dataset) -> Iterator[Problem]:
                 "take less than one percent; are areas filled?"
             )
             yield Problem(pair.mask, "much crack", text)
-        if look.alignment and look.alignment.beside and look.crack_share <= INVERTED:
-            fits = look.alignment.fits
-            text = "seems to lie beside the cracks of its photograph, which is " + (
-                f"darker under the mask {fits}" if fits else "no darker under it than around it"
-            )
-            yield Problem(pair.mask, "beside", text)
     if data.pairs and not data.crack_pixels:
         yield Problem(data.folder, "no crack at all", "has no crack pixel in any of its masks")
+
+
+def _beside(data: Dataset) -> Iterator[Problem]:
+    """Masks beside their cracks; short ones if they are few, or often beside.
+
+    In one out of eight photographs of 160 x 120 pixels, with some 35 pixels of crack, a stain or a
+    joint is darker than the crack. Where masks are wrong, they are so in more.
+    """
+    found = [
+        (pair.mask, look.alignment)
+        for pair, look in zip(data.pairs, data.looks, strict=True)
+        if look.alignment and look.crack_share <= INVERTED
+    ]
+    short = [alignment.beside for _, alignment in found if alignment.length < SHORT]
+    chance = len(short) >= ENOUGH and sum(short) <= OFTEN * len(short)
+    for mask, alignment in found:
+        if alignment.beside and not (chance and alignment.length < SHORT):
+            text = "seems to lie beside the cracks of its photograph, which is " + (
+                f"darker under the mask {alignment.fits}"
+                if alignment.fits
+                else "no darker under it than around it"
+            )
+            yield Problem(mask, "beside", text)
 
 
 def _among_others(data: Dataset) -> Iterator[Problem]:
