@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from minispiral.detection.find import find_cracks
 from minispiral.detection.metrics import PhotoScores, Summary
 from minispiral.detection.pictures import overlay, side_by_side
 from minispiral.device import Device, choose
+from minispiral.distributed import world
 from minispiral.errors import UserError
 from minispiral.files import write_text
 from minispiral.runs.checkpoint import load_network
@@ -73,24 +75,18 @@ def demo(
     Makes synthetic photographs in ``out/train``, ``out/val`` and ``out/unseen``, trains the runs
     ``out/cross-entropy`` and ``out/pseudo-f1``, scores the best checkpoint of each on the unseen
     photographs and draws ``out/comparison.png``. An earlier demonstration in ``out`` is replaced.
-    ``device`` and ``precision`` are those of `minispiral.device.choose`.
+    The processes that mpiexec started do it together. ``device`` and ``precision`` are those of
+    `minispiral.device.choose`.
 
     Raises `UserError` if ``out`` holds anything else or cannot be written to, and `Interrupted`
     after Ctrl-C.
     """
-    report = report or Reporter()
+    everyone = world()
+    report = report if report and everyone.is_first else Reporter()
     settings = settings or Settings()
     chosen = choose(device, precision)
-    _refuse_foreign(out)
-    with lock_run(out):
-        write_text(out / MARK, json.dumps({"made_by": MADE_BY}) + "\n")
-        for name in (*DATASETS, *TITLES):
-            shutil.rmtree(out / name, ignore_errors=True)
-
-        counts = (settings.photos, settings.val_photos, settings.unseen_photos)
-        report.message(f"Making {sum(counts)} photographs in {out}.")
-        for i, (name, count) in enumerate(zip(DATASETS, counts, strict=True)):
-            write_dataset(out / name, count, (settings.side,) * 2, settings.seed + i)
+    with ExitStack() as stack:
+        everyone.from_first(lambda: _prepare(out, settings, stack, report))
         scores = {}
         for loss, title in TITLES.items():
             report.message(f"Training with {title}.")
@@ -98,11 +94,30 @@ def demo(
             train(config, out / loss, report=report)
             scores[loss] = evaluate(out / loss, out / "unseen", device=device, precision=precision)
 
-        comparison = out / "comparison.png"
-        with chosen.in_use():
-            write_picture(comparison, _compare(out, scores, settings.rows, chosen))
-        result = {"made_by": MADE_BY, "scores": {k: v.as_dict() for k, v in scores.items()}}
-        write_text(out / MARK, json.dumps(result, indent=2) + "\n")
+        return everyone.from_first(lambda: _finish(out, scores, settings.rows, chosen))
+
+
+def _prepare(out: Path, settings: Settings, stack: ExitStack, report: Reporter) -> None:
+    """Lock the folder until ``stack`` ends, clear it and make the photographs."""
+    _refuse_foreign(out)
+    stack.enter_context(lock_run(out))
+    write_text(out / MARK, json.dumps({"made_by": MADE_BY}) + "\n")
+    for name in (*DATASETS, *TITLES):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+    counts = (settings.photos, settings.val_photos, settings.unseen_photos)
+    report.message(f"Making {sum(counts)} photographs in {out}.")
+    for i, (name, count) in enumerate(zip(DATASETS, counts, strict=True)):
+        write_dataset(out / name, count, (settings.side,) * 2, settings.seed + i)
+
+
+def _finish(out: Path, scores: dict[str, Summary], rows: int, device: Device) -> Demonstration:
+    """Draw the comparison and write down the scores."""
+    comparison = out / "comparison.png"
+    with device.in_use():
+        write_picture(comparison, _compare(out, scores, rows, device))
+    result = {"made_by": MADE_BY, "scores": {k: v.as_dict() for k, v in scores.items()}}
+    write_text(out / MARK, json.dumps(result, indent=2) + "\n")
     pictures = {"comparison": comparison}
     pictures |= {f"curves of {title}": out / loss / "curves.png" for loss, title in TITLES.items()}
     return Demonstration(scores, {what: path for what, path in pictures.items() if path.exists()})
