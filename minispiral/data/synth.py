@@ -6,7 +6,8 @@ a pixel, faint and interrupted. Below about 400 x 400 pixels the share of crack 
 since a crack needs some length.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from minispiral.data.crack import Crack, cracks_json
 from minispiral.data.painting import Field, draw_stroke, noise_1d
 from minispiral.data.photos import write_picture
 from minispiral.errors import UserError
-from minispiral.files import write_text
+from minispiral.files import write_text, writing_error
 
 SMALLEST = 64  # pixels, the shortest side of a photograph
 CRACK_SHARE = 1 / 450  # of all pixels, on average over many photographs
@@ -66,7 +67,7 @@ def write_dataset(
     one. ``progress(done, photos)`` is called after each.
 
     Raises `UserError` for a count below 1, a side below 64, a negative seed, a folder that already
-    holds a dataset and a full disk.
+    holds a dataset or in which another process begins one, and a full disk.
     """
     width, height = size
     if photos < 1:
@@ -75,16 +76,17 @@ def write_dataset(
         raise UserError(f"The seed {seed} is negative, expected at least 0", "seed")
     _check_size(height, width)
     _make_folders(folder)
-    for k in range(photos):
-        sample = make_sample(np.random.default_rng([seed, k]), height, width)
-        images, masks, joints, cracks = (folder / kind / f"{k:04d}" for kind in KINDS)
-        # The photograph comes last, so that one that is there has all its labels.
-        write_text(cracks.with_suffix(".json"), cracks_json(sample.cracks, height, width))
-        write_picture(joints.with_suffix(".png"), np.uint8(255) * sample.joints)
-        write_picture(masks.with_suffix(".png"), np.uint8(255) * sample.mask)
-        write_picture(images.with_suffix(".jpg"), sample.photo)
-        if progress is not None:
-            progress(k + 1, photos)
+    with _claimed(folder):
+        for k in range(photos):
+            sample = make_sample(np.random.default_rng([seed, k]), height, width)
+            images, masks, joints, cracks = (folder / kind / f"{k:04d}" for kind in KINDS)
+            # The photograph comes last, so that one that is there has all its labels.
+            write_text(cracks.with_suffix(".json"), cracks_json(sample.cracks, height, width))
+            write_picture(joints.with_suffix(".png"), np.uint8(255) * sample.joints)
+            write_picture(masks.with_suffix(".png"), np.uint8(255) * sample.mask)
+            write_picture(images.with_suffix(".jpg"), sample.photo)
+            if progress is not None:
+                progress(k + 1, photos)
 
 
 def _check_size(height: int, width: int) -> None:
@@ -189,9 +191,7 @@ def _trace(
 def _make_folders(folder: Path) -> None:
     for kind in KINDS:
         if (folder / kind).is_dir() and any((folder / kind).iterdir()):
-            raise UserError(
-                f"{folder} already holds a dataset ({kind}/ is not empty); remove it", "folder"
-            )
+            raise _taken(folder, kind)
     try:
         for kind in KINDS:
             (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -199,3 +199,30 @@ def _make_folders(folder: Path) -> None:
         raise UserError(
             f"{folder} cannot be made a folder ({error.strerror or error})", "folder"
         ) from error
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Make the first file at once: of two processes that begin together one finds it there.
+
+    This needs no disk that can lock files. An empty one does not stay.
+    """
+    first = folder / "cracks" / "0000.json"
+    try:
+        first.touch(exist_ok=False)
+    except FileExistsError:
+        raise _taken(folder, "cracks") from None
+    except OSError as error:
+        raise writing_error(first, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # gone meanwhile
+            if not first.stat().st_size:
+                first.unlink()
+
+
+def _taken(folder: Path, kind: str) -> UserError:
+    return UserError(
+        f"{folder} already holds a dataset ({kind}/ is not empty); remove it", "folder"
+    )

@@ -1,12 +1,15 @@
 """Synthetic concrete: what the labels promise, how hard the task is, and safe datasets."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
+from minispiral.data import synth
 from minispiral.data.painting import draw_stroke
 from minispiral.data.synth import make_sample, write_dataset
 from minispiral.errors import UserError
@@ -157,6 +160,35 @@ def test_a_dataset_is_never_overwritten(tmp_path):
     with pytest.raises(UserError, match="already holds a dataset"):
         write_dataset(tmp_path, 2, (64, 64), 1)
     assert files_of(tmp_path) == before
+
+
+def test_of_two_that_begin_together_one_is_refused(tmp_path, monkeypatch):
+    both, make_folders = threading.Barrier(2, timeout=60), synth._make_folders
+
+    def make_folders_together(folder):
+        make_folders(folder)
+        both.wait()
+
+    monkeypatch.setattr(synth, "_make_folders", make_folders_together)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(write_dataset, tmp_path, 2, (64, 64), seed) for seed in (0, 1)]
+    refused = [job.exception() for job in jobs]
+    assert sum(error is None for error in refused) == 1
+    assert "already holds a dataset" in str(refused[0] or refused[1])
+    monkeypatch.undo()
+    found = files_of(tmp_path)
+    write_dataset(tmp_path / "alone", 2, (64, 64), refused.index(None))
+    assert found == files_of(tmp_path / "alone")
+
+
+def test_a_dataset_that_ends_before_its_first_photograph_leaves_no_file(tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minispiral.data.synth.make_sample", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path, 1, (64, 64), 0)
+    assert not files_of(tmp_path)
 
 
 @pytest.mark.parametrize(
