@@ -1,0 +1,92 @@
+"""``mpiexec -n R python -m tests.distributed.numbers``: are the numbers those of one process?
+
+Every loss with every network, 20 steps of Adam in float64 on R processes and on one; prints the
+largest differences as JSON. ``--quick`` takes 4 steps, with every loss and every network once.
+"""
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minispiral import networks
+from minispiral.distributed import World, world
+from minispiral.distributed.sharing import sharing
+from minispiral.kernels.losses import LOSSES
+from minispiral.optim import Adam
+from minispiral.training.step import TrainingStep
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "spiral": {"depths": (1, 2), "width": 0.1},
+    "unet": {"depths": (3,), "width": 0.1},
+    "hed": {"width": 0.05},
+}
+BATCH, SIDE = 5, 31
+Arrays = dict[str, NDArray[Any]]
+
+
+def train(
+    among: World, network: str, loss: str, seed: int, steps: int, dtype: DTypeLike
+) -> tuple[NDArray[np.float64], Arrays]:
+    """The losses of the steps, and what training leaves in network and optimiser."""
+    rng = np.random.default_rng(seed)
+    net = networks.build(network, rng=rng, **NETWORKS[network]).astype(dtype)
+    adam = Adam(net.named_parameters(), lr=1e-3)
+    step = TrainingStep(net, adam, loss, shared=sharing(among, BATCH))
+    own = among.share(BATCH)
+    part = slice(own.start, own.stop)
+    losses = []
+    for _ in range(steps):
+        pixels = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
+        mask = rng.random((BATCH, SIDE, SIDE, 1)) < 0.05
+        flips = rng.random((BATCH, 2)) < 0.5
+        before = step.sums().loss_sum
+        step(pixels[part], mask[part], flips[part])
+        losses.append(step.sums().loss_sum - before)
+    arrays = {**net.state(), **adam.state()}
+    gradients = {f"g.{name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
+    return np.array(losses), {**arrays, **gradients, "totals": step.totals}
+
+
+def difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """The largest, relative to the largest number expected."""
+    scale = np.abs(expected).max()
+    return float(np.abs(found - expected).max() / (scale or 1))
+
+
+def digest(arrays: Arrays) -> str:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return found.hexdigest()
+
+
+def cases(quick: bool) -> list[tuple[str, str]]:
+    """Pairs of network and loss."""
+    if not quick:
+        return [(network, loss) for network in NETWORKS for loss in LOSSES]
+    return [("spiral", loss) for loss in LOSSES] + [("unet", "pseudo-f1"), ("hed", "pseudo-f1")]
+
+
+def main(seed: int, quick: bool) -> None:
+    everyone, steps = world(), 4 if quick else 20
+    worst = {}
+    for network, loss in cases(quick):
+        losses, arrays = train(everyone, network, loss, seed, steps, np.float64)
+        if everyone.is_first:
+            expected, others = train(World(), network, loss, seed, steps, np.float64)
+            differences = {name: difference(arrays[name], others[name]) for name in others}
+            differences["losses"] = difference(losses, expected)
+            name = max(differences, key=differences.__getitem__)
+            worst[f"{network}, {loss}"] = [differences[name], name]
+    case = "spiral", "pseudo-f1", seed, steps, np.float32
+    same = everyone.exchange([digest(train(everyone, *case)[1]) for _ in range(2)])
+    if everyone.is_first:
+        print(json.dumps({"processes": everyone.size, "differences": worst, "bits": same}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), "--quick" in sys.argv)
