@@ -27,8 +27,8 @@ def main() -> None:
                           minispiral evaluate RUN DATA
                           minispiral detect RUN PHOTO... --out DIR
 
-    DATA is a folder with photographs in images/ and masks of the same names in masks/. Every
-    non-zero pixel of a mask is crack.
+    DATA is a folder with photographs in images/ and masks of the same names in masks/. What
+    is not black in a mask is crack.
     """
     # Pillow warns about damaged files; those that matter are reported as errors anyway.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
