@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.data import exif
+from minispiral.data.decode import decode, head_of
 from minispiral.data.doubts import Dataset, doubts, doubts_between, same_folder
-from minispiral.data.formats import open_picture, same_name
+from minispiral.data.formats import same_name
 from minispiral.data.look import Look, look_at
 from minispiral.data.pairs import Pair, examine_pair, find_pairs, pictures_by_stem
 from minispiral.data.problems import Problem
@@ -265,17 +266,17 @@ def _counted(words: Iterable[str]) -> dict[str, int]:
 
 
 def _facts(path: Path) -> FileFacts:
-    with open_picture(path) as image:
+    with head_of(path) as image:
         return FileFacts(image.format or "", image.mode, exif.orientation(image))
 
 
 def _values(path: Path) -> list[Any] | None:
     """The values in the file of a mask, sorted; None for more than 256."""
-    with open_picture(path) as image:
-        if image.mode.startswith(("I", "F")):
-            values = np.unique(np.asarray(image))
-            return values.tolist() if len(values) <= 256 else None
-        colours = image.getcolors(256)
+    image = decode(path, as_stored=True).image
+    if image.mode.startswith(("I", "F")):
+        values = np.unique(np.asarray(image))
+        return values.tolist() if len(values) <= 256 else None
+    colours = image.getcolors(256)
     return None if colours is None else sorted(colour for _, colour in colours)
 
 

@@ -99,10 +99,18 @@ def decode(path: Path, as_stored: bool = False, low_bytes: bool = False) -> Pict
 def orientation_of(path: Path) -> int:
     """The EXIF orientation of the picture ``path``, 1 to 8; 1 too if it cannot be read."""
     try:
-        with _open(sound_png(path, pixels=False) if _is_png(path) else path) as image:
+        with head_of(path) as image:
             return exif.orientation(image)
     except Exception:  # reading the pixels will tell
         return 1
+
+
+def head_of(path: Path) -> ImageFile.ImageFile:
+    """The picture ``path`` with its head alone, whatever is wrong with the metadata of a PNG.
+
+    It tells format, mode, size and EXIF; pixels are read by `decode`. Raises what Pillow raises.
+    """
+    return _open(sound_png(path, pixels=False) if _is_png(path) else path)
 
 
 def _is_png(path: Path) -> bool:
@@ -167,10 +175,8 @@ def _decode(image: ImageFile.ImageFile, path: Path, as_stored: bool, low_bytes: 
 
 def _pixels(data: bytes) -> Image.Image | None:
     """The decoded JPEG file ``data``, None if it cannot be decoded."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _open(io.BytesIO(data)) as image:
             image.load()
             return image
     except MemoryError:

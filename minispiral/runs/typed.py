@@ -16,8 +16,11 @@ def typed(kind: type[T], values: Mapping[str, Any]) -> T:
 def check_types(kind: type, values: Mapping[str, Any]) -> None:
     """Raise TypeError, naming the first, for values that are not what the fields of ``kind`` hold.
 
-    A whole number may stand for a float, true and false may not stand for a number.
+    So it does for ``values`` that are no mapping, as damaged JSON may hold. A whole number may
+    stand for a float, true and false may not stand for a number.
     """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{values!r:.40} stands for all of {kind.__name__}")
     hints = get_type_hints(kind)
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):

@@ -1,6 +1,7 @@
 """The options with which a run is resumed: its own, unless others are given."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def resumed_config(run: Path, given: Mapping[str, Any]) -> TrainConfig:
         )
     for name in ("data", "val"):
         place = saved.get(name)
-        if place is not None and name not in given and not Path(str(place)).exists():
+        # Of a name that is too long, exists() of a Path raises an exception.
+        if isinstance(place, str) and name not in given and not os.path.exists(place):
             raise UserError(
                 f"The photographs of the run in {run} are no longer in {place}",
                 name,

@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from minispiral.data.sharpness import sharpness
 from minispiral.data.similarity import near_duplicates, signature
 from minispiral.data.synth import write_dataset
 from minispiral.errors import UserError
+from tests.campaign.damage import png_chunk
 from tests.small import write_pair
 
 H, W = 150, 210
@@ -334,6 +336,37 @@ def test_layouts_of_datasets(tmp_path, rng):
     found = check(data, mask_suffix="_m", recursive=True)
     assert [p.kind for p in found.errors] == ["no mask"]
     assert [pair.name for pair in found.data.dataset.pairs] == ["pier/p1"]
+
+
+@pytest.mark.parametrize("what", ["long text", "wrong checksum", "no end", "frames", "large"])
+def test_whatever_is_read_is_checked(tmp_path, rng, monkeypatch, what):
+    """A file whose pixels are read though Pillow alone would refuse it."""
+    data = dataset(tmp_path / "data", rng, 2)
+    photo, mask = data / "images" / "p0.png", data / "masks" / "p0.png"
+    match what:
+        case "large":  # as pictures of 180 megapixels are to Pillow
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", H * W // 3)
+        case "no end":
+            for path in (photo, mask):
+                Image.open(path).save(path, "JPEG")
+                path.write_bytes(path.read_bytes()[:-2])
+        case _:
+            kind, content = {
+                "long text": (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(3_000_000))),
+                "wrong checksum": (b"tEXt", b"Comment\0a wall"),
+                "frames": (b"fcTL", bytes(26)),
+            }[what]
+            chunk = png_chunk(kind, content)
+            chunk = chunk[:-1] + bytes([chunk[-1] ^ (what == "wrong checksum")])
+            for path in (photo, mask):
+                sound = path.read_bytes()
+                path.write_bytes(sound[:33] + chunk + sound[33:])  # after the header
+    found = check(data)
+    assert found.errors == []
+    rows = found.as_dict()["data"]["photos"]
+    assert [row["photo_mode"] for row in rows] == ["RGB", "RGB"]
+    assert [row["mask_values"][:1] for row in rows] == [[0], [0]]
+    assert rows[0]["mask_values"] == [0, 255] or what == "no end"
 
 
 def test_many_problems_of_a_kind_are_one_line():

@@ -48,6 +48,12 @@ def test_progress_of_another_type_is_refused(name: str, value: Any) -> None:
         check_types(Progress, {name: value})
 
 
+@pytest.mark.parametrize("values", [None, 3, 10**400, "lr", [1], [["lr", 0.1]]], ids=type)
+def test_what_is_no_mapping_is_refused(values: Any) -> None:
+    with pytest.raises(TypeError, match="Progress"):
+        check_types(Progress, values)
+
+
 def test_sound_progress_is_taken() -> None:
     for f1 in (None, 0.5, 1, math.nan):
         check_types(Progress, {"best_f1": f1, "photos": {"data": "x", "val": None}, "seconds": 2})

@@ -134,6 +134,22 @@ def test_options_changed_by_hand_are_not_passed_over(data: Path, tmp_path: Path)
     assert "damaged" in refusal(command("train", "--out", run, "--resume"))
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        *((place, "no longer in") for place in ("gone", "y" * 300, "a/" * 3000, "a\0b", "\ud800")),
+        *((place, "damaged") for place in (3, 10**400, True, ["gone"], {})),
+    ],
+    ids=lambda value: f"{value!r:.20}",
+)
+@pytest.mark.parametrize("name", ["data", "val"])
+def test_places_that_are_none(name: str, place: object, reason: str, tmp_path: Path) -> None:
+    config = {**TrainConfig(tmp_path).as_dict(), name: place}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=reason):
+        resumed_config(tmp_path, {})
+
+
 def test_the_options_of_version_0_1_are_filled_up() -> None:
     run = Path(__file__).parents[1] / "runs" / "golden" / "v0.1" / "run"
     data = run.parent / "data"
