@@ -10,6 +10,7 @@ from mpi4py import MPI
 from numpy.typing import DTypeLike, NDArray
 
 from minispiral import profiling
+from minispiral.distributed.turns import Turns
 from minispiral.distributed.world import World
 
 Array = NDArray[Any]
@@ -69,6 +70,17 @@ class MpiWorld(World):
             raise error
         return result
 
+    def collect(
+        self,
+        count: int,
+        work: Callable[[int], T],
+        arrived: Callable[[int, T], None] | None = None,
+    ) -> list[T]:
+        turns = Turns(self.communicator, self.turns(count), arrived)
+        turns.take(work)
+        self._meet(self.communicator, meanwhile=turns.listen)
+        return turns.results(count)
+
     def all_leave(self) -> bool:
         """Whether all processes call this within a moment, as they do where all failed alike."""
         return self._meet(self._leaving, _GRACE)
@@ -77,13 +89,19 @@ class MpiWorld(World):
         """End all processes of the job."""
         self.communicator.Abort(exit_code)
 
-    def _meet(self, communicator: MPI.Comm, seconds: float | None = None) -> bool:
+    def _meet(
+        self,
+        communicator: MPI.Comm,
+        seconds: float | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Wait until all processes have come here, or for so many seconds; whether they did."""
         deadline = None if seconds is None else time.monotonic() + seconds
         request = communicator.Ibarrier()
         while not request.Test():
             if deadline is not None and time.monotonic() > deadline:
                 return False
+            meanwhile()
             time.sleep(_NAP)
         return True
 

@@ -58,7 +58,16 @@ class World:
     def together(self, work: Callable[[], T]) -> T:
         """What ``work()`` returns, in each process its own; an error it raises in one, in all."""
         own: list[T] = []
-        self.collect(self.size, lambda rank: own.append(work()))
+        error: Exception | None = None
+        try:
+            own.append(work())
+        except Exception as raised:
+            error = raised
+        errors = self.exchange(error)
+        errors[self.rank] = error  # with its traceback
+        for found in errors:
+            if found is not None:
+                raise found
         return own[0]
 
     def turns(self, count: int) -> range:
