@@ -39,8 +39,8 @@ class FileFacts(NamedTuple):
 class CheckedSet:
     """A dataset, what its files say of themselves and the values found in its masks, by pair.
 
-    The values are those of the file: indices of a palette, triples of a colour picture. None stands
-    for more than 256 of them. ``problems`` are errors and warnings.
+    The values are those of the file: indices of a palette, triples of a colour picture, the words
+    "inf" and "-inf". None stands for more than 256 of them. ``problems`` are errors and warnings.
     """
 
     dataset: Dataset
@@ -275,7 +275,10 @@ def _values(path: Path) -> list[Any] | None:
     image = decode(path, as_stored=True).image
     if image.mode.startswith(("I", "F")):
         values = np.unique(np.asarray(image))
-        return values.tolist() if len(values) <= 256 else None
+        if len(values) > 256:
+            return None
+        # JSON has no infinity.
+        return [value if np.isfinite(value) else str(value) for value in values.tolist()]
     colours = image.getcolors(256)
     return None if colours is None else sorted(colour for _, colour in colours)
 

@@ -1,10 +1,12 @@
 """Damaged pictures, checkpoints and run folders, each read as the commands read them.
 
-A damaged file is read or refused with a `UserError`. Anything else is a failure: another exception,
-a warning of NumPy's, a process that dies or that takes more than five seconds, and memory that
-grows from file to file.
+What is read as a photograph and as a mask is also checked as a dataset, with its contact sheet. A
+damaged file is read or refused with a `UserError`. Anything else is a failure: another exception, a
+warning of NumPy's, a process that dies or that takes more than five seconds, and memory that grows
+from file to file.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from minispiral.data.check import check
 from minispiral.data.decode import orientation_of
 from minispiral.data.photos import read_mask, read_photo
 from minispiral.errors import UserError
 from minispiral.memory import memory_for
+from minispiral.report.contact_sheet import ContactSheet
 from tests.campaign.damage import damaged
 from tests.campaign.pool import MB, Outcome, Pool
 from tests.campaign.run_folders import damage_run, make_runs, use_run
@@ -119,10 +123,21 @@ def pictures(folder: Path, count: int, seed: int) -> Iterator[str]:
 
 
 def read_picture(name: str) -> bool:
-    """Read the file as a photograph and as a mask; whether it was refused."""
+    """Read the file as a photograph and as a mask; whether it was refused as either."""
     path = Path(name)
     orientation_of(path)
-    return _refused(read_photo, path) | _refused(read_mask, path)
+    if _refused(read_photo, path) | _refused(read_mask, path):
+        return True
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        for part in ("images", "masks"):
+            Path(folder, part).mkdir()
+            Path(folder, part, "wall.png").symlink_to(path)
+        sheet = ContactSheet()
+        found = check(folder, seen=sheet.add)
+        assert found.errors == []
+        json.dumps(found.as_dict(), allow_nan=False)
+        sheet.write(Path(folder, "sheet.html"), found)
+    return False
 
 
 def _refused(read: Callable[[Path], Any], path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Whatever is wrong or doubtful about a dataset is found, and nothing else."""
 
 import io
+import json
 import os
 import shutil
 import zlib
@@ -367,6 +368,16 @@ def test_whatever_is_read_is_checked(tmp_path, rng, monkeypatch, what):
     assert [row["photo_mode"] for row in rows] == ["RGB", "RGB"]
     assert [row["mask_values"][:1] for row in rows] == [[0], [0]]
     assert rows[0]["mask_values"] == [0, 255] or what == "no end"
+
+
+def test_infinity_in_a_mask_is_a_word_in_json(tmp_path, rng):
+    data = dataset(tmp_path / "data", rng, 1)
+    mask = np.asarray(Image.open(data / "masks" / "p0.png"))
+    values = np.where(mask > 0, np.float32(np.inf), np.float32(0))
+    Image.fromarray(values).save(data / "masks" / "p0.tif")
+    (data / "masks" / "p0.png").unlink()
+    found = json.loads(json.dumps(check(data).as_dict(), allow_nan=False))
+    assert found["data"]["photos"][0]["mask_values"] == [0, "inf"]
 
 
 def test_many_problems_of_a_kind_are_one_line():
