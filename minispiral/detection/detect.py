@@ -12,8 +12,9 @@ from minispiral.detection.find import check_threshold, find_cracks
 from minispiral.detection.metrics import THRESHOLD
 from minispiral.detection.output import output_files, write_finding
 from minispiral.detection.photographs import find_photos, search_roots
-from minispiral.detection.tiling import photo_progress
+from minispiral.detection.turns import take_turns
 from minispiral.device import Device, choose
+from minispiral.distributed import World, world
 from minispiral.errors import UserError
 from minispiral.files import writing_error
 from minispiral.kernels.cpu import parallel
@@ -74,35 +75,61 @@ def detect(
     fraction of the current one. ``device`` and ``precision`` are those of
     `minispiral.device.choose`.
 
+    The processes that mpiexec started take turns with the photographs, and each writes the results
+    of its own: all machines must see ``out``. All get all results, and the first one calls
+    ``report``, as results come, and ``progress``.
+
     Raises `UserError` when ``out`` cannot be written to; and before the first photograph if there
     are no photographs or no usable network, for a threshold outside 0 to 1 and for results that
     would overwrite each other.
     """
     check_threshold(threshold)
+    everyone = world()
     out = Path(out)
-    arguments = list(photos)
-    found = find_photos(arguments, recursive)
-    outputs = output_files(found, out, search_roots(arguments) if recursive else ())
-    chosen = choose(device, precision)
-    network = load_network(run, device=chosen)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise writing_error(out, error) from error
-    results = []
-    for k, (path, files) in enumerate(zip(found, outputs, strict=True)):
-        tiles = photo_progress(progress, k, len(found))
+    found, outputs = everyone.from_first(lambda: _plan(list(photos), out, recursive))
+    chosen = everyone.together(lambda: choose(device, precision))
+    network = everyone.together(lambda: load_network(run, device=chosen))
+    _make_folder(everyone, out)
+
+    def work(i: int, tiles: Callable[[int, int], None] | None) -> Detection:
         try:
-            result = _detect_one(network, chosen, path, as_stored, files, threshold, tiles)
+            result = _detect_one(network, chosen, found[i], as_stored, outputs[i], threshold, tiles)
         except NotEnoughMemory as error:
-            result = Detection(path, error=str(error))
+            result = Detection(found[i], error=str(error))
         if result.error is not None:
             gc.collect()  # the frames of a failed attempt hold its arrays, in cycles
             parallel.trim()
-        results.append(result)
-        if report is not None:
-            report(result)
-    return results
+        return result
+
+    return take_turns(everyone, len(found), work, progress, report)
+
+
+def _plan(
+    arguments: list[str], out: Path, recursive: bool
+) -> tuple[list[Path], list[dict[str, Path]]]:
+    """The photographs, and the files of the results of each."""
+    found = find_photos(arguments, recursive)
+    return found, output_files(found, out, search_roots(arguments) if recursive else ())
+
+
+def _make_folder(everyone: World, out: Path) -> None:
+    """Make the folder ``out``, which all processes must then see."""
+
+    def make() -> None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise writing_error(out, error) from error
+
+    def check() -> None:
+        if not out.is_dir():
+            raise UserError(
+                f"The folder {out} is not seen on all machines; write to a disk that they share",
+                "out",
+            )
+
+    everyone.from_first(make)
+    everyone.together(check)
 
 
 def _detect_one(

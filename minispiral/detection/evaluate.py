@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minispiral.data.doubts import Dataset, doubts, in_short
-from minispiral.data.look import look_at
+from minispiral.data.look import Look, look_at
 from minispiral.data.pairs import Pair, examine_pair, find_pairs, read_pair
+from minispiral.data.problems import Problem
 from minispiral.detection.find import check_threshold
-from minispiral.detection.metrics import THRESHOLD, Summary, score_photo, summarize
-from minispiral.detection.tiling import photo_progress, predict
+from minispiral.detection.metrics import THRESHOLD, PhotoScores, Summary, score_photo, summarize
+from minispiral.detection.tiling import predict
+from minispiral.detection.turns import take_turns
 from minispiral.device import choose
+from minispiral.distributed import World, world
 from minispiral.memory import memory_for
 from minispiral.runs.checkpoint import load_network
 
@@ -36,33 +39,43 @@ def evaluate(
     are those of `minispiral.device.choose`, ``mask_suffix``, ``recursive`` and ``as_stored`` those
     of `find_pairs`.
 
+    The processes that mpiexec started take turns with the photographs; all get the scores, and the
+    first one calls ``progress`` and ``warn``.
+
     Raises `UserError` if there is no usable network or there are no pairs, for files that cannot
     be read or do not fit in memory and for photographs whose masks have another size.
     """
     check_threshold(threshold)
-    chosen = choose(device, precision)
-    network = load_network(run, device=chosen)
-    pairs = find_pairs(data, mask_suffix, recursive, as_stored)
-    _look_through(Path(data), pairs, warn)
-    scores = []
-    for i, pair in enumerate(pairs):
-        tiles = photo_progress(progress, i, len(pairs))
+    everyone = world()
+    chosen = everyone.together(lambda: choose(device, precision))
+    network = everyone.together(lambda: load_network(run, device=chosen))
+    pairs = everyone.from_first(lambda: find_pairs(data, mask_suffix, recursive, as_stored))
+    _look_through(everyone, Path(data), pairs, warn)
+
+    def score(i: int, tiles: Callable[[int, int], None] | None) -> PhotoScores:
+        pair = pairs[i]
         with memory_for(pair.photo), chosen.in_use():
             photo, mask = read_pair(pair)
             probability = predict(network, photo, progress=tiles)
-            scores.append(score_photo(pair.name, probability, mask, threshold, tolerance))
-    return summarize(scores)
+            return score_photo(pair.name, probability, mask, threshold, tolerance)
+
+    return summarize(take_turns(everyone, len(pairs), score, progress))
 
 
-def _look_through(folder: Path, pairs: list[Pair], warn: Callable[[str], None] | None) -> None:
+def _look_through(
+    everyone: World, folder: Path, pairs: list[Pair], warn: Callable[[str], None] | None
+) -> None:
     """Read every pair; where somebody listens, tell what is doubtful about them."""
-    problems, looks = [], []
-    for pair in pairs:
-        with memory_for(pair.photo):
-            photo, mask, doubtful = examine_pair(pair)
-            if warn:
-                looks.append(look_at(photo, mask))
-        problems += doubtful
-    if warn:
+    told = everyone.from_first(lambda: warn is not None)
+
+    def examine(i: int) -> tuple[Look | None, list[Problem]]:
+        with memory_for(pairs[i].photo):
+            photo, mask, problems = examine_pair(pairs[i])
+            return look_at(photo, mask) if told else None, problems
+
+    examined = everyone.collect(len(pairs), examine)
+    if warn and everyone.is_first:
+        looks = [look for look, _ in examined if look is not None]
+        problems = [problem for _, found in examined for problem in found]
         for line in in_short(doubts(Dataset(folder, pairs, looks, problems), quick=True)):
             warn(f"warning: {line}")

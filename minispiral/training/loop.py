@@ -114,7 +114,7 @@ def _begin(state: TrainingState, resume: bool, report: Reporter) -> None:
 
 def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoStore]:
     with profiling.span("reading photographs", opaque=True):
-        return closing(PhotoStore(pairs, scratch=run, progress=report.prepared))
+        return closing(PhotoStore(pairs, run, report.prepared, world()))
 
 
 class Loop:
