@@ -20,6 +20,10 @@ RECOGNISED_ONLY = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
 HEIF_SUFFIXES = {".heic", ".heics", ".heif", ".heifs", ".hif"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
 
+# Formats of several pictures of equal rank, and the tag by which TIFF marks reduced ones.
+SEVERAL = {"GIF", "PNG", "TIFF", "WEBP"}
+SUBFILE_TYPE = 254
+
 # What operating systems and storage devices put beside pictures: lists and thumbnails.
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
@@ -98,6 +102,25 @@ def open_picture(path: Path) -> Image.Image:
         ) from error
     pillow_heif.register_heif_opener()
     return Image.open(path)
+
+
+def pictures_in(path: Path) -> int:
+    """How many pictures ``path`` holds: pages of a TIFF, images of an animation; 1 if in doubt.
+
+    Previews do not count: the reduced pages of a TIFF, the second picture in a JPEG of a camera.
+    """
+    try:
+        with open_picture(path) as image:
+            count = getattr(image, "n_frames", 1) if image.format in SEVERAL else 1
+            if count == 1 or image.format != "TIFF":
+                return count
+            reduced = 0
+            for page in range(count):
+                image.seek(page)
+                reduced += image.tag_v2.get(SUBFILE_TYPE, 0) & 1  # type: ignore[attr-defined]
+            return max(count - reduced, 1)
+    except Exception:  # on damaged files decoders raise almost anything; reading them will tell
+        return 1
 
 
 def _is_heic(path: Path) -> bool:

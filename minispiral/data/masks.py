@@ -89,7 +89,13 @@ def _of_wide_values(picture: Picture, path: Path, doubts: dict[str, str]) -> Mas
         return np.asarray(values != 0)
     grey = (values * (255 / full)).astype(np.uint8) if full != 255 else values.astype(np.uint8)
     soft = _blurred(grey, doubts, classes=True)
-    return np.asarray(values != 0) if soft is None else soft
+    if soft is not None:
+        return soft
+    if highest > 255 and not doubts and (number := np.count_nonzero(np.unique(values))) >= MANY:
+        doubts["values"] = (  # of 12 bits that were smeared, say: which of them is white?
+            f"has {number} values up to {highest} beside 0, expected one; all count as crack"
+        )
+    return np.asarray(values != 0)
 
 
 def _of_bytes(image: Image.Image, lossy: str, path: Path, doubts: dict[str, str]) -> Mask:

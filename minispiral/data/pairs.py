@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minispiral.data.decode import orientation_of
 from minispiral.data.exif import SIDEWAYS
-from minispiral.data.formats import files_in, is_picture, same_name
+from minispiral.data.formats import files_in, is_picture, pictures_in, same_name
 from minispiral.data.masks import examine_mask
 from minispiral.data.photos import read_photo
 from minispiral.data.problems import Problem
@@ -77,8 +77,9 @@ def read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 def examine_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list[Problem]]:
     """Read a pair as `read_pair` does, and say what is doubtful about it.
 
-    Beside the doubts of `examine_mask` there is "EXIF": photograph and mask are turned differently,
-    and their sizes do not tell whether the mask was drawn on the turned photograph.
+    Beside the doubts of `examine_mask` there are "EXIF": photograph and mask are turned
+    differently, and their sizes do not tell whether the mask was drawn on the turned photograph;
+    and "pages": a file holds several pictures.
     """
     photo, mask, problems = _read(pair)
     h, w = mask.shape
@@ -91,6 +92,10 @@ def examine_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list
             "stored, read both as stored"
         )
         problems.append(Problem(pair.photo, "EXIF", text))
+    for path in (pair.photo, pair.mask):
+        if (count := pictures_in(path)) > 1:
+            text = f"holds {count} pictures, of which the first is read"
+            problems.append(Problem(path, "pages", text))
     return photo, mask, problems
 
 

@@ -30,8 +30,8 @@ def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
     Grey becomes equal R, G and B; 16-bit values v become ``round(v / 257)``, so that 65535 is
     white, and 12 bits and bytes that are stored in 16 or 32 are scaled by their own white
     (`minispiral.data.depth.to_bytes`); palettes and CMYK are converted; transparency is composited
-    over white. Of a file with several pictures the first is read. A JPEG that lacks only its end
-    marker is read, and so is a PNG whose metadata alone are damaged.
+    over white, unless it is total. Of a file with several pictures the first is read. A JPEG that
+    lacks only its end marker is read, and so is a PNG whose metadata alone are damaged.
 
     Raises `UserError` for a file that is missing, not a picture, truncated, corrupt or larger than
     500 million pixels, and for values in which white is not certain: floating-point ones, those
@@ -126,12 +126,17 @@ def _without_infrared(image: Image.Image, layout: Layout, path: Path) -> Image.I
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    """Composite a picture with any kind of transparency over white."""
+    """Composite a picture with any kind of transparency over white.
+
+    A picture that is transparent everywhere is none to be seen: its fourth byte is not alpha.
+    """
     from PIL import Image
 
     if not image.has_transparency_data:
         return image
-    if image.mode == "La":  # multiplied by alpha
-        image = image.convert("LA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA"))
+    if image.mode in ("La", "RGBa"):  # multiplied by alpha
+        image = image.convert(image.mode.upper())
+    shown = image.convert("RGBA")
+    if not shown.getchannel("A").getbbox():
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), shown)

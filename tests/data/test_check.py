@@ -324,6 +324,29 @@ def test_exif_is_doubted_only_where_the_mask_is_off_its_crack(tmp_path, rng, as_
         assert found == [("stored.png", "EXIF"), ("stored.png", "beside")]
 
 
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+def test_a_mask_with_more_pages_than_one_is_told(tmp_path, rng, suffix):
+    data = dataset(tmp_path, rng, 2)
+    first = Image.open(data / "masks/p0.png").convert("RGB")
+    (data / "masks/p0.png").unlink()
+    other = Image.new("RGB", first.size, (0, 90, 0))
+    path = data / "masks" / f"p0.{suffix}"
+    first.save(path, save_all=True, append_images=[other, first], lossless=True)
+    assert kinds(check(data)) == [(path.name, "pages")]
+
+
+def test_previews_in_a_file_are_no_pages(tmp_path, rng):
+    data = dataset(tmp_path, rng, 2)
+    for k, (suffix, kind) in enumerate((("tif", "TIFF"), ("jpg", "MPO"))):
+        path = data / "images" / f"p{k}.png"
+        photo = Image.open(path)
+        small = photo.resize((W // 4, H // 4))
+        small.encoderinfo = {"tiffinfo": {254: 1}}
+        photo.save(path.with_suffix(f".{suffix}"), kind, save_all=True, append_images=[small])
+        path.unlink()
+    assert not kinds(check(data))
+
+
 def test_layouts_of_datasets(tmp_path, rng):
     data = dataset(tmp_path, rng, 2)
     for part in ("images", "masks"):

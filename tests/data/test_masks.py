@@ -272,6 +272,14 @@ def test_many_instances(tmp_path, rng, truth):
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), truth)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_smeared_mask_of_which_white_is_not_known(tmp_path, line, bits):
+    soft = np.asarray(line.resize((120, 100), Image.Resampling.LANCZOS)).astype(np.uint16)
+    Image.fromarray(soft << (bits - 8)).save(tmp_path / "m.tif")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.tif"), soft > 0)
+    assert kinds(tmp_path / "m.tif") == {"values"}
+
+
 def test_a_photograph_is_no_mask(tmp_path, rng):
     photo = Image.fromarray(rng.integers(60, 200, (9, 11), dtype=np.uint8))
     photo.resize((90, 70), Image.Resampling.BICUBIC).save(tmp_path / "m.png")

@@ -141,6 +141,16 @@ def test_alpha_is_laid_over_white(tmp_path, rng, mode, suffix):
     np.testing.assert_array_equal(photo[0, 1], expected[0, 1])
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "tga"])
+def test_a_fourth_byte_of_zero_everywhere_is_no_alpha(tmp_path, rng, mode, suffix):
+    values = rng.integers(0, 256, (8, 9, len(mode)), dtype=np.uint8)
+    values[..., -1] = 0
+    Image.fromarray(values, mode).save(tmp_path / f"a.{suffix}")
+    expected = np.broadcast_to(values[..., :-1], (8, 9, 3))
+    np.testing.assert_array_equal(read_photo(tmp_path / f"a.{suffix}"), expected)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif", "pbm"])
 def test_one_bit(tmp_path, rng, suffix):
     bits = rng.random((7, 13)) < 0.5
