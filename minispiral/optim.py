@@ -31,9 +31,16 @@ class Adam:
         beta2: float = 0.999,
         eps: float = 1e-8,
     ) -> None:
-        self.parameters = dict(once(dict(named_parameters).items()))
-        if not self.parameters:
+        given = list(once(named_parameters))
+        self.parameters = dict(given)
+        if not given:
             raise ValueError("there are no parameters to train: give those of a module")
+        if len(self.parameters) < len(given):
+            names = [name for name, _ in given]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(
+                f"two parameters are called {twice}: give those of two modules different names"
+            )
         self.steps = 0
         self.m = {name: _zeros_like(p) for name, p in self.parameters.items()}
         self.v = {name: _zeros_like(p) for name, p in self.parameters.items()}

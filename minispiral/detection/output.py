@@ -55,11 +55,11 @@ def output_files(
             f"{shared[0]} and {shared[1]} have the same name, so their results would overwrite "
             "each other; detect them separately, into different folders"
         )
-    sources = {photo.resolve() for photo in photos}
+    sources = {os.path.realpath(photo) for photo in photos}
     longest = longest_name(out)
     for photo, written in zip(photos, files, strict=True):
         for path in written.values():
-            if path.resolve() in sources:
+            if os.path.realpath(path) in sources:
                 raise UserError(
                     f"The results of {photo} would overwrite the photograph {path}", "out"
                 )

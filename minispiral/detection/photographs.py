@@ -23,7 +23,7 @@ def find_photos(arguments: Iterable[str], recursive: bool = False) -> list[Path]
 
     Raises `UserError` for an argument that stands for no photograph.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for argument in arguments:
         path = _spelled_as_on_disk(argument)
         if path.is_dir():
@@ -40,7 +40,8 @@ def find_photos(arguments: Iterable[str], recursive: bool = False) -> list[Path]
                     "pattern such as 'photos/*.jpg'."
                 )
         for photo in photos:
-            found.setdefault(photo.resolve(), photo)
+            # Unlike `Path.resolve` this takes links that lead back to themselves.
+            found.setdefault(os.path.realpath(photo), photo)
     return list(found.values())
 
 

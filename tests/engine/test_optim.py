@@ -30,6 +30,15 @@ def test_five_steps_are_those_of_the_formula(rng) -> None:
         np.testing.assert_allclose(p.data, expected[name], rtol=1e-12)
 
 
+def test_two_parameters_of_one_name_are_refused(rng) -> None:
+    """Of two modules with like names, one would not be trained."""
+    one, other = parameters(rng), parameters(rng)
+    with pytest.raises(ValueError, match="two parameters are called a:"):
+        Adam([*one.items(), *other.items()])
+    adam = Adam([*one.items(), *one.items(), ("again", one["a"])])
+    assert adam.parameters == one
+
+
 def test_a_parameter_without_gradient_stays(rng) -> None:
     named = parameters(rng)
     adam = Adam(named.items())
