@@ -14,6 +14,7 @@ import pytest
 
 from minispiral.kernels.cuda import launch, table
 from tests.cuda_on_cpu import CpuDevice, build_at_once, can_run, nvrtc
+from tests.launch import Launch, launcher
 from tests.small import ROOT, make_trained
 
 
@@ -51,6 +52,15 @@ def cuda_compiler() -> ModuleType:
     if nvrtc.library() is None:
         pytest.skip(nvrtc.WHERE)
     return nvrtc
+
+
+@pytest.fixture
+def mpiexec() -> Launch:
+    """A function that starts several processes."""
+    launch = launcher()
+    if launch is None:
+        pytest.skip("mpiexec or mpi4py is not installed here (the extra `mpi`)")
+    return launch
 
 
 @pytest.fixture

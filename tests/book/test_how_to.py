@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.launch import launcher
 from tests.small import ROOT, command
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 BLOCK = re.compile(
-    r"(?P<mark><!-- needs a GPU -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S
+    r"(?P<mark><!-- needs a (GPU|cluster) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$",
+    re.M | re.S,
 )
 
 # The same commands at a size that takes seconds; sides are 4 * k - 1.
@@ -45,10 +47,15 @@ def test_the_code_of_a_page_runs(
         if block["language"] == "python":
             above = "\n" * text.count("\n", 0, block.start("code"))
             exec(compile(above + block["code"], str(page), "exec"), names)
-        for line in block["code"].splitlines():
-            if block["language"] == "sh" and line.startswith("minispiral "):
-                done = command(*quick(shlex.split(line, comments=True)[1:]))
+        for line in block["code"].splitlines() if block["language"] == "sh" else ():
+            words = shlex.split(line, comments=True)
+            if line.startswith("minispiral "):
+                done = command(*quick(words[1:]))
                 assert done.exit_code == 0, f"{line}\n{done.output}"
+            elif line.startswith("mpiexec ") and (launch := launcher()):
+                _, _, processes, _, *words = words
+                several = launch(int(processes), "-m", "minispiral", *quick(words), cwd=tmp_path)
+                assert several.returncode == 0, f"{line}\n{several.stderr}"
 
 
 def test_the_pages_hold_code_of_both_kinds() -> None:
