@@ -10,8 +10,9 @@ T = TypeVar("T")
 
 END = b"\xff\xd9"
 
-# What may stand in place of missing data: nothing, all bits 0, all 1 and alternating, and
-# alternating ones after each restart marker.
+# What may stand in place of missing data: nothing, all bits 0, all 1 and alternating, alternating
+# ones after each restart marker; and some without a period, since periodic bits may be of codes
+# that change nothing.
 _REST = (
     b"",
     bytes(64),
@@ -19,6 +20,7 @@ _REST = (
     b"\x55" * 64,
     b"\xaa" * 64,
     b"".join(b"\x5a" * 16 + bytes([0xFF, 0xD0 + k % 8]) for k in range(64)),
+    *(bytes(step * k % 251 for k in range(1, 65)) for step in (31, 113, 197)),
 )
 
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
