@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from minispiral.cli.group import Failure
+from minispiral.cli.job import SharedCommand
 from minispiral.cli.options import PATH, device_option, precision_option
 from minispiral.cli.terminal import announce, say, show
 
 
-@click.command()
+@click.command(cls=SharedCommand)
 @click.option(
     "--out",
     type=PATH,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from minispiral.cli.group import Failure
+from minispiral.cli.job import SharedCommand
 from minispiral.cli.options import (
     PATH,
     as_stored_option,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from minispiral.detection.detect import Detection
 
 
-@click.command()
+@click.command(cls=SharedCommand)
 @click.argument("run", type=PATH)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for the results.")

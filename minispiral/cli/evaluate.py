@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from minispiral.cli.job import SharedCommand
 from minispiral.cli.options import (
     PATH,
     dataset_options,
@@ -15,7 +16,7 @@ from minispiral.cli.options import (
 from minispiral.cli.terminal import announce, print_json, progress_bar, show
 
 
-@click.command()
+@click.command(cls=SharedCommand)
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH)
 @threshold_option

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from minispiral.cli.job import Job
 from minispiral.cli.printable import never_fail
 from minispiral.cli.terminal import say
 from minispiral.errors import UserError
@@ -44,7 +45,17 @@ class Commands(click.Group):
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         never_fail()
-        return super().main(*arguments, **options)
+        self.job = Job()
+        with self.job.together():
+            return super().main(*arguments, **options)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        found = super().resolve_command(ctx, args)
+        if not self.job.choose(found[1]):
+            ctx.exit()
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,24 +70,33 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except Failure as error:
-            failure = error
-        except UserError as error:
-            command = self.get_command(ctx, ctx.invoked_subcommand or "")
-            failure = Failure(with_advice(error, command))
-        except KeyboardInterrupt:
-            failure = Failure("Stopped; run the command again to start over.", 130)
-        except (MemoryError, OSError, RuntimeError, ImportError) as error:
-            if is_memory_error(error):
-                command = self.get_command(ctx, ctx.invoked_subcommand or "")
-                failure = Failure(f"The memory is full; {save_memory(command)}.")
-            elif isinstance(error, OSError) and error.errno != errno.EPIPE:
-                path = f"{error.filename}: " if error.filename else ""
-                failure = Failure(f"{path}{error.strerror or error}.")
-            else:  # a bug; or nobody reads the output any more, which click handles
+        except click.exceptions.Exit:
+            raise
+        except BaseException as error:
+            self.job.failed()
+            failure = self.in_one_line(error, ctx)
+            if failure is None:  # click's own; a bug; or nobody reads the output any more
                 raise
         say(f"minispiral: {failure}", err=True)
         ctx.exit(failure.exit_code)
+
+    def in_one_line(self, error: BaseException, ctx: click.Context) -> Failure | None:
+        """What the user is told of ``error``, if it is no fault of the program."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        match error:
+            case Failure():
+                return error
+            case UserError():
+                return Failure(with_advice(error, command))
+            case KeyboardInterrupt():
+                return Failure("Stopped; run the command again to start over.", 130)
+            case MemoryError() | OSError() | RuntimeError() | ImportError():
+                if is_memory_error(error):
+                    return Failure(f"The memory is full; {save_memory(command)}.")
+                if isinstance(error, OSError) and error.errno != errno.EPIPE:
+                    path = f"{error.filename}: " if error.filename else ""
+                    return Failure(f"{path}{error.strerror or error}.")
+        return None
 
 
 def load_command(name: str) -> click.Command:

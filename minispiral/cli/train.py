@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from minispiral.cli.group import Failure
+from minispiral.cli.job import SharedCommand
 from minispiral.cli.options import (
     NETWORK,
     PATH,
@@ -19,6 +20,7 @@ from minispiral.cli.options import (
 )
 from minispiral.cli.printable import shell_word
 from minispiral.cli.terminal import announce, say, show
+from minispiral.distributed.launch import launched
 from minispiral.losses import SOURCES
 from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
 
@@ -36,7 +38,7 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(cls=SharedCommand)
 @click.argument("data", type=PATH, required=False)
 @click.option(
     "--out",
@@ -179,8 +181,10 @@ def resume_command(ctx: click.Context, config: TrainConfig) -> str:
     """The command that resumes the run; all that was typed, if the run has not saved it yet."""
     from minispiral.training.resume import is_saved
 
-    out = ctx.params["out"]
+    out, here = ctx.params["out"], launched()
     words = ["minispiral", "train"]
+    if here.size > 1:
+        words = [here.launcher, "-n", str(here.size), *words]
     if is_saved(config, out):
         words += ["--out", str(out)]
     else:

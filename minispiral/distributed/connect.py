@@ -1,12 +1,14 @@
 """The world that this process belongs to."""
 
 import os
+import warnings
 from functools import cache
 
-from minispiral.distributed.launch import EXTRA, launched
+from minispiral.distributed.launch import Launched, launched
 from minispiral.distributed.world import World
 from minispiral.errors import UserError
-from minispiral.kernels.cpu import parallel
+
+EXTRA = "pip install 'minispiral[mpi]'"
 
 
 @cache
@@ -23,26 +25,46 @@ def world() -> World:
     if expected.size == 1:
         return World()
     try:
-        from minispiral.distributed.mpi import everyone, library
-    except ImportError as error:
+        import mpi4py
+
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True  # not before it is known to fit
+        from minispiral.distributed import mpi
+    except (ImportError, RuntimeError) as error:  # RuntimeError: it finds no MPI
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"{expected.size} processes were started by mpiexec, but mpi4py cannot be imported "
-            f"({error}), without which each would train on its own; install the extra `mpi` "
-            f"({EXTRA})"
+            f"{expected.size} processes were started by {expected.launcher}, but mpi4py cannot be "
+            f"imported ({reason}), without which each would work on its own; install the extra "
+            f"`mpi` ({EXTRA})"
         ) from error
-    found = everyone()
+    if expected.by_open_mpi and not mpi.is_open_mpi():  # whose start would end the process
+        raise _misfit(expected, mpi.library())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an MPI that does not fit
+        found = mpi.everyone()
     if found.size != expected.size:
-        raise UserError(
-            f"{expected.size} processes were started, but to the MPI of mpi4py ({library()}) each "
-            "is alone: mpiexec belongs to another MPI; use the mpiexec of that one, or build "
-            "mpi4py with the MPI of this one"
-        )
+        raise _misfit(expected, mpi.library())
     _divide_cores(found)
     return found
 
 
+def _misfit(expected: Launched, library: str) -> UserError:
+    if expected.launcher == "srun":
+        advice = (
+            "tell srun to speak to it, as with the option mpi=pmi2, or begin the command with "
+            "srun -n 1 if one process was meant"
+        )
+    else:
+        advice = "use the mpiexec of that MPI, or build mpi4py with the MPI of this mpiexec"
+    return UserError(
+        f"{expected.size} processes were started by {expected.launcher}, but to the MPI of mpi4py "
+        f"({library}) each is alone; {advice}"
+    )
+
+
 def _divide_cores(found: World) -> None:
     """Give each process of this machine its share of the cores that they have in common."""
+    from minispiral.kernels.cpu import parallel  # with NumPy, which a single process may not need
+
     bound = parallel.available_cores() < (os.cpu_count() or 1)
     if not bound and "MINISPIRAL_THREADS" not in os.environ:
         parallel.set_threads(max(1, parallel.available_cores() // found.machine.size))

@@ -1,5 +1,6 @@
 """A world of processes that mpiexec started, through mpi4py."""
 
+import os
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -81,12 +82,15 @@ class MpiWorld(World):
         self._meet(self.communicator, meanwhile=turns.listen)
         return turns.results(count)
 
-    def all_leave(self) -> bool:
-        """Whether all processes call this within a moment, as they do where all failed alike."""
-        return self._meet(self._leaving, _GRACE)
+    def leave(self, exit_code: int) -> list[int] | None:
+        # Not all at once: the first one that gives up ends the others before they speak too.
+        grace = _GRACE * (1 + self.rank / self.size) if exit_code else None
+        if not self._meet(self._leaving, grace):
+            return None
+        return list(self._leaving.allgather(exit_code))
 
     def abort(self, exit_code: int) -> None:
-        """End all processes of the job."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add lines of its own
         self.communicator.Abort(exit_code)
 
     def _meet(
@@ -114,7 +118,14 @@ class MpiWorld(World):
 
 def everyone() -> MpiWorld:
     """All processes of the job."""
+    if not MPI.Is_initialized():
+        MPI.Init_thread()
     return MpiWorld(MPI.COMM_WORLD)
+
+
+def is_open_mpi() -> bool:
+    """Whether mpi4py speaks to Open MPI, or to one that is made of it."""
+    return "Open MPI" in MPI.Get_library_version() or "Spectrum" in MPI.Get_library_version()
 
 
 def library() -> str:

@@ -1,13 +1,17 @@
 """The processes of a job, as one of them sees them: who there is, and how they speak."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from __future__ import annotations
 
-from numpy.typing import NDArray
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minispiral.errors import UserError
 
-Array = NDArray[Any]
+if TYPE_CHECKING:  # the command line asks for the world before it needs NumPy
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 T = TypeVar("T")
 
 
@@ -21,9 +25,10 @@ class World:
 
     rank = 0
     size = 1
+    recordable = False  # a graph of the GPU holds no calls of the processor
 
     @property
-    def machine(self) -> "World":
+    def machine(self) -> World:
         return self
 
     @property
@@ -92,6 +97,17 @@ class World:
             if arrived:
                 arrived(i, results[i])
         return results
+
+    def leave(self, exit_code: int) -> list[int] | None:
+        """Meet at the end: the exit codes of all processes, in the order of their ranks.
+
+        One that failed gives the others a moment to fail too, and gets None if some do not come.
+        """
+        return [exit_code]
+
+    def abort(self, exit_code: int) -> None:
+        """End all processes of the job, without a word."""
+        raise SystemExit(exit_code)
 
 
 def agreed(world: World, what: str, value: Any, advice: str) -> None:
