@@ -16,7 +16,12 @@ Array = Any  # NumPy's or the GPU's
 
 
 class Group(Protocol):
-    """The processes that share a batch; all of them call `gather`, in the same order."""
+    """The processes that share a batch; all of them call `gather`, in the same order.
+
+    ``recordable`` says whether a graph of the GPU can hold that call.
+    """
+
+    recordable: bool
 
     def gather(self, values: Array) -> Array:
         """The values of each process, ``(processes, *values.shape)``, where ``values`` lie.
@@ -42,6 +47,12 @@ def shared(group: Group, images: int) -> Iterator[None]:
 def is_shared() -> bool:
     """Whether other processes hold parts of the batch."""
     return _shared.get() is not None
+
+
+def is_recordable() -> bool:
+    """Whether a graph of the GPU can hold what `gather` does."""
+    sharing = _shared.get()
+    return sharing is None or sharing[0].recordable
 
 
 def gather(values: Array) -> Array:

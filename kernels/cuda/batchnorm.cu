@@ -95,6 +95,15 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
 }
 
+// One part for each channel, merged (c,), from those of the blocks: what a process hands to the
+// others where several share the batch.
+template <class Part>
+__global__ void __launch_bounds__(256)
+    merge_parts(const Part *partial, int blocks, int c, Part *merged) {
+  const Part all = merge_blocks(partial, blocks, c);
+  if (threadIdx.y == 0 && own_channel() < c) merged[own_channel()] = all;
+}
+
 // ggamma and gbeta (c,), and the rows a, b and d of `coefficients` (3, c). Sorted by what changes
 // from pixel to pixel, the formula of gx is gx = a * g + b * x + d. With `constant`, mean and var
 // are given numbers, and b and d are 0.

@@ -7,6 +7,7 @@ of one as those of the other.
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .. import collective
 from .launch import Array, blocks, ctype, empty, launch
 from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
 from .table import declare
@@ -21,6 +22,9 @@ for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
         name = f"block_grad_sums<{t}, {relu}>"
         declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
         declare("batchnorm.cu", f"apply_grad<{t}, {relu}>", registers=few)
+for part, numbers in (("Moments", 3), ("GradSums", 2)):
+    name = f"merge_parts<{part}>"
+    declare("batchnorm.cu", name, shared=numbers * SHARED_DOUBLE, registers=48)
 
 _CHANNELS = 4  # of a block that merges parts, which are many
 
@@ -34,7 +38,12 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 
 def merged_moments(parts: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-    """Mean and biased variance from counts, means and squares of parts: ``(parts, c, 3)``."""
+    """Mean and biased variance from counts, means and squares of parts: ``(parts, c, 3)``.
+
+    Where other processes hold parts of the batch, theirs are merged too.
+    """
+    if collective.is_shared():
+        parts = collective.gather(_merged("Moments", parts))
     count, c, _ = parts.shape
     mean, var = empty((c,), dtype), empty((c,), dtype)
     grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
@@ -89,12 +98,31 @@ def normalize_grad(
     sizes = np.int32(m), np.int32(c)
     name = f"block_grad_sums<{t}, {_boolean(relu)}>"
     launch(name, grid, *inputs, *sizes, parts, block=block)
-    merged = parts, np.int32(grid[1]), mean, var, gamma, np.float64(eps), np.bool_(constant)
-    results = ggamma, gbeta, coefficients
-    launch(f"merge_grad_sums<{t}>", grid[:1], *merged, *sizes, *results, block=block)
+
+    def merge_sums(parts: Array, m: int, ggamma: Array, gbeta: Array) -> None:
+        """From the sums of the parts of ``m`` rows; `apply_grad` takes the last coefficients."""
+        vectors = mean, var, gamma, np.float64(eps), np.bool_(constant)
+        arguments = parts, np.int32(len(parts)), *vectors, np.int32(m), np.int32(c)
+        results = ggamma, gbeta, coefficients
+        launch(f"merge_grad_sums<{t}>", grid[:1], *arguments, *results, block=block)
+
+    merge_sums(parts, m, ggamma, gbeta)
+    if collective.is_shared() and not constant:
+        gathered = collective.gather(_merged("GradSums", parts))
+        of_all = empty((c,), x.dtype), empty((c,), x.dtype)  # which nobody wants
+        merge_sums(gathered, collective.whole_size(x) // c, *of_all)
     name = f"apply_grad<{t}, {_boolean(relu)}>"
     launch(name, grid, *inputs, coefficients, *sizes, gx, block=block)
     return gx, ggamma, gbeta
+
+
+def _merged(kind: str, parts: Array) -> Array:
+    """The parts ``(parts, c, ...)`` of this process as one, ``(c, ...)``."""
+    count, c = parts.shape[:2]
+    merged = empty(parts.shape[1:], np.float64)
+    grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
+    launch(f"merge_parts<{kind}>", grid, parts, np.int32(count), np.int32(c), merged, block=block)
+    return merged
 
 
 def _rows(x: Array) -> tuple[int, int]:

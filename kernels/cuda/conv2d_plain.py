@@ -40,8 +40,10 @@ def conv2d_input_grad(
 
 def conv2d_weight_grad(x: Array, gy: Array, gw: Array, conv: Convolution) -> None:
     across = blocks(gw.size, _THREADS)
-    # The rows of the images are shared among as many blocks as it takes to keep the GPU busy.
-    parts = min(conv.n * conv.oh, max(1, 4 * split_k.FULL // across), 2 * split_k.FULL)
+    # The rows of the images are shared among as many blocks as it takes to keep the GPU busy. One
+    # writes zeros where there are no images.
+    most = min(max(1, 4 * split_k.FULL // across), 2 * split_k.FULL)
+    parts = blocks(conv.n * conv.oh, 1, most)
     expression = f"conv2d_weight_grad<{ctype(x.dtype)}>"
     operands = struct(conv), x, gy, np.int32(gw.size)
     split_k.launch_in_parts(expression, (across,), parts, operands, gw)

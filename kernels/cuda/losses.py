@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import collective
 from ..loss_table import LOSSES, Loss
 from .launch import Array, blocks, ctype, empty, launch
 from .rows import SHARED_DOUBLE, THREADS, grid_of
@@ -30,12 +31,19 @@ _PIXELS_PER_THREAD = 4
 
 
 def sums(loss: Loss, logits: Array, mask: Array) -> Array:
-    """The sums over all pixels, ``(3,)``."""
+    """The sums over all pixels, ``(3,)``: those of the blocks, and then of the processes."""
     grid, block = grid_of(logits.size, 1), (1, THREADS)
-    parts, sums = empty((grid[1], 3), np.float64), empty((3,), np.float64)
+    parts = empty((grid[1], 3), np.float64)
     name = f"block_sums<{ctype(logits.dtype)}, {type(loss).__name__}>"
     launch(name, grid, logits, mask, np.int32(logits.size), _struct(loss), parts, block=block)
-    launch("merge_sums", (1,), parts, np.int32(grid[1]), sums, block=block)
+    sums = _added(parts)
+    return _added(collective.gather(sums)) if collective.is_shared() else sums
+
+
+def _added(parts: Array) -> Array:
+    """The sum of sums ``(parts, 3)``."""
+    sums = empty((3,), np.float64)
+    launch("merge_sums", (1,), parts, np.int32(len(parts)), sums, block=(1, THREADS))
     return sums
 
 

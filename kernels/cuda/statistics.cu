@@ -32,6 +32,13 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.y == 0) partial[blockIdx.y] = all;
 }
 
+// The counts of this process's pixels, for others that share the batch.
+__global__ void __launch_bounds__(256)
+    merge_counts(const Counts *partial, int blocks, Counts *merged) {
+  const Counts all = merge_blocks(partial, blocks, 1);
+  if (threadIdx.y == 0) *merged = all;
+}
+
 // Adds a batch to the totals.
 template <class T>
 __global__ void __launch_bounds__(256)

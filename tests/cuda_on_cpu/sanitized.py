@@ -14,7 +14,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from minispiral.kernels import arithmetic, batchnorm, conv2d, layout, losses, pooling, statistics
+from minispiral.distributed import World
+from minispiral.kernels import (
+    arithmetic,
+    batchnorm,
+    collective,
+    conv2d,
+    layout,
+    losses,
+    pooling,
+    statistics,
+)
 from minispiral.kernels.adam import Update
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from minispiral.kernels.cuda import conv2d_few, conv2d_mma, conv2d_plain, split_k, table
@@ -51,6 +61,16 @@ def loss_and_gradient(loss, logits, mask):
     losses.gradient(loss, logits, mask, sums)
 
 
+def shared(function):
+    """The function for one of several processes that share the batch; the others have nothing."""
+
+    def call(*arguments):
+        with collective.shared(World(), 2):
+            return function(*arguments)
+
+    return call
+
+
 def calls(file):
     """Every function with kernels in this file, and arguments for it."""
     rng, dtype = np.random.default_rng(), np.float32
@@ -79,15 +99,18 @@ def calls(file):
         yield layout.crop_grad, (x, 2, (10, 9))
     if file == "statistics.cu":
         mask = rng.random(x.shape) < 0.1
-        yield statistics.add_batch, (np.zeros(7), np.array(1, dtype), x, mask)
+        for function in (statistics.add_batch, shared(statistics.add_batch)):
+            yield function, (np.zeros(7), np.array(1, dtype), x, mask)
     if file == "batchnorm.cu":
         vectors = [rng.random(35).astype(dtype) for _ in range(4)]
         yield batchnorm.moments, (x,)
+        yield shared(batchnorm.moments), (x,)
         yield batchnorm.scale_shift, (dtype, *vectors, 1e-5)
         for relu in (batchnorm.normalize, batchnorm.normalize_relu):
             yield relu, (x, *vectors, 1e-5)
         yield batchnorm.normalize_grad, (x, x, *vectors[:3], 1e-5)
         yield batchnorm.normalize_relu_grad, (x, x, *vectors, 1e-5)
+        yield shared(batchnorm.normalize_relu_grad), (x, x, *vectors, 1e-5)
     if file == "conv2d_plain.cu":
         w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
         cuda_conv2d.ALGORITHMS = (conv2d_plain,)
