@@ -1,13 +1,15 @@
 """The current GPU of CuPy. The tests replace this file by a stand-in, so it is kept thin."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import sources, streams
+from . import nccl, sources, streams
 from .table import KERNELS, Kernel, expressions
 
 Array = Any  # CuPy's
@@ -23,6 +25,7 @@ class CupyGpu:
 
         self.cupy = cupy
         self.functions: dict[tuple[int, str], Any] = {}  # by number of the GPU and expression
+        self.number: int | None = None  # the current one of CuPy, unless `turn_to` says otherwise
         self._stream: Any = None
 
     def obstacle(self) -> str | None:
@@ -41,6 +44,15 @@ class CupyGpu:
         name = self.cupy.cuda.runtime.getDeviceProperties(number)["name"]
         return f"GPU {number} ({name.decode()})"
 
+    def name_on_machine(self) -> str:
+        return str(self.cupy.cuda.Device().pci_bus_id)
+
+    def turn_to(self, number: int) -> None:
+        if self.cupy.cuda.is_available():
+            self.number = number % self.cupy.cuda.runtime.getDeviceCount()
+            self._stream = None
+            self.cupy.cuda.Device(self.number).use()
+
     @property
     def stream(self) -> Any:
         if self._stream is None:
@@ -49,12 +61,17 @@ class CupyGpu:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        self.synchronize()  # with what was begun on another stream
-        with self.stream:
-            try:
-                yield
-            finally:
-                self.synchronize()
+        with self._chosen():
+            self.synchronize()  # with what was begun on another stream
+            with self.stream:
+                try:
+                    yield
+                finally:
+                    self.synchronize()
+
+    def _chosen(self) -> AbstractContextManager[Any]:
+        """The GPU that was turned to, in any thread: CUDA has a current one for each."""
+        return nullcontext() if self.number is None else self.cupy.cuda.Device(self.number)
 
     def has_tensor_cores(self) -> bool:
         return int(self.cupy.cuda.Device().compute_capability) >= 80
@@ -93,6 +110,20 @@ class CupyGpu:
         self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]
     ) -> streams.PinnedUploads:
         return streams.PinnedUploads(self.cupy, shapes, dtypes)
+
+    def communicator_id(self) -> Any:
+        return self._nccl().get_unique_id()
+
+    def communicator(self, size: int, identity: Any, rank: int) -> nccl.NcclCommunicator:
+        return nccl.NcclCommunicator(self.cupy, self._nccl(), size, identity, rank)
+
+    def _nccl(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy's, of what is said below
+            found = import_module("cupy.cuda.nccl")
+        if not found.available:
+            raise RuntimeError("CuPy finds no NCCL; install nvidia-nccl-cu12, or -cu13")
+        return found
 
     def _compile(self, file: str, gpu: int) -> None:
         """All kernels of a file, for the architecture of the current GPU, which CuPy adds."""

@@ -33,6 +33,20 @@ class Uploads(Protocol):
         """Fill the targets after all that was launched before; then the host's arrays are free."""
 
 
+class Communicator(Protocol):
+    """The GPUs of several processes, of which each has one.
+
+    All processes call the functions in the same order. What they do is queued like a launch, and
+    can be recorded.
+    """
+
+    def gather(self, values: Array, gathered: Array) -> None:
+        """Fill ``gathered (processes, *values.shape)``, in the order of the processes' ranks."""
+
+    def add(self, values: Array) -> None:
+        """Replace ``values`` by their sum over the processes, the same bits in all of them."""
+
+
 class Gpu(Protocol):
     """Where arrays lie and kernels run."""
 
@@ -41,6 +55,12 @@ class Gpu(Protocol):
 
     def describe(self) -> str:
         """Which one this is, for the user."""
+
+    def name_on_machine(self) -> str:
+        """What tells it from the other GPUs of its machine, whichever of them a process sees."""
+
+    def turn_to(self, number: int) -> None:
+        """Compute on this one of the GPUs that the process sees, counted round and round."""
 
     def in_use(self) -> AbstractContextManager[Any]:
         """A context in which this thread launches kernels on a stream of their own."""
@@ -80,8 +100,18 @@ class Gpu(Protocol):
     def uploads(self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]) -> Uploads:
         """Copies of arrays of these shapes from the host, made while the GPU computes."""
 
+    def communicator_id(self) -> Any:
+        """What the processes of a communicator-to-be have in common; one makes it for all.
+
+        RuntimeError where GPUs cannot speak to each other, and why.
+        """
+
+    def communicator(self, size: int, identity: Any, rank: int) -> Communicator:
+        """Joins ``size`` processes, which all call this; RuntimeError where that fails."""
+
 
 _gpu: Gpu | None = None
+_number: int | None = None  # of the GPU to turn to, where processes share out a machine's
 
 
 def gpu() -> Gpu:
@@ -91,8 +121,19 @@ def gpu() -> Gpu:
     """
     global _gpu
     if _gpu is None:
-        _gpu = CupyGpu()
+        made = CupyGpu()
+        if _number is not None:
+            made.turn_to(_number)
+        _gpu = made
     return _gpu
+
+
+def choose(number: int) -> None:
+    """Compute on this one of the GPUs, as `Gpu.turn_to` counts them, from now on."""
+    global _number
+    _number = number
+    if _gpu is not None:
+        _gpu.turn_to(number)
 
 
 @contextmanager

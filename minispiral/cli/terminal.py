@@ -21,13 +21,24 @@ TABLE_WIDTH = 120  # columns, where standard output is not a terminal
 
 
 def announce(device: str, precision: str = "float32") -> None:
-    """Print the device that ``auto`` stands for; one asked for by name needs no announcement."""
-    if device == "auto":
+    """Print the device that ``auto`` stands for; one asked for by name needs no announcement.
+
+    Print a warning if processes that work together share a GPU.
+    """
+    from minispiral.distributed import world
+
+    together = world.cache_info().currsize > 0  # else this process may work alone
+    if device == "auto" or (device != "cpu" and together):
         from minispiral.device import announcement, choose
+        from minispiral.distributed.gpu import doubled
 
         chosen = choose(device, precision)
+        lines = [announcement(chosen)] if device == "auto" else []
+        if together and (warning := doubled(world(), chosen.is_gpu)):
+            lines.append(warning)
         with suppress(OSError):  # nobody reads standard error
-            click.echo(announcement(chosen), err=True)
+            for line in lines:
+                click.echo(line, err=True)
 
 
 @contextmanager

@@ -2,33 +2,48 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minispiral.distributed.world import World
-from minispiral.kernels import collective
+from minispiral.kernels import collective, layout
+from minispiral.kernels.arrays import on_gpu
 from minispiral.tensor import Gradient, Tensor, collected
 
-Array = NDArray[Any]
+Array = Any  # NumPy's or the GPU's
 
 BUCKET = 1 << 22  # bytes of gradients that are summed at once
 
 
-def sharing(world: World, images: int) -> Callable[[], AbstractContextManager[None]]:
-    """What each training step is wrapped in, where ``world`` shares a batch of ``images``.
+class Sharers(collective.Group, Protocol):
+    """The processes that share a batch: a `World`; on GPUs what `distributed.gpu.sharers` makes."""
+
+    size: int
+
+    def start_sum(self, values: Array) -> Callable[[], None]:
+        """Begin to replace ``values`` by their sum over the processes; the function waits for it.
+
+        All processes get the same bits.
+        """
+        ...
+
+
+def sharing(group: Sharers, images: int) -> Callable[[], AbstractContextManager[None]]:
+    """What each training step is wrapped in, where the processes share a batch of ``images``.
 
     Inside, batch norm and losses are those of the whole batch, and backward adds up the gradients
     over the processes: every process then takes the same step.
     """
-    if world.size == 1:
-        return nullcontext
-    gradients = GradientSums(world)
+    return nullcontext if group.size == 1 else exchanging(group, images)
+
+
+def exchanging(group: Sharers, images: int) -> Callable[[], AbstractContextManager[None]]:
+    """The same for any number of processes, of which there may be one."""
+    gradients = GradientSums(group)
 
     @contextmanager
     def shared() -> Iterator[None]:
-        with collective.shared(world, images), collected(gradients):
+        with collective.shared(group, images), collected(gradients):
             yield
 
     return shared
@@ -38,12 +53,12 @@ class GradientSums:
     """Adds up gradients over the processes while backward goes on.
 
     Backward hands them over one by one, in the same order in every process. A bucket of them starts
-    on its way when it is full, the last one when the first sum is asked for. The memory of the
-    buckets is kept: sums are overwritten in the next backward pass.
+    on its way when it is full, the last one when the first sum is asked for. On the CPU the memory
+    of the buckets is kept: sums are overwritten in the next backward pass.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, group: Sharers) -> None:
+        self.group = group
         self._open: Bucket | None = None
         self._buffers: list[Array] = []
         self._started = 0  # buckets of this backward pass
@@ -69,7 +84,7 @@ class GradientSums:
             return
         if self._started == len(self._buffers):
             self._buffers.append(np.empty(0))
-        self._buffers[self._started] = bucket.start(self.world, self._buffers[self._started])
+        self._buffers[self._started] = bucket.start(self.group, self._buffers[self._started])
         self._started += 1
 
 
@@ -80,7 +95,7 @@ class Bucket:
         self.gradients: list[Gradient] = []
         self.size = 0
         self._flat: Array
-        self._wait: Callable[[], None]
+        self._wait: Callable[[], None] | None = None
 
     def add(self, gradient: Gradient, shape: tuple[int, ...]) -> Callable[[], Array]:
         """Take in a gradient; the function waits for its sum."""
@@ -90,17 +105,25 @@ class Bucket:
         self.gradients.append(gradient)
 
         def total() -> Array:
-            self._wait()
+            if self._wait is not None:
+                self._wait()
+                self._wait = None
             return self._flat[part].reshape(shape)
 
         return total
 
-    def start(self, world: World, buffer: Array) -> Array:
-        """Begin the sum in ``buffer``, or in a new one if that does not fit; it is returned."""
-        parts = [g() if callable(g) else g for g in self.gradients]
+    def start(self, group: Sharers, buffer: Array) -> Array:
+        """Begin the sum: in ``buffer``, or in a new one if that does not fit; it is returned.
+
+        On the GPU, which keeps a pool of memory, ``buffer`` is left alone.
+        """
+        parts = [(g() if callable(g) else g).reshape(-1) for g in self.gradients]
         self.gradients.clear()
-        if buffer.size != self.size or buffer.dtype != parts[0].dtype:
-            buffer = np.empty(self.size, parts[0].dtype)
-        self._flat = np.concatenate([part.reshape(-1) for part in parts], out=buffer)
-        self._wait = world.start_sum(buffer)
+        if on_gpu(parts[0]):
+            self._flat = layout.concatenate(*parts)
+        else:
+            if buffer.size != self.size or buffer.dtype != parts[0].dtype:
+                buffer = np.empty(self.size, parts[0].dtype)
+            self._flat = np.concatenate(parts, out=buffer)
+        self._wait = group.start_sum(self._flat)
         return buffer

@@ -4,7 +4,8 @@ Patches arrive as they were cut. The step flips and scales them on the device it
 
 On a GPU nothing inside a step is read back: the totals that a run reports are summed there and
 fetched on demand. Two steps are launched kernel by kernel and the third is captured as a CUDA
-graph; from then on a step is an upload and one launch of that graph.
+graph; from then on a step is an upload and one launch of that graph. Where processes share a batch
+and speak through their processors, which no graph can hold, every step is launched.
 """
 
 import math
@@ -17,7 +18,7 @@ import numpy as np
 from minispiral.data.patches import Flips, Mask, Pixels
 from minispiral.detection.running_metrics import RunningSums
 from minispiral.device import Device
-from minispiral.kernels import layout, statistics
+from minispiral.kernels import collective, layout, statistics
 from minispiral.kernels.arrays import get, like
 from minispiral.kernels.cuda import launch
 from minispiral.losses import LOSSES
@@ -100,14 +101,15 @@ class GpuTrainingStep(TrainingStep):
             self.uploads = launch.gpu().uploads(shapes, (np.uint8, np.bool_, np.bool_))
         self.uploads.send(pixels, mask, flips)
         self.adam.steps += 1
-        if self.graph is None and self.launched < LAUNCHED:
-            self._launch(self.adam.locate_gradients)
-            self.launched += 1
-            return
-        if self.graph is None:
-            self.graph = launch.gpu().record(self._launch)
-            self.adam.locate_gradients()  # which are there at every launch of the graph
-        self.graph()
+        with self.shared():
+            if self.graph is None and (self.launched < LAUNCHED or not collective.is_recordable()):
+                self._launch(self.adam.locate_gradients)
+                self.launched += 1
+                return
+            if self.graph is None:
+                self.graph = launch.gpu().record(self._launch)
+                self.adam.locate_gradients()  # which are there at every launch of the graph
+            self.graph()
 
     def _launch(self, before_adam: Callable[[], None] = lambda: None) -> None:
         """Launch all kernels of a step."""

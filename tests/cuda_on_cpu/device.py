@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class CpuDevice:
         self.reverse, self.kernels, self.flags = reverse, kernels, flags
         self.only, self.guarded = only, guarded
         self.launched: list[str] = []  # the kernels that ran, by expression
-        self.recorded: list[tuple[Any, ...]] | None = None  # launches of a graph in the making
+        self.recorded: list[Callable[[], None]] | None = None  # for a graph in the making
         self.libraries: dict[str, tuple[list[str], ctypes.CDLL]] = {}  # by file
 
     def obstacle(self) -> str | None:
@@ -67,6 +68,18 @@ class CpuDevice:
 
     def describe(self) -> str:
         return "CUDA on the CPU"
+
+    def name_on_machine(self) -> str:
+        return f"process {os.getpid()}"
+
+    def turn_to(self, number: int) -> None:
+        pass
+
+    def communicator_id(self) -> None:
+        raise RuntimeError("there is no NCCL for CUDA on the CPU")
+
+    def communicator(self, size: int, identity: None, rank: int) -> None:
+        raise NotImplementedError
 
     def in_use(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -110,10 +123,17 @@ class CpuDevice:
             graph, self.recorded = self.recorded, None
 
         def replay() -> None:
-            for launched in graph:
-                self.launch(*launched)
+            for queued in graph:
+                queued()
 
         return replay
+
+    def queue(self, work: Callable[[], None]) -> None:
+        """Do it now or, while a graph is being recorded, whenever that is launched."""
+        if self.recorded is None:
+            work()
+        else:
+            self.recorded.append(work)
 
     def uploads(
         self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[DTypeLike]
@@ -127,9 +147,15 @@ class CpuDevice:
         block: tuple[int, ...],
         arguments: list[Any],
     ) -> None:
-        if self.recorded is not None:
-            self.recorded.append((kernel, grid, block, arguments))
-            return
+        self.queue(partial(self._launch, kernel, grid, block, arguments))
+
+    def _launch(
+        self,
+        kernel: table.Kernel,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: list[Any],
+    ) -> None:
         names, library = self.library(kernel.file)
         index = names.index(kernel.expression)
         self._start(library, kernel.expression, index, grid, block, kernel.shared, arguments)
