@@ -2,8 +2,10 @@
 
 import io
 import os
+import platform
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +15,10 @@ import click
 
 from minispiral import __version__
 from minispiral.distributed import world
-from minispiral.distributed.launch import launched
+from minispiral.distributed.launch import end_job, launched
 from minispiral.errors import UserError
+
+GRACE = 2.0  # seconds that a process which failed gives the others to fail too
 
 
 class SharedCommand(click.Command):
@@ -36,6 +40,8 @@ class Job:
         self.here = launched()
         self.shared = self.here.size > 1
         self.last_words = io.StringIO()
+        # Not all at once: the first one that gives up ends the others before they speak too.
+        self.grace = GRACE * (1 + self.here.rank / self.here.size)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -72,9 +78,9 @@ class Job:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # sent to all: the others have it too
         try:
             everyone = world()
-        except UserError:  # none can speak to any other, and all have said the same
-            return exit_code
-        codes = everyone.leave(exit_code)
+        except UserError:
+            return self._leave_alone(exit_code)
+        codes = everyone.leave(exit_code, self.grace if exit_code else None)
         if codes is None:
             self._speak()
             everyone.abort(exit_code)
@@ -84,10 +90,21 @@ class Job:
             self._speak()
         return codes[failed[0]] if failed else 0
 
+    def _leave_alone(self, exit_code: int) -> int:
+        """End a process that cannot speak to the others, who probably have the same to say."""
+        if self.here.rank and self.here.launcher == "srun":  # which lets each of them end alone
+            return exit_code
+        if self.here.rank:
+            time.sleep(self.grace)
+            self._speak()
+        end_job(exit_code)
+        return exit_code
+
     def _speak(self) -> None:
-        if sys.__stderr__ is not None:
-            sys.__stderr__.write(self.last_words.getvalue())
-            sys.__stderr__.flush()
+        said = self.last_words.getvalue()
+        if said and sys.__stderr__ is not None:
+            where = f"In process {self.here.rank} of {self.here.size}, on {platform.node()}:"
+            print(where, said, sep="\n", end="", file=sys.__stderr__, flush=True)
 
 
 def _compare(ctx: click.Context) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 # What the launchers tell a process: its number, and how many there are. Those of mpiexec come
@@ -35,6 +36,17 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched:
     if by_srun and not (sys.stdin and sys.stdin.isatty()):
         return Launched(*by_srun, "srun")
     return Launched()
+
+
+def end_job(exit_code: int) -> None:
+    """Let mpiexec end all processes without the help of MPI, where it can be told to.
+
+    Open MPI's and most others end them when one fails. MPICH's waits for it to join, unless it is
+    told in the words of PMI-1, which MPI_Abort uses too.
+    """
+    if descriptor := os.environ.get("PMI_FD"):
+        with suppress(OSError, ValueError):
+            os.write(int(descriptor), f"cmd=abort exitcode={exit_code}\n".encode())
 
 
 def _numbers(environment: Mapping[str, str], rank: str, size: str) -> tuple[int, int] | None:

@@ -18,7 +18,6 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 _NAP = 0.001  # seconds between two looks, while a process waits for slow work of another
-_GRACE = 2.0  # seconds that a process which failed gives the others to fail too
 
 
 class MpiWorld(World):
@@ -82,10 +81,8 @@ class MpiWorld(World):
         self._meet(self.communicator, meanwhile=turns.listen)
         return turns.results(count)
 
-    def leave(self, exit_code: int) -> list[int] | None:
-        # Not all at once: the first one that gives up ends the others before they speak too.
-        grace = _GRACE * (1 + self.rank / self.size) if exit_code else None
-        if not self._meet(self._leaving, grace):
+    def leave(self, exit_code: int, seconds: float | None) -> list[int] | None:
+        if not self._meet(self._leaving, seconds):
             return None
         return list(self._leaving.allgather(exit_code))
 

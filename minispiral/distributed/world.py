@@ -98,10 +98,10 @@ class World:
                 arrived(i, results[i])
         return results
 
-    def leave(self, exit_code: int) -> list[int] | None:
+    def leave(self, exit_code: int, seconds: float | None) -> list[int] | None:
         """Meet at the end: the exit codes of all processes, in the order of their ranks.
 
-        One that failed gives the others a moment to fail too, and gets None if some do not come.
+        None if some do not come within so many seconds.
         """
         return [exit_code]
 

@@ -2,10 +2,13 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+
+ONE_SIGNAL = 1.0  # seconds within which several processes get what was sent to all, or get it twice
 
 
 class Interrupted(Exception):
@@ -32,19 +35,29 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(several: bool = False) -> Iterator[StopRequest]:
     """Record Ctrl-C, SIGTERM or SIGHUP instead of dying; a second signal acts as usual.
 
-    Only the main thread may handle signals; in any other thread none are recorded.
+    Where ``several`` processes are sent a signal, which they get one after another and some of them
+    perhaps twice, a second one is one that comes later. Only the main thread may handle signals;
+    in any other thread none are recorded.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
+    latest = 0.0  # when a signal is still the first one
 
     def record(signum: int, frame: FrameType | None) -> None:
-        request.signum = signum
-        restore_handlers()
+        nonlocal latest
+        if request.signum is None:
+            request.signum = signum
+            latest = time.monotonic() + ONE_SIGNAL
+            if not several:
+                restore_handlers()
+        elif time.monotonic() > latest:
+            restore_handlers()
+            signal.raise_signal(signum)
 
     def restore_handlers() -> None:
         for signum, handler in before.items():
@@ -57,5 +70,9 @@ def stop_requests() -> Iterator[StopRequest]:
         signal.signal(signum, record)
     try:
         yield request
+    except Interrupted:
+        if several:
+            time.sleep(ONE_SIGNAL)  # another process had it first: this one may get it yet
+        raise
     finally:
         restore_handlers()
