@@ -22,6 +22,7 @@ from minispiral.data.store import PhotoStore
 from minispiral.detection.metrics import Summary
 from minispiral.detection.running_metrics import RunningSums
 from minispiral.distributed import world
+from minispiral.distributed.gpu import sharers
 from minispiral.distributed.sharing import sharing
 from minispiral.errors import UserError
 from minispiral.files import writing_error
@@ -144,7 +145,7 @@ class Loop:
             state.adam,
             config.loss,
             config.loss_parameters,
-            sharing(state.world, config.batch),
+            sharing(sharers(state.world, state.device.is_gpu, report.message), config.batch),
         )
         self.train_on.reset(state.progress.sums)
         self.fetched_at = 0.0
@@ -162,7 +163,7 @@ class Loop:
             write_config(state.run, state.config.as_dict())
         self.report.started(state.step, total)
         with (
-            stop_requests() as self.stop,
+            stop_requests(state.world.size > 1) as self.stop,
             closing(prefetch(self.sampler, state.rng, total - state.step)) as batches,
         ):
             while True:
