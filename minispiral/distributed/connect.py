@@ -43,6 +43,7 @@ def world() -> World:
         found = mpi.everyone()
     if found.size != expected.size:
         raise _misfit(expected, mpi.library())
+    _share_out_gpus(found)
     _divide_cores(found)
     return found
 
@@ -59,6 +60,13 @@ def _misfit(expected: Launched, library: str) -> UserError:
         f"{expected.size} processes were started by {expected.launcher}, but to the MPI of mpi4py "
         f"({library}) each is alone; {advice}"
     )
+
+
+def _share_out_gpus(found: World) -> None:
+    """Give each process of this machine another one of the GPUs that it sees."""
+    from minispiral.kernels.cuda import launch
+
+    launch.choose(found.machine.rank)
 
 
 def _divide_cores(found: World) -> None:
