@@ -11,6 +11,7 @@ from bench.gpu.command import gpu
 from bench.paper.baselines import baselines
 from bench.paper.command import paper
 from bench.paper.joints import joints
+from bench.scale.command import scale
 from bench.scale.decoding import decoding
 from minispiral.errors import UserError
 
@@ -30,7 +31,7 @@ def main() -> None:
     """Measure minispiral on this machine."""
 
 
-for command in (baselines, costs, cpu, decoding, gpu, joints, paper):
+for command in (baselines, costs, cpu, decoding, gpu, joints, paper, scale):
     main.add_command(command)
 
 

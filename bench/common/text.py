@@ -1,6 +1,6 @@
 """Tables for a person to read, and the numbers in them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -39,12 +39,12 @@ def ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def busy(*reports: dict[str, Any]) -> list[str]:
+def busy(
+    *reports: Mapping[str, Any],
+    effect: str = "PyTorch suffers most from this, since its threads wait for each other",
+) -> list[str]:
     """A warning if others used the machine too."""
     load = max(report["machine"]["load_before"] or 0.0 for report in reports)
     if load <= BUSY:
         return []
-    return [
-        f"The machine was busy (load {load:.1f}). PyTorch suffers most from this, since its "
-        "threads wait for each other: measure again."
-    ]
+    return [f"The machine was busy (load {load:.1f}). {effect}: measure again."]

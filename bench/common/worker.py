@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,18 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A process that serves a module of this package; ``facts`` is what it reported first."""
+    """A process that serves a module of this package; ``facts`` is what it reported first.
+
+    ``launcher`` are the words of the command before Python.
+    """
+
+    launcher: Sequence[str] = ()
 
     def __init__(self, module: str, **options: Any) -> None:
         self.module = module
         words = ["bench.common.worker", f"bench.{module}", json.dumps(options)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *words],
+            [*self.launcher, sys.executable, "-m", *words],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,11 +68,19 @@ class Worker:
 
     def ask(self, **request: Any) -> Answer:
         """The answer to a request."""
+        self.send(**request)
+        return self.receive()
+
+    def send(self, **request: Any) -> None:
+        """Make a request, whose answer is to be received."""
         assert self.process.stdin is not None
         try:
             print(json.dumps(request), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise WorkerError(self._ended()) from None
+
+    def receive(self) -> Answer:
+        """Wait for the answer to what was sent."""
         answer = self._answer()
         self.peak_mib = answer["peak_mib"]
         return answer
