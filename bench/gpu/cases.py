@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.gpu.choices import chosen
+from minispiral.distributed import World
 from minispiral.kernels import (
     arithmetic,
     batchnorm,
+    collective,
     conv2d,
     layout,
     losses,
@@ -179,6 +181,18 @@ def image(rng: Rng, dtype: np.dtype[Any], c: int | None = None) -> Array:
     return shifted
 
 
+def shared(make: Callable[[Rng], Call], rng: Rng) -> Call:
+    """A call by one of several processes that share a batch, of which the others have nothing."""
+    call = make(rng)
+    images = next(len(a) for a in call.arguments if isinstance(a, np.ndarray) and a.ndim == 4)
+
+    def function(*arguments: Any) -> Any:
+        with collective.shared(World(), images):
+            return call.function(*arguments)
+
+    return call._replace(function=function)
+
+
 def normalisations(dtype: np.dtype[Any]) -> Made:
     def moments(rng: Rng) -> Call:
         return Call(batchnorm.moments, (image(rng, dtype),))
@@ -202,6 +216,9 @@ def normalisations(dtype: np.dtype[Any]) -> Made:
         )
 
     yield "moments", moments
+    yield "moments, shared", partial(shared, moments)
+    shared_grad = partial(normalised, "normalize_relu_grad", True, True, False)
+    yield "normalize_relu_grad, shared", partial(shared, shared_grad)
     yield "scale_shift", scale_shift
     for relu in (False, True):
         name = "normalize_relu" if relu else "normalize"
@@ -240,6 +257,7 @@ def loss_functions(dtype: np.dtype[Any]) -> Made:
         yield f"{name} value", partial(value, loss())
         yield f"{name} gradient", partial(gradient, loss())
     yield "add_batch", add_batch
+    yield "add_batch, shared", partial(shared, add_batch)
 
 
 def small_steps(dtype: np.dtype[Any]) -> Made:

@@ -20,7 +20,17 @@ from bench.common import options, results
 from bench.common.engines import LAYOUTS
 from bench.common.machine import conditions
 from bench.common.task import Task
-from bench.gpu import accuracy, ceilings, checks, detection, determinism, layers, steps, targets
+from bench.gpu import (
+    accuracy,
+    ceilings,
+    checks,
+    detection,
+    determinism,
+    layers,
+    nccl,
+    steps,
+    targets,
+)
 from bench.gpu.session import Session, part
 
 FILE = "gpu.json"
@@ -34,6 +44,7 @@ PARTS = {
     "layers": 60,
     "detection": 30,
     "determinism": 40,
+    "nccl": 30,
 }
 SHOWN: dict[str, Callable[[dict[str, Any]], Iterable[Table]]] = {
     "checks": checks.tables,
@@ -43,6 +54,7 @@ SHOWN: dict[str, Callable[[dict[str, Any]], Iterable[Table]]] = {
     "layers": layers.tables,
     "detection": detection.tables,
     "determinism": determinism.tables,
+    "nccl": nccl.tables,
 }
 
 
@@ -133,6 +145,7 @@ def gpu(
     layers       each convolution against the ceilings, and what else its kernels could choose
     detection    a photograph, from its file to the files of the result
     determinism  whether the same steps give the same bits
+    nccl         the captured step of a process that shares a batch by NCCL, with itself alone
 
     Without --part all are run. Each part works in processes of its own, so one that fails does not
     end the others. It needs CuPy (the extra `gpu`), and PyTorch for the comparison. DIR/gpu.json
@@ -217,6 +230,8 @@ def measure(
         )
     if name == "determinism":
         return determinism.measure(plan.task, lambda: plan.open("ours"))
+    if name == "nccl":
+        return nccl.measure(plan.task, lambda: plan.open("ours"))
     session = plan.open(name)
     try:
         if name == "checks":

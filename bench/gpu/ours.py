@@ -1,6 +1,7 @@
 """Steps of minispiral on the GPU: training or inference, launched one by one or as one graph."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from bench.common.task import CRACK, Task
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
 from minispiral.device import Device
+from minispiral.distributed import World
+from minispiral.distributed.gpu import ThroughNccl
+from minispiral.distributed.sharing import exchanging
 from minispiral.kernels import layout
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.tf32 import tf32
@@ -21,11 +25,12 @@ WARM_UP = 3  # steps, of which the last one captures the graph
 
 
 class Steps:
-    """Steps of one task, precision and way to launch."""
+    """Steps of one task, precision and way to launch; with ``nccl`` as of one of several GPUs."""
 
-    def __init__(self, task: Task, precision: str, graph: bool) -> None:
+    def __init__(self, task: Task, precision: str, graph: bool, nccl: bool = False) -> None:
         rng = np.random.default_rng(0)
         self.precision = precision
+        self.shared = exchanging(ThroughNccl(World()), task.batch) if nccl else nullcontext
         self.network = network_of(task, rng).to(Device("cuda"))
         shape = (task.batch, task.side, task.side)
         pixels = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
@@ -37,7 +42,7 @@ class Steps:
 
     def _training(self, pixels: Any, mask: Any, graph: bool) -> Callable[[], object]:
         adam = Adam(self.network.named_parameters(), lr=1e-4)
-        step = GpuTrainingStep(self.network.train(), adam)
+        step = GpuTrainingStep(self.network.train(), adam, shared=self.shared)
 
         def train() -> None:
             step(pixels, mask)
@@ -70,7 +75,8 @@ def worker(clock: DeviceClock) -> Work:
     kept: dict[str, Any] = {}
 
     def work(request: Answer) -> Answer:
-        key = (Task(**request["task"]), request["precision"], request["graph"])
+        task, nccl = Task(**request["task"]), request.get("nccl", False)
+        key = (task, request["precision"], request["graph"], nccl)
         if kept.get("key") != key:
             kept.clear()
             before = clock.free()

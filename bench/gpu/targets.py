@@ -43,6 +43,7 @@ def checks(report: Report) -> list[Check]:
             Check(f"runs with other bits, {precision}", other_bits(bits.get(precision)), 0)
             for precision in ("tf32", "float32")
         ),
+        Check("runs with other bits, NCCL", other_bits(report.get("nccl")), 0),
     ]
 
 

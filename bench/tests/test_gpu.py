@@ -18,7 +18,7 @@ from bench.common.layer import Layer
 from bench.common.machine import installed
 from bench.common.task import Task
 from bench.common.worker import WorkerError
-from bench.gpu import ceilings, checks, command, layers, ours, steps, targets
+from bench.gpu import ceilings, checks, command, layers, nccl, ours, steps, targets
 from bench.gpu.cases import cases
 from bench.gpu.clock import DeviceClock, GpuClock
 from bench.gpu.guard import guarded
@@ -147,6 +147,18 @@ def test_steps_launched_and_as_a_graph_leave_the_same_bits(executor):
     assert len(digests) == 1
 
 
+def test_a_gpu_without_nccl_is_no_failure(executor, monkeypatch):
+    def none(*arguments):
+        raise RuntimeError("CuPy finds no NCCL")
+
+    monkeypatch.setattr(executor, "communicator_id", none)
+    found = nccl.measure(TASK, lambda: open_directly("ours"))
+    assert found["errors"] == {"NCCL": "RuntimeError: CuPy finds no NCCL"}
+    assert targets.other_bits(found) is None
+    assert command.failures({"nccl": found}) == []
+    list(nccl.tables(found))
+
+
 def theirs():
     import torch
 
@@ -192,7 +204,10 @@ def test_all_parts_run_and_are_kept(executor, tmp_path, monkeypatch):
         assert row["forward"]["tflops"] == pytest.approx(
             row["gflop"] / 1e3 / row["forward"]["seconds"]
         )
+    assert len(set(report["nccl"]["digests"].values())) == 1
+    assert report["nccl"]["seconds"].keys() == {"alone", "NCCL"}
     passed = {check["what"]: check["passed"] for check in report["targets"]}
+    assert passed["runs with other bits, NCCL"]
     assert passed["seconds of detection, TF32"] is not None
     assert passed["runs with other bits, tf32"] is None
     ratio = passed["inference, TF32, over PyTorch's eager"]

@@ -42,12 +42,12 @@ def merged_moments(parts: Array, dtype: DTypeLike) -> tuple[Array, Array]:
 
     Where other processes hold parts of the batch, theirs are merged too.
     """
-    if collective.is_shared():
-        parts = collective.gather(_merged("Moments", parts))
-    count, c, _ = parts.shape
+    c = parts.shape[1]
     mean, var = empty((c,), dtype), empty((c,), dtype)
     grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
-    sizes = np.int32(count), np.int32(c)
+    if collective.is_shared():
+        parts = collective.gather(_merged("Moments", parts, grid, block))
+    sizes = np.int32(len(parts)), np.int32(c)
     launch(f"merge_moments<{ctype(dtype)}>", grid, parts, *sizes, mean, var, block=block)
     return mean, var
 
@@ -108,7 +108,7 @@ def normalize_grad(
 
     merge_sums(parts, m, ggamma, gbeta)
     if collective.is_shared() and not constant:
-        gathered = collective.gather(_merged("GradSums", parts))
+        gathered = collective.gather(_merged("GradSums", parts, grid[:1], block))
         of_all = empty((c,), x.dtype), empty((c,), x.dtype)  # which nobody wants
         merge_sums(gathered, collective.whole_size(x) // c, *of_all)
     name = f"apply_grad<{t}, {_boolean(relu)}>"
@@ -116,12 +116,14 @@ def normalize_grad(
     return gx, ggamma, gbeta
 
 
-def _merged(kind: str, parts: Array) -> Array:
-    """The parts ``(parts, c, ...)`` of this process as one, ``(c, ...)``."""
-    count, c = parts.shape[:2]
+def _merged(kind: str, parts: Array, grid: tuple[int], block: tuple[int, int]) -> Array:
+    """The parts ``(parts, c, ...)`` of this process as one, ``(c, ...)``.
+
+    On the grid on which parts become results: a single process gets the same bits either way.
+    """
     merged = empty(parts.shape[1:], np.float64)
-    grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
-    launch(f"merge_parts<{kind}>", grid, parts, np.int32(count), np.int32(c), merged, block=block)
+    sizes = np.int32(len(parts)), np.int32(parts.shape[1])
+    launch(f"merge_parts<{kind}>", grid, parts, *sizes, merged, block=block)
     return merged
 
 

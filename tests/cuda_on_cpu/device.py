@@ -38,6 +38,19 @@ class DirectUploads:
             np.copyto(target.memory, array)
 
 
+class Alone:
+    """The `minispiral.kernels.cuda.launch.Communicator` of a single process."""
+
+    def __init__(self, device: "CpuDevice") -> None:
+        self.device = device
+
+    def gather(self, values: DeviceArray, gathered: DeviceArray) -> None:
+        self.device.queue(lambda: np.copyto(gathered.memory[0], values.memory))
+
+    def add(self, values: DeviceArray) -> None:
+        pass
+
+
 class CpuDevice:
     """Runs kernels on the CPU, threads in order or, with ``reverse``, the last ones first.
 
@@ -76,10 +89,12 @@ class CpuDevice:
         pass
 
     def communicator_id(self) -> None:
-        raise RuntimeError("there is no NCCL for CUDA on the CPU")
+        pass
 
-    def communicator(self, size: int, identity: None, rank: int) -> None:
-        raise NotImplementedError
+    def communicator(self, size: int, identity: None, rank: int) -> "Alone":
+        if size > 1:
+            raise RuntimeError("there is no NCCL for CUDA on the CPU")
+        return Alone(self)
 
     def in_use(self) -> AbstractContextManager[None]:
         return nullcontext()
