@@ -88,13 +88,14 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
             )
             for ranks in SHOWN:
                 rows = [series[str(ranks)] for series in clusters.values()]
-                shown.add_row(str(ranks), *(_cell(row) for row in rows))
+                shown.add_row(str(ranks), *(_cell(row, ranks) for row in rows))
             result.append(shown)
     return result
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    return f"{row['seconds']:.3g} s, {row['efficiency']:.0%}\n{row['limit']}"
+def _cell(row: Mapping[str, Any], ranks: int) -> str:
+    limit = f"\n{row['limit']}" if ranks > 1 else ""
+    return f"{row['seconds']:.3g} s, {row['efficiency']:.0%}{limit}"
 
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73")  # of the clusters, from the slowest network
@@ -113,6 +114,7 @@ def save_plot(found: Mapping[str, Any], picture: Path) -> bool:
             grid[1][column].set_xlabel("processes")
         grid[0][0].set_ylabel(f"efficiency, {found['batch']} patches each")
         grid[1][0].set_ylabel(f"times as fast, {found['batch']} patches in all")
+        figure.legend(*grid[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
     return save(picture, (12, 8), draw, layout="constrained")
 
@@ -128,9 +130,12 @@ def _draw(axes: Any, clusters: Mapping[str, Any], scaling: str) -> None:
             axes.plot(ranks, y, style, color=colour, label=label, linewidth=1.4)
     if scaling == "weak":
         axes.set_ylim(0, 1.05)
-        axes.legend(fontsize=8, loc="lower left")
     else:
-        axes.plot(ranks, ranks, ":", color="grey", linewidth=1)
-        axes.set_ylim(0, BATCH + 2)
+        axes.plot([], [], "--", color="grey", label="where sums stop backward", linewidth=1.4)
+        axes.plot(ranks, ranks, ":", color="grey", label="at best", linewidth=1)
+        axes.set_yscale("log", base=2)
+        axes.set_ylim(1 / 4, 2 * BATCH)
+        ticks = [2**k for k in range(-2, 7)]
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([2**k for k in range(0, 11, 2)], [str(2**k) for k in range(0, 11, 2)])
     axes.grid(alpha=0.3)
