@@ -31,6 +31,7 @@ from bench.gpu import (
     steps,
     targets,
 )
+from bench.gpu.model.command import model
 from bench.gpu.session import Session, part
 
 FILE = "gpu.json"
@@ -106,7 +107,7 @@ class Progress:
         click.echo(f"{self.said - self.start:4.0f} s  {words}, about {left:.0f} s left", err=True)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--part",
     "parts",
@@ -123,7 +124,9 @@ class Progress:
 @options.compiled
 @options.as_json
 @options.out("gpu.json goes")
+@click.pass_context
 def gpu(
+    context: click.Context,
     parts: tuple[str, ...],
     batch: int,
     width: float,
@@ -151,7 +154,11 @@ def gpu(
     end the others. It needs CuPy (the extra `gpu`), and PyTorch for the comparison. DIR/gpu.json
     keeps what earlier runs measured, part by part. The exit code is 1 if a kernel is wrong or a
     part failed.
+
+    Without a GPU, `python -m bench gpu model` counts what a step would take.
     """
+    if context.invoked_subcommand is not None:
+        return
     if importlib.util.find_spec("cupy") is None:
         raise click.ClickException("CuPy is not installed: pip install 'minispiral[gpu]'")
     plan = Plan(Task(batch=batch, width=width), repeats, (photo[1], photo[0]))
@@ -171,6 +178,9 @@ def gpu(
         Console().print(*targets.tables(report))
     if failures(report):
         sys.exit(1)
+
+
+gpu.add_command(model)
 
 
 def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from bench.gpu import ceilings, checks, command, layers, nccl, ours, steps, targ
 from bench.gpu.cases import cases
 from bench.gpu.clock import DeviceClock, GpuClock
 from bench.gpu.guard import guarded
+from bench.gpu.model import recording
 from bench.gpu.session import RequestFailed, WorkerSession
 from minispiral.kernels.cuda import sources
 from minispiral.kernels.cuda.table import KERNELS
@@ -145,6 +146,27 @@ def test_steps_launched_and_as_a_graph_leave_the_same_bits(executor):
         assert work({"what": "steps", "count": 1, **request})["step"] > 0
         digests.add(work({"what": "digest", "count": 2, **request})["digest"])
     assert len(digests) == 1
+
+
+def test_a_step_is_recorded_as_it_runs(executor, monkeypatch):
+    ran = []
+    exactly = executor.launch
+
+    def noted(kernel, grid, block, arguments):
+        shapes = [argument.shape for argument in arguments]
+        ran.append((kernel.expression, grid, block, shapes))
+        exactly(kernel, grid, block, arguments)
+
+    monkeypatch.setattr(executor, "launch", noted)
+    run = ours.Steps(TASK, "tf32", graph=False)
+    run()
+    ran.clear()
+    run()
+    recorded = [
+        (one.kernel.expression, one.grid, one.block, [a.shape for a in one.arguments.values()])
+        for one in recording.step(TASK, "tf32")
+    ]
+    assert recorded == ran
 
 
 def test_a_gpu_without_nccl_is_no_failure(executor, monkeypatch):
