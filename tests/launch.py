@@ -18,11 +18,18 @@ class Launch(Protocol):
     ) -> "subprocess.CompletedProcess[str]": ...
 
 
+def mpiexec() -> str | None:
+    """The path of mpiexec; None where it or mpi4py is not installed."""
+    if importlib.util.find_spec("mpi4py") is None:
+        return None
+    beside = Path(sys.executable).with_name("mpiexec")
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
 def launcher() -> Launch | None:
     """A function that starts processes; None where mpiexec or mpi4py is not installed."""
-    beside = Path(sys.executable).with_name("mpiexec")
-    program = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if program is None or importlib.util.find_spec("mpi4py") is None:
+    program = mpiexec()
+    if program is None:
         return None
 
     def launch(

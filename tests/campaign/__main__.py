@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-PARTS = ("mutations", "kills", "disk", "writers", "memory", "long_run")
+PARTS = ("mutations", "kills", "ranks", "disk", "writers", "memory", "long_run")
 
 
 @click.command()
@@ -29,8 +29,9 @@ PARTS = ("mutations", "kills", "disk", "writers", "memory", "long_run")
 def main(scale: float, only: tuple[str, ...], seed: int, processes: int, keep: Path | None) -> None:
     """Try to break minispiral, and print what was tried as JSON.
 
-    Damaged pictures, checkpoints and run folders; kills at random moments; full disks and read-only
-    folders; two writers; little memory; many steps. The exit code is 1 if anything failed.
+    Damaged pictures, checkpoints and run folders; kills at random moments, of one of several
+    processes too; full disks and read-only folders; two writers; little memory; many steps. The
+    exit code is 1 if anything failed.
     """
     began = time.monotonic()
     figures = {}
@@ -42,7 +43,7 @@ def main(scale: float, only: tuple[str, ...], seed: int, processes: int, keep: P
         run = importlib.import_module(f"tests.campaign.{name}").run
         if name == "mutations":
             run = partial(run, seed=seed, keep=keep, processes=processes)
-        elif name in ("kills", "long_run"):
+        elif name in ("kills", "ranks", "long_run"):
             run = partial(run, seed=seed)
         start = time.monotonic()
         figures[name] = run(scale, report)

@@ -39,6 +39,15 @@ def test_killed_commands(rng):
     assert kills.run(0.001, _quiet, seed=int(rng.integers(10**6)))["failures"] == []
 
 
+@pytest.mark.usefixtures("mpiexec")
+def test_a_process_killed_among_others(rng, monkeypatch):
+    from tests.campaign import ranks
+
+    monkeypatch.setattr(ranks, "STEPS", 8)
+    found = ranks.run(0.05, _quiet, seed=int(rng.integers(10**6)))
+    assert (found["failures"], found["killed"]) == ([], 1)
+
+
 def test_a_short_long_run(rng):
     from tests.campaign import long_run
 
