@@ -1,6 +1,7 @@
 """How processes that compute on GPUs exchange arrays in a training step."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from minispiral.distributed.sharing import Sharers
@@ -26,10 +27,16 @@ def sharers(world: World, on_gpu: bool, say: Callable[[str], None]) -> Sharers:
     try:
         if doubled(world, on_gpu):
             raise RuntimeError("NCCL needs a GPU for each process")
-        return ThroughNccl(world)
+        return _through_nccl(world)
     except RuntimeError as error:
         say(f"The GPUs exchange sums through the processors, which takes longer: {error}.")
         return ThroughHosts(world)
+
+
+@cache
+def _through_nccl(world: World) -> "ThroughNccl":
+    """One for all runs of this process: NCCL takes memory for each, and keeps it."""
+    return ThroughNccl(world)
 
 
 def doubled(world: World, on_gpu: bool) -> str:
