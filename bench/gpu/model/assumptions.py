@@ -16,7 +16,7 @@ def _assume(value: float, unit: str, why: str) -> Any:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """An H100 SXM of 80 GB. Published numbers were not measured here."""
+    """An H100 SXM of 80 GB. What is called published others have measured; nobody has here."""
 
     sms: float = _assume(132, "SMs", "data sheet")
     clock: float = _assume(1.755, "GHz", "boost clock under load; the data sheet's most is 1.98")
@@ -25,12 +25,14 @@ class Assumptions:
     )
     memory: float = _assume(3.0, "TB/s", "published for copies; data sheet 3.35")
     tensor: float = _assume(
-        300, "TFLOP/s", "mma.sync in TF32: published 62 % of the data sheet's 495, by wgmma"
+        300, "TFLOP/s", "TF32 by mma.sync; estimated: the data sheet's 495 are for wgmma"
     )
     l2: float = _assume(
-        5.5, "TB/s", "asynchronous copies from L2: published for the PCIe card, 5.5 to 6.7"
+        5.5,
+        "TB/s",
+        "LDGSTS from L2: published for the PCIe card; an A100's bytes per clock give 6.7",
     )
-    l2_size: float = _assume(50, "MB", "data sheet; a kernel that reads under half of it hits L2")
+    l2_size: float = _assume(50, "MB", "data sheet; who reads less than half finds it all in L2")
     launch: float = _assume(1.5, "us", "from one kernel of a graph to the next; estimated")
     latency_memory: float = _assume(600, "clocks", "published 480 alone, more under load")
     latency_l2: float = _assume(270, "clocks", "published 263")
@@ -39,7 +41,7 @@ class Assumptions:
     latency_shuffle: float = _assume(23, "clocks", "published")
     latency_special: float = _assume(22, "clocks", "MUFU, conversions, S2R; estimated")
     latency_fp64: float = _assume(8, "clocks", "published for the A100")
-    latency_tensor: float = _assume(18, "clocks", "HMMA 16x8x8 TF32; published 17.7 for A100")
+    latency_tensor: float = _assume(18, "clocks", "HMMA of 16x8x8 in TF32; published for the A100")
     latency_barrier: float = _assume(20, "clocks", "of warps that arrive together; estimated")
     latency_other: float = _assume(5, "clocks", "4 for FFMA and IADD3, 5 for IMAD; published")
     pipe_fp32: float = _assume(1, "clocks per warp", "FFMA, FADD, FMUL: 128 lanes of an SM")

@@ -14,7 +14,7 @@ FP64 = {"DADD", "DMUL", "DFMA", "DSETP"}
 SPECIAL = {"MUFU", "I2F", "F2I", "F2F", "FRND", "POPC", "FLO"}
 SHARED = {"LDS", "STS", "LDSM", "SHFL"}
 GLOBAL = {"LDG", "STG", "LDGSTS", "ATOMG", "RED"}
-# Neither of these occupies a pipe that is modelled; what is left is integers and logic.
+# None of these occupies a pipe that is modelled; what is left is integers and logic.
 CONTROL = {"BRA", "EXIT", "BSSY", "BSYNC", "BREAK", "CALL", "RET", "WARPSYNC", "BAR", "DEPBAR"}
 CONTROL |= {"LDGDEPBAR", "NOP", "LDC", "S2R", "S2UR", "CS2R", "R2UR", "YIELD", "ERRBAR", "MEMBAR"}
 WITHOUT_RESULT = {"STG", "STS", "LDGSTS", "RED"} | CONTROL - {"LDC", "S2R", "S2UR", "CS2R", "R2UR"}
@@ -49,7 +49,10 @@ def tensor_flop(instruction: Instruction) -> int:
     """Operations of a warp's product of matrices; 0 for other instructions."""
     if instruction.name != "HMMA":
         return 0
-    return next(flop for size, flop in TERMS.items() if size in instruction.opcode.split("."))
+    size = instruction.opcode.split(".")[1]
+    if size not in TERMS:
+        raise ValueError(f"{instruction.opcode} multiplies matrices of a size that is not known")
+    return TERMS[size]
 
 
 @dataclass
@@ -105,7 +108,7 @@ def clocks_alone(
     """The time of one warp that has the SM to itself, and issues in order.
 
     An instruction waits for the registers that it reads, and for those that it writes. Of a loop
-    the second-but-last iteration is timed, when results of earlier ones have long arrived.
+    the fourth iteration is timed, which waits for the earlier ones as all later ones do.
     """
     now, ready = 0.0, dict[str, float]()
     copies, groups = 0.0, list[float]()  # when asynchronous copies, and closed groups, are there
@@ -167,7 +170,7 @@ def registers(instruction: Instruction) -> tuple[list[str], list[str]]:
         for token in tokens[:leading]:
             results += _spread(token, _result_size(instruction))
         tokens = tokens[leading:]
-    operands = _spread(f"{instruction.predicate}", 1)
+    operands = _spread(instruction.predicate, 1)
     for place, token in enumerate(tokens):
         operands += _spread(token, _operand_size(instruction, place, token))
     return results, operands
