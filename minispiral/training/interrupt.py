@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-ONE_SIGNAL = 1.0  # seconds within which several processes get what was sent to all, or get it twice
+# Of a signal that is sent to several processes, in seconds:
+REPEATED = 1.0  # until one that comes again is another
+LATE = 0.2  # until the last process has it; Open MPI kills a second after it has sent one
 
 
 class Interrupted(Exception):
@@ -52,7 +54,7 @@ def stop_requests(several: bool = False) -> Iterator[StopRequest]:
         nonlocal latest
         if request.signum is None:
             request.signum = signum
-            latest = time.monotonic() + ONE_SIGNAL
+            latest = time.monotonic() + REPEATED
             if not several:
                 restore_handlers()
         elif time.monotonic() > latest:
@@ -72,7 +74,7 @@ def stop_requests(several: bool = False) -> Iterator[StopRequest]:
         yield request
     except Interrupted:
         if several:
-            time.sleep(ONE_SIGNAL)  # another process had it first: this one may get it yet
+            time.sleep(LATE)  # this process may yet get what stopped another
         raise
     finally:
         restore_handlers()

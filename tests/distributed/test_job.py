@@ -111,7 +111,7 @@ def test_a_signal_that_comes_twice_to_several_processes_counts_once(
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
             assert stop.signum == signal.SIGINT
-            later = time.monotonic() + interrupt.ONE_SIGNAL
+            later = time.monotonic() + interrupt.REPEATED
             monkeypatch.setattr(interrupt.time, "monotonic", lambda: later + 1)
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
