@@ -101,6 +101,9 @@ def test_copies_take_the_memory_and_ffma_their_issue_slots(plain, monkeypatch):
         slots = len(lines_of_the_loop(plain, name)) * rounds * 8 * blocks
         assert found.bound == "issue"
         assert found.model == pytest.approx(slots / (132 * 4 * 1.755e9 * 0.75), rel=0.02)
+        # The SM that has most blocks decides.
+        one, more, two = (model.estimate(replace(launch, grid=(n,))).model for n in (1, 133, 264))
+        assert more == two == pytest.approx(2 * one, rel=0.1)
         # A block alone waits: b for the second a, which waits for the first, which waits for b.
         slow = Model(plain, replace(ASSUMED, latency_other=20))
         alone = slow.estimate(replace(launch, grid=(1,)))
@@ -215,7 +218,8 @@ def test_a_warp_alone_waits_for_what_it_reads():
     assert clocks(load, use) == 601  # R3 is the second half of what is loaded
     assert clocks(load, "FADD R4, R4, R5") == 2
     assert clocks("FFMA R1, R1, R2, R3", loop=True) == ASSUMED.latency_other
-    assert clocks("DFMA R4, R6, R8, R4", "DADD R4, R5, R10", loop=True) == 2 * 8
+    assert clocks("DFMA R4, R6, R8, R4", "DADD R4, R4, R10", loop=True) == 2 * 8
+    assert clocks("DFMA R4, R6, R8, R10", "DADD R12, R5, R14") == 8 + 1
     assert (
         clocks(load, use, "STG.E desc[UR4][R8.64], R4", loop=True)
         == 600 + ASSUMED.latency_other + 1

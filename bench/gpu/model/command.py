@@ -39,7 +39,8 @@ PRECISIONS = "tf32", "float32"
     "--assume",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Replace an assumption, and again for more; names and units are in the last table.",
+    help="Replace an assumption, and again for more; names and units are in the last table. "
+    "The result is then not kept.",
 )
 @options.as_json
 @options.out("gpu-model.json goes")
@@ -69,7 +70,8 @@ def model(
     assumed = assumptions.corrected(assume)
     task = Task(network=network, batch=batch, side=side, width=width, depths=depths)
     found = measure(task, assumed)
-    results.keep(out / FILE, found)
+    if not assume:
+        results.keep(out / FILE, found)
     if as_json:
         click.echo(json.dumps(found))
         return

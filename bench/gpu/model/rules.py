@@ -13,6 +13,7 @@ from math import log2, prod
 from bench.gpu.model.cost import kind
 from bench.gpu.model.recording import Launch
 from bench.gpu.model.sass import Function, Loop
+from minispiral.errors import UserError
 from minispiral.kernels.cuda.conv2d_mma import TERMS, TILINGS
 
 
@@ -36,7 +37,7 @@ class Rule:
     others: float | None = None  # iterations of all other loops, for one of the loop around them
 
 
-class RuleError(Exception):
+class RuleError(UserError):
     """A rule does not fit the machine code."""
 
 
