@@ -74,13 +74,13 @@ class Step:
     gradients: float = 0.0
     seconds: float = field(init=False, default=0.0)
 
-    @property
-    def limit(self) -> str:
-        """What costs most beside the useful work."""
-        return max(LIMITS, key=lambda part: float(getattr(self, part)))
+    def limit(self, fixed: float = 0.0) -> str:
+        """What costs most beside the useful work and so many seconds that are fixed anyhow."""
+        parts = {**vars(self), "fixed": self.fixed - fixed}
+        return max(LIMITS, key=lambda part: float(parts[part]))
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "limit": self.limit}
+        return {**vars(self)}
 
 
 def predict(

@@ -8,31 +8,34 @@ from rich.table import Table
 
 from bench.common import text
 from bench.common.plot import save
-from bench.scale.local import MEASURED, link, workload
+from bench.scale.local import MEASURED, PROCESSES, link, workload
 from bench.scale.model import Line, Workload, predict
 from bench.scale.networks import CORES, GPUS, LINKS, Cluster, of_gpus, of_processors
-from bench.scale.recorder import Recording
 
 BATCH = 32  # patches, of Section 4.2: of each process (weak scaling), or of all (strong scaling)
 MOST = 1024
 RANKS = tuple(2**k for k in range(MOST.bit_length()))
 UNEVEN = tuple(sorted({*RANKS, *range(1, 2 * BATCH + 1)}))  # numbers that do not divide the batch
 SHOWN = (1, 2, 8, 32, 128, 1024)
-# A step of the full Spiral-Net in TF32 on an H100, 45 ms for 32 patches, is an estimate, from
-# instructions and bytes counted in the compiled kernels; 2 of them are launches and the optimiser.
-GPU = Line(0.002, 0.043 / BATCH)
+# Seconds of a step of the full Spiral-Net in TF32 on an H100, by patches: what
+# `python -m bench gpu model --batch N` counts in the compiled kernels. Nobody has timed one yet.
+GPU = Line.through({2: 0.0065, 8: 0.0143, 32: 0.0445})
+HOWS = {"overlapping": True, "stopping": False}  # sums of gradients: do they let backward go on?
 
 
-def workloads(found: Mapping[str, Any]) -> dict[str, tuple[Workload, list[Cluster]]]:
-    """What is predicted, and on which clusters."""
-    inside = link(found, 2)
+def workloads(found: Mapping[str, Any]) -> dict[str, tuple[Workload, list[Cluster], str]]:
+    """What is predicted, on which clusters, and how sums of gradients are made there.
+
+    MPI goes on while backward does, if the network lets it; NCCL works on the stream of the step.
+    """
+    inside = link(found, min(PROCESSES))
     result = {
-        f"{network}, a core each": (workload(found, network), of_processors(inside))
+        f"{network}, a core each": (workload(found, network), of_processors(inside), "overlapping")
         for network in MEASURED
     }
-    full: Recording = result[f"{MEASURED[0]}, a core each"][0].recording
-    result[f"{MEASURED[0]}, a GPU each (estimate)"] = (Workload(full, GPU, GPU), of_gpus())
-    return result
+    full = workload(found, MEASURED[0]).recording
+    gpu = Workload(full, GPU, GPU), of_gpus(), "stopping"
+    return {**result, f"{MEASURED[0]}, a GPU each (estimate)": gpu}
 
 
 def measure(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,10 +47,11 @@ def measure(found: Mapping[str, Any]) -> dict[str, Any]:
         "links": [vars(known) for known in LINKS],
         "workloads": {
             name: {
+                "as_it_is": how,
                 "weak": {c.name: _series(work, c, RANKS, BATCH, 0) for c in clusters},
                 "strong": {c.name: _series(work, c, UNEVEN, 0, BATCH) for c in clusters},
             }
-            for name, (work, clusters) in workloads(found).items()
+            for name, (work, clusters, how) in workloads(found).items()
         },
     }
 
@@ -55,19 +59,23 @@ def measure(found: Mapping[str, Any]) -> dict[str, Any]:
 def _series(
     work: Workload, cluster: Cluster, ranks: Sequence[int], each: int, all_: int
 ) -> dict[str, Any]:
-    """Steps of ``each`` patches in each process, or of ``all_`` in all of them together."""
+    """Steps of ``each`` patches in each process, or of ``all_`` in all of them together.
+
+    Efficiency is relative to a single process: at best, ``r`` of them take its time for ``each``,
+    or an r-th of it for ``all_``.
+    """
     alone = work.alone(each or all_)
     rows: dict[str, Any] = {}
     for r in ranks:
-        step = predict(work, cluster, r, each * r or all_)
-        stopping = predict(work, cluster, r, each * r or all_, overlap=False)
-        ideal = alone if each else alone / r
-        rows[str(r)] = {
-            **step.as_dict(),
-            "efficiency": ideal / step.seconds,
-            "seconds_without_overlap": stopping.seconds,
-            "efficiency_without_overlap": ideal / stopping.seconds,
-        }
+        share = 1 if each else 1 / r
+        rows[str(r)] = {}
+        for how, overlap in HOWS.items():
+            step = predict(work, cluster, r, each * r or all_, overlap)
+            rows[str(r)][how] = {
+                **step.as_dict(),
+                "efficiency": share * alone / step.seconds,
+                "limit": step.limit(share * work.alone.start),
+            }
     return rows
 
 
@@ -78,16 +86,17 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
         "strong": f"strong scaling, {found['batch']} patches in all",
     }
     result = []
-    for name, scalings in found["workloads"].items():
-        for scaling, clusters in scalings.items():
+    for name, work in found["workloads"].items():
+        for scaling, title in titles.items():
+            clusters = work[scaling]
             shown = text.table(
-                f"PREDICTED: {name}, {titles[scaling]}",
+                f"PREDICTED: {name}, {title}",
                 [],
                 ["processes", *clusters],
-                "Seconds of a step, efficiency, and what costs most of the rest.",
+                "Seconds of a step, efficiency, and what takes most of what is missing to 100 %.",
             )
             for ranks in SHOWN:
-                rows = [series[str(ranks)] for series in clusters.values()]
+                rows = [series[str(ranks)][work["as_it_is"]] for series in clusters.values()]
                 shown.add_row(str(ranks), *(_cell(row, ranks) for row in rows))
             result.append(shown)
     return result
@@ -123,8 +132,8 @@ def _draw(axes: Any, clusters: Mapping[str, Any], scaling: str) -> None:
     axes.set_xscale("log", base=2)
     for colour, (name, series) in zip(COLOURS, clusters.items(), strict=True):
         ranks = [int(r) for r in series]
-        for key, style in (("efficiency", "-"), ("efficiency_without_overlap", "--")):
-            share = [row[key] for row in series.values()]
+        for how, style in zip(HOWS, ("-", "--"), strict=True):
+            share = [row[how]["efficiency"] for row in series.values()]
             y = share if scaling == "weak" else [r * e for r, e in zip(ranks, share, strict=True)]
             label = name if style == "-" else None
             axes.plot(ranks, y, style, color=colour, label=label, linewidth=1.4)

@@ -99,7 +99,10 @@ def test_the_parts_of_a_step_add_up(rng: np.random.Generator) -> None:
         parts = [step.useful, *(getattr(step, part) for part in LIMITS)]
         assert min(parts) >= 0
         assert sum(parts) == pytest.approx(step.seconds)
-        assert getattr(step, step.limit) == max(parts[1:])
+        assert getattr(step, step.limit()) == max(parts[1:])
+        assert getattr(step, step.limit(step.fixed)) == max(
+            p for part, p in zip(LIMITS, parts[1:], strict=True) if part != "fixed"
+        )
 
 
 def test_a_line_goes_through_its_points(rng: np.random.Generator) -> None:
@@ -152,13 +155,15 @@ def test_predictions_are_kept_and_drawn(tmp_path: Path) -> None:
     assert len(kept["workloads"]) == 3
     for scalings in kept["workloads"].values():
         for series in scalings["weak"].values():
-            shares = [row["efficiency"] for row in series.values()]
-            assert shares[0] == pytest.approx(1)
-            assert all(a >= b - 1e-12 for a, b in pairwise(shares))
+            for how in prediction.HOWS:
+                shares = [row[how]["efficiency"] for row in series.values()]
+                assert shares[0] == pytest.approx(1)
+                assert all(a >= b - 1e-12 for a, b in pairwise(shares))
         for series in scalings["strong"].values():
             for ranks, row in series.items():
                 each = prediction.BATCH / int(ranks)
-                assert (row["imbalance"] > 0) == (each != math.ceil(each))
+                assert (row["stopping"]["imbalance"] > 0) == (each != math.ceil(each))
+                assert row["overlapping"]["seconds"] <= row["stopping"]["seconds"]
 
 
 def test_steps_of_this_machine_are_measured_and_predicted(
