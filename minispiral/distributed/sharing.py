@@ -1,5 +1,6 @@
 """A training step whose batch several processes share."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
@@ -100,7 +101,7 @@ class Bucket:
     def add(self, gradient: Gradient, shape: tuple[int, ...]) -> Callable[[], Array]:
         """Take in a gradient; the function waits for its sum."""
         start = self.size
-        self.size += int(np.prod(shape))
+        self.size += math.prod(shape)
         part = slice(start, self.size)
         self.gradients.append(gradient)
 
