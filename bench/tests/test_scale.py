@@ -20,7 +20,6 @@ from bench.scale.networks import Cluster, Link
 from bench.scale.ranks import Serving, mpiexec
 from bench.scale.recorder import Event, Recorder, Recording
 from minispiral.errors import UserError
-from tests.launch import Launch
 
 
 @pytest.mark.parametrize("network", ["spiral", "unet"])
@@ -166,9 +165,8 @@ def test_predictions_are_kept_and_drawn(tmp_path: Path) -> None:
                 assert row["overlapping"]["seconds"] <= row["stopping"]["seconds"]
 
 
-def test_steps_of_this_machine_are_measured_and_predicted(
-    monkeypatch: pytest.MonkeyPatch, mpiexec: Launch
-) -> None:
+@pytest.mark.usefixtures("mpiexec")
+def test_steps_of_this_machine_are_measured_and_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "MEASURED", ("a",))
     monkeypatch.setattr(local, "PROCESSES", (2,))
     monkeypatch.setattr(local, "CALLS", 3)
@@ -184,7 +182,8 @@ def test_steps_of_this_machine_are_measured_and_predicted(
     assert local.tables({"machine": {"load_before": 0}, **found})
 
 
-def test_two_processes_race_threads_and_two_that_never_speak(mpiexec: Launch) -> None:
+@pytest.mark.usefixtures("mpiexec")
+def test_two_processes_race_threads_and_two_that_never_speak() -> None:
     plan = two_cores.Plan(rounds=1, steps=1, width=0.05, side=63)
     found = two_cores.measure("narrow", plan)
     assert list(found["seconds"]) == [
