@@ -32,7 +32,7 @@ PARTS: dict[str, Callable[[Any], list[Table]]] = {
 @click.option(
     "--patches",
     type=(click.IntRange(2), click.IntRange(3)),
-    default=(2, 4),
+    default=(2, 6),
     show_default=True,
     metavar="FEW MANY",
     help="Patches of a process in local; check takes FEW.",

@@ -41,7 +41,7 @@ class Plan:
     """How to measure: repeats, patches of a process, their side, and a factor for all widths."""
 
     repeats: int = 5
-    patches: tuple[int, int] = (2, 4)
+    patches: tuple[int, int] = (2, 6)
     side: int = SIDE
     width: float = 1.0
 
@@ -71,26 +71,29 @@ def measure(plan: Plan) -> dict[str, Any]:
 
 
 def computing(plan: Plan, network: str) -> dict[str, Any]:
-    """Seconds of a step with one thread by number of patches, and the events of the last one.
+    """Seconds of a step with one thread by number of patches, and the events of a large one.
 
     ``alone`` is a process that has the machine for itself; ``shared`` one of as many as there are
     cores, all at work, each as one of two processes that share a batch, with nothing to wait for.
     """
-    seconds: dict[str, dict[int, float]] = {"alone": {}, "shared": {}}
-    for n in plan.patches:
-        with ExitStack() as stack:
-            alone = stack.enter_context(closing(Alone(plan.task(network, n))))
-            others = [
-                stack.enter_context(closing(Alone(plan.task(network, 2 * n), others=1)))
-                for _ in range(at_once())
-            ]
-            times: dict[str, list[float]] = {"alone": [], "shared": []}
-            for _ in range(plan.repeats + 1):
-                times["alone"].append(alone.step())
-                times["shared"].append(together(others))
-            for how, found in times.items():
-                seconds[how][n] = median(found[1:])
-            recording = recorded(others[0])
+    with ExitStack() as stack:
+
+        def opened(batch: int, **options: Any) -> Alone:
+            return stack.enter_context(closing(Alone(plan.task(network, batch), **options)))
+
+        alone = {n: opened(n) for n in plan.patches}
+        shared = {n: [opened(2 * n, others=1) for _ in range(at_once())] for n in plan.patches}
+        times: dict[str, dict[int, list[float]]]
+        times = {how: {n: [] for n in plan.patches} for how in ("alone", "shared")}
+        for _ in range(plan.repeats + 1):
+            for n in plan.patches:
+                times["alone"][n].append(alone[n].step())
+                times["shared"][n].append(together(shared[n]))
+        recording = recorded(shared[plan.patches[-1]][0])
+    seconds = {
+        how: {n: median(found[1:]) for n, found in by_patches.items()}
+        for how, by_patches in times.items()
+    }
     return {"seconds": seconds, "recording": recording.as_dict()}
 
 
@@ -177,7 +180,7 @@ def check(plan: Plan, found: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for network in MEASURED:
         steps, alone, shared = _steps(plan, network, n)
-        recording = workload(found, network).recording
+        recording = Recording.from_dict(found["computing"][network]["recording"])
         result[network] = {}
         for ranks, measured in steps.items():
             crowded = Line(0.0, shared / n * max(1.0, ranks / cores()))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.common.worker import WorkerError
 from bench.scale.networks import Cluster
 from bench.scale.recorder import GATHER, SUM, Recording
 
@@ -30,10 +31,18 @@ class Line:
 
     @classmethod
     def through(cls, seconds: Mapping[int, float]) -> "Line":
-        """The line nearest to seconds by number of patches; both its numbers are at least 0."""
+        """The line nearest to seconds by number of patches, of which none take none.
+
+        Raises `WorkerError` where more patches took less time.
+        """
         patches = np.array(list(seconds))
         times = np.array(list(seconds.values()))
         slope, start = np.polyfit(patches, times, 1)
+        if slope <= 0:
+            raise WorkerError(
+                f"more patches took less time ({dict(seconds)}): the machine is too busy, measure "
+                "again when it is not"
+            )
         if start < 0:
             start, slope = 0.0, float(times @ patches / (patches @ patches))
         return cls(float(start), float(slope))

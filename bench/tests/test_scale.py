@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from bench.common import results
 from bench.common.task import Task
+from bench.common.worker import WorkerError
 from bench.scale import local, naive, prediction, two_cores
 from bench.scale.command import FILE, PARTS, PLOT, scale
 from bench.scale.model import LIMITS, Line, Workload, predict
@@ -109,6 +110,8 @@ def test_a_line_goes_through_its_points(rng: np.random.Generator) -> None:
     line = Line.through({n: start + slope * n for n in (2, 3, 7)})
     assert line(5) == pytest.approx(start + 5 * slope)
     assert Line.through({1: 1.0, 2: 3.0}).start == 0  # noise: computing nothing takes no time
+    with pytest.raises(WorkerError, match="too busy"):
+        Line.through({1: 2.0, 2: 1.9})
 
 
 def test_shared_sums_are_those_of_the_whole_batch_and_averages_are_not(
@@ -179,7 +182,9 @@ def test_steps_of_this_machine_are_measured_and_predicted(monkeypatch: pytest.Mo
     assert set(checked) == {"1", "2"}
     for row in checked.values():
         assert row["ratio"] == pytest.approx(row["measured"] / row["predicted"])
-    assert local.tables({"machine": {"load_before": 0}, **found})
+    seconds = found["computing"]["a"]["seconds"]
+    assert list(seconds) == ["alone", "shared"]
+    assert all(set(by_patches) == {"1", "2"} for by_patches in seconds.values())
 
 
 @pytest.mark.usefixtures("mpiexec")
