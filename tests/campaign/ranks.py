@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ import numpy as np
 
 from minispiral.data.synth import write_dataset
 from minispiral.runs.checkpoint import load
-from tests.campaign.commands import half_files
 from tests.launch import mpiexec
-from tests.resume.experiment import differences, finish, start, train_command
+from tests.resume.experiment import differences, finish, half_files, start, train_command
 
 KILLS = 20
 STEPS = 40
@@ -61,6 +61,8 @@ def run(scale: float, report: Report, seed: int = 0) -> dict[str, Any]:
             trial = Trial(float(rng.uniform(0, duration)), int(rng.integers(PROCESSES)), others)
             trials.append(trial)
             trial.take(command(f"run-{k}", PROCESSES), folder / f"run-{k}")
+            if not trial.killed:
+                duration = trial.moment  # the machine is less busy than it was
             trial.resume(command(f"run-{k}", others), folder / f"run-{k}", folder / "undisturbed")
             failures += [f"kill {k}: {fault}" for fault in trial.faults]
             report(f"ranks: {trial}")
@@ -91,13 +93,16 @@ class Trial:
 
     def take(self, command: list[str], run: Path) -> None:
         """Train, kill the process, wait for the job to end and look at its files."""
+        started = time.monotonic()
         job = start(command)
-        time.sleep(self.moment)
+        with suppress(subprocess.TimeoutExpired):
+            job.wait(self.moment)
         while job.poll() is None and (victim := self._victim(job)) is None:
             time.sleep(0.01)
         if job.poll() is None and victim is not None:
             os.kill(victim, signal.SIGKILL)
             self.killed = True
+        self.moment = time.monotonic() - started
         began = time.monotonic()
         try:
             messages = job.communicate(timeout=OVER)[1]  # all processes have let go of the pipe
@@ -121,6 +126,7 @@ class Trial:
         except RuntimeError as error:
             self.faults.append(str(error))
             return
+        self.faults += [f"left {path.name}" for path in run.glob(".*.part")]
         if self.processes == PROCESSES:
             self.faults += differences(run, undisturbed)
             return
