@@ -127,15 +127,16 @@ def _refuse_foreign(out: Path) -> None:
     """Raise `UserError` unless ``out`` is new, empty or holds a demonstration."""
     if not out.exists():
         return
-    if out.is_dir():
-        try:
-            mark: Any = json.loads((out / MARK).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            mark = None
-        if isinstance(mark, dict) and mark.get("made_by") == MADE_BY:
+    try:
+        # Another process may be beginning here: all but these files comes after the mark, so that
+        # whoever has seen more of them finds it.
+        if {entry.name for entry in out.iterdir()} <= {".lock", f".{MARK}.part"}:
             return
-        if all(entry.name == ".lock" for entry in out.iterdir()):
-            return
+        mark: Any = json.loads((out / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        mark = None
+    if isinstance(mark, dict) and mark.get("made_by") == MADE_BY:
+        return
     raise UserError(
         f"{out} holds something other than a demonstration, which would be overwritten", "out"
     )

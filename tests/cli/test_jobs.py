@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from minispiral.detection.tiling import predict
 from minispiral.errors import UserError
 from minispiral.networks.describe import describe
 from minispiral.runs.checkpoint import load, load_network
+from minispiral.runs.lock import lock_run
 from minispiral.training.demo import demo
 from minispiral.training.reporter import Reporter
 from tests.small import TINY_DEMO, command, files_of, make_dataset, make_photo, make_trained
@@ -322,6 +324,37 @@ def test_a_folder_that_is_no_demonstration_is_left_alone(mark: str | None, tmp_p
     with pytest.raises(UserError, match="other than a demonstration"):
         demo(out, settings=TINY_DEMO)
     assert files_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_demonstration_that_begins_meanwhile_is_told(
+    goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes its mark, and photographs too while this one looks at the folder."""
+    unfinished, iterdir, read_text = tmp_path / ".demo.json.part", Path.iterdir, Path.read_text
+
+    def go_on() -> None:
+        if goes_on and unfinished.exists():
+            unfinished.rename(tmp_path / "demo.json")
+            (tmp_path / "train").mkdir()
+
+    def entries(folder: Path) -> Iterator[Path]:
+        found = [*iterdir(folder)]
+        go_on()
+        return iter(found)
+
+    def text(file: Path, encoding: str | None = None) -> str:
+        try:
+            return read_text(file, encoding)
+        finally:
+            go_on()
+
+    with lock_run(tmp_path):
+        unfinished.write_text('{"made_by": "minispiral demo"}')
+        monkeypatch.setattr(Path, "iterdir", entries)
+        monkeypatch.setattr(Path, "read_text", text)
+        with pytest.raises(UserError, match="Another process"):
+            demo(tmp_path, settings=TINY_DEMO)
 
 
 def test_a_file_is_no_place_for_a_demonstration(tmp_path: Path) -> None:
