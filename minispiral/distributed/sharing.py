@@ -66,6 +66,8 @@ class GradientSums:
 
     def __call__(self, leaf: Tensor, gradient: Gradient) -> Gradient:
         """The sum of a gradient of ``leaf``, to be asked for when backward is done."""
+        if leaf.data.nbytes >= BUCKET:
+            self._start()  # so that it is alone in its bucket, and need not be copied
         bucket = self._open = self._open or Bucket()
         total = bucket.add(gradient, leaf.shape)
         if bucket.size * leaf.dtype.itemsize >= BUCKET:
@@ -120,7 +122,9 @@ class Bucket:
         """
         parts = [(g() if callable(g) else g).reshape(-1) for g in self.gradients]
         self.gradients.clear()
-        if on_gpu(parts[0]):
+        if len(parts) == 1:
+            self._flat = parts[0]
+        elif on_gpu(parts[0]):
             self._flat = layout.concatenate(*parts)
         else:
             if buffer.size != self.size or buffer.dtype != parts[0].dtype:
