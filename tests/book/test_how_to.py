@@ -12,7 +12,8 @@ from tests.small import ROOT, command
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 BLOCK = re.compile(
-    r"(?P<mark><!-- needs (?:a GPU|a cluster|root) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$",
+    r"(?P<mark><!-- needs (?:a GPU|a cluster|root) -->\n)?"
+    r"^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.M | re.S,
 )
 

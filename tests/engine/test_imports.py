@@ -33,12 +33,12 @@ ARROWS = {
     "distributed": "tensor profiling kernels errors",
     "runs": "networks nn device files memory errors",
     "detection": "distributed runs data networks tensor device files memory kernels errors",
-    "training": "detection distributed runs data networks optim losses tensor profiling device files memory "
-    "kernels errors",
+    "training": "detection distributed runs data networks optim losses tensor profiling device "
+    "files memory kernels errors",
     "report": "data files errors",
     "exercises": "detection networks tensor kernels errors",
-    "cli": "report training detection distributed data exercises gradcheck networks losses profiling device "
-    "memory errors",
+    "cli": "report training detection distributed data exercises gradcheck networks losses "
+    "profiling device memory errors",
 }
 ENGINE = {
     "kernels",
