@@ -44,6 +44,10 @@ class MpiWorld(World):
         return gathered
 
     def start_sum(self, values: Array) -> Callable[[], None]:
+        if self.machine.size == self.size:  # with no network that could work meanwhile
+            with profiling.span("other processes", "gradients"):
+                self.communicator.Allreduce(MPI.IN_PLACE, values)
+            return lambda: None
         request = self.communicator.Iallreduce(MPI.IN_PLACE, values)
 
         def wait() -> None:
