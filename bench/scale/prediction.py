@@ -15,7 +15,7 @@ from bench.scale.networks import CORES, GPUS, LINKS, Cluster, of_gpus, of_proces
 BATCH = 32  # patches, of Section 4.2: of each process (weak scaling), or of all (strong scaling)
 MOST = 1024
 RANKS = tuple(2**k for k in range(MOST.bit_length()))
-UNEVEN = tuple(sorted({*RANKS, *range(1, 2 * BATCH + 1)}))  # numbers that do not divide the batch
+UNEVEN = tuple(sorted({*RANKS, *range(1, BATCH)}))  # numbers that do not divide the batch
 SHOWN = (1, 2, 8, 32, 128, 1024)
 # Seconds of a step of the full Spiral-Net in TF32 on an H100, by patches: what
 # `python -m bench gpu model --batch N` counts in the compiled kernels. Nobody has timed one yet.
@@ -71,9 +71,9 @@ def _series(
         rows[str(r)] = {}
         for how, overlap in HOWS.items():
             step = predict(work, cluster, r, each * r or all_, overlap)
+            numbers = {**step.as_dict(), "efficiency": share * alone / step.seconds}
             rows[str(r)][how] = {
-                **step.as_dict(),
-                "efficiency": share * alone / step.seconds,
+                **{name: float(f"{number:.5g}") for name, number in numbers.items()},
                 "limit": step.limit(share * work.alone.start),
             }
     return rows
