@@ -467,7 +467,7 @@ bugs: dict[str, tuple[Check, list[tuple[Any, str, str]]]] = {
     ),
     "mean taken as constant": (
         check_batch_norm,
-        [(norm_grad, "-a * gbeta / m - b * mean", "-b * mean")],
+        [(norm_grad, "-a * all_gbeta / m - b * mean", "-b * mean")],
     ),
     "eps left out": (check_batch_norm, [(norm_grad, "+ eps", "+ 0")]),
     "no slope of sigmoid": (

@@ -8,14 +8,14 @@ NORMALIZATION = (
     Bug(
         "norm-without-mean",
         "The backward pass treats the mean as a constant.",
-        (Edit(batchnorm.normalize_grad, "-a * gbeta / m - b * mean", "-b * mean"),),
+        (Edit(batchnorm.normalize_grad, "-a * all_gbeta / m - b * mean", "-b * mean"),),
         checks=("batch_norm, own moments", "BatchNorm, training"),
         clue="the gradient of x (2, 3, 5, 4)",
     ),
     Bug(
         "norm-without-variance",
         "The backward pass treats the variance as a constant.",
-        (Edit(batchnorm.normalize_grad, "-a * inv * ggamma / m", "0 * a"),),
+        (Edit(batchnorm.normalize_grad, "-a * inv * all_ggamma / m", "0 * a"),),
         checks=("batch_norm, own moments", "ConvNormReLU fused, training"),
         clue="the gradient of x (2, 3, 5, 4)",
     ),
@@ -72,8 +72,8 @@ NORMALIZATION = (
         "Merging the moments of tiles ignores how far their means are apart.",
         (
             Edit(
-                batchnorm.merge_moments,
-                "squares.sum(0) + counts @ (tile_means - mean) ** 2",
+                batchnorm._merge,
+                "squares.sum(0) + counts @ (means - mean) ** 2",
                 "squares.sum(0)",
             ),
         ),
@@ -111,7 +111,13 @@ NORMALIZATION = (
     Bug(
         "norm-beta-averaged",
         "The gradient of beta is averaged over the pixels, not summed.",
-        (Edit(batchnorm.normalize_grad, "gbeta.astype(x.dtype)", "(gbeta / m).astype(x.dtype)"),),
+        (
+            Edit(
+                batchnorm.normalize_grad,
+                "gbeta.astype(x.dtype)",
+                "(gbeta / len(x[..., 0].flat)).astype(x.dtype)",
+            ),
+        ),
         checks=("batch_norm, own moments", "BatchNorm, evaluation"),
         clue="the gradient of beta (4,): 4 of 4 elements are wrong; each is 0.0333333 times",
     ),
@@ -162,7 +168,7 @@ NORMALIZATION = (
         "The fused block corrects the variance of its output by the pixel count of its input.",
         (
             Edit(
-                nn.ConvNormReLU.forward, "y.data.size // y.shape[-1]", "x.data.size // x.shape[-1]"
+                nn.ConvNormReLU.forward, "values_per_channel(y.data)", "values_per_channel(x.data)"
             ),
         ),
         test="test_the_fused_block_keeps_the_statistics_of_the_plain_one",
