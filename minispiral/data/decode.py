@@ -127,6 +127,11 @@ def _open(source: Path | io.BytesIO) -> ImageFile.ImageFile:
         try:
             opened = open_picture(source) if isinstance(source, Path) else Image.open(source)
             return opened  # type: ignore[return-value]
+        except MemoryError as error:  # pixels are not read yet
+            raise UserError(
+                f"The header of {source} asks for more memory than there is, it seems damaged; "
+                "replace it with an intact copy"
+            ) from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

@@ -292,6 +292,17 @@ def test_a_wrong_bit_in_a_png_mask_is_noticed(tmp_path, rng):
             read_mask(path)
 
 
+def test_a_header_that_asks_for_terabytes_is_damaged(tmp_path, colours):
+    path = tmp_path / "a.jp2"
+    Image.fromarray(colours).save(path)
+    whole = bytearray(path.read_bytes())
+    box = whole.index(b"jp2h") - 4
+    whole[box : box + 16] = struct.pack(">I4sQ", 1, b"jp2h", 10**14)  # a length of 8 bytes
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match="asks for more memory than there is"):
+        read_photo(path)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "gif", "jp2", "avif"])
 def test_corrupt_files_raise_nothing_but_user_errors(tmp_path, rng, colours, suffix):
     path = tmp_path / f"a.{suffix}"
