@@ -116,7 +116,9 @@ def _normalize_grad(
     if gy.shape != x.shape:
         raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
     twin = cuda if on_gpu(x) else cpu
-    gx, ggamma, gbeta = twin.normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu)
+    vectors = mean, var, gamma, beta
+    m = values_per_channel(x)
+    gx, ggamma, gbeta = twin.normalize_grad(x, gy, *vectors, eps, m, constant, relu)
     return gx, ggamma, gbeta
 
 

@@ -128,6 +128,7 @@ def normalize_grad(
     gamma: Array,
     beta: Array,
     eps: float,
+    m: int,
     constant: bool,
     relu: bool,
 ) -> tuple[Array, Array, Array]:
@@ -159,7 +160,6 @@ def normalize_grad(
     a = gamma * inv
     b = d = 0 * a
     if not constant:
-        m = collective.whole_size(x) // c
         all_ggamma, all_gbeta = np.add.reduce(collective.gather(np.stack((ggamma, gbeta))), 0)
         b = -a * inv * all_ggamma / m
         d = -a * all_gbeta / m - b * mean

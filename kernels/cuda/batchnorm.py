@@ -85,32 +85,33 @@ def normalize_grad(
     gamma: Array,
     beta: Array,
     eps: float,
+    m: int,
     constant: bool,
     relu: bool,
 ) -> tuple[Array, Array, Array]:
-    t, (m, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
-    grid, block = grid_of(m, c), block_of(c)
+    t, (rows, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
+    grid, block = grid_of(rows, c), block_of(c)
     parts = empty((grid[1], c, 2), np.float64)
     ggamma, gbeta = empty((c,), x.dtype), empty((c,), x.dtype)
     coefficients, gx = empty((3, c), x.dtype), empty(x.shape, x.dtype)
 
     inputs = x, gy, mean, var, gamma, beta, np.float64(eps)
-    sizes = np.int32(m), np.int32(c)
+    sizes = np.int32(rows), np.int32(c)
     name = f"block_grad_sums<{t}, {_boolean(relu)}>"
     launch(name, grid, *inputs, *sizes, parts, block=block)
 
-    def merge_sums(parts: Array, m: int, ggamma: Array, gbeta: Array) -> None:
-        """From the sums of the parts of ``m`` rows; `apply_grad` takes the last coefficients."""
+    def merge_sums(parts: Array, rows: int, ggamma: Array, gbeta: Array) -> None:
+        """From the sums of the parts of ``rows``; `apply_grad` takes the last coefficients."""
         vectors = mean, var, gamma, np.float64(eps), np.bool_(constant)
-        arguments = parts, np.int32(len(parts)), *vectors, np.int32(m), np.int32(c)
+        arguments = parts, np.int32(len(parts)), *vectors, np.int32(rows), np.int32(c)
         results = ggamma, gbeta, coefficients
         launch(f"merge_grad_sums<{t}>", grid[:1], *arguments, *results, block=block)
 
-    merge_sums(parts, m, ggamma, gbeta)
+    merge_sums(parts, rows, ggamma, gbeta)
     if collective.is_shared() and not constant:
         gathered = collective.gather(_merged("GradSums", parts, grid[:1], block))
         of_all = empty((c,), x.dtype), empty((c,), x.dtype)  # which nobody wants
-        merge_sums(gathered, collective.whole_size(x) // c, *of_all)
+        merge_sums(gathered, m, *of_all)
     name = f"apply_grad<{t}, {_boolean(relu)}>"
     launch(name, grid, *inputs, coefficients, *sizes, gx, block=block)
     return gx, ggamma, gbeta

@@ -115,7 +115,7 @@ NORMALIZATION = (
             Edit(
                 batchnorm.normalize_grad,
                 "gbeta.astype(x.dtype)",
-                "(gbeta / len(x[..., 0].flat)).astype(x.dtype)",
+                "(gbeta / m).astype(x.dtype)",
             ),
         ),
         checks=("batch_norm, own moments", "BatchNorm, evaluation"),
