@@ -52,14 +52,15 @@ class PatchSampler:
         pixels = np.empty((n, p, p, 3), np.uint8)
         mask = np.empty((n, p, p, 1), np.bool_)
         flips = np.empty((n, 2), np.bool_)
-        for k in range(-self.own.start, self.batch - self.own.start):
+        for drawn in range(self.batch):
             i = int(rng.integers(len(self.store)))
             h, w = self.store.mask(i).shape
             top = int(rng.integers(h - p + 1))
             left = int(rng.integers(w - p + 1))
             turned = rng.choice((True, False), size=2)
-            if not 0 <= k < n:
+            if drawn not in self.own:
                 continue
+            k = drawn - self.own.start
             window = slice(top, top + p), slice(left, left + p)
             pixels[k] = self.store.photo(i)[window]
             mask[k, ..., 0] = self.store.mask(i)[window]
