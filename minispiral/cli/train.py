@@ -20,6 +20,7 @@ from minispiral.cli.options import (
 )
 from minispiral.cli.printable import shell_word
 from minispiral.cli.terminal import announce, say, show
+from minispiral.distributed import world
 from minispiral.distributed.launch import launched
 from minispiral.losses import SOURCES
 from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
@@ -136,7 +137,8 @@ def train(
 
     options["depths"] = parse_depths(options["depths"])
     if resume:
-        config = resumed_config(out, {name: options[name] for name in typed(ctx, options)})
+        given = {name: options[name] for name in typed(ctx, options)}
+        config = world().from_first(lambda: resumed_config(out, given))
     elif options["data"] is None:
         raise click.UsageError("Missing argument 'DATA'.", ctx)
     else:
