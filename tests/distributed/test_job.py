@@ -14,7 +14,7 @@ import pytest
 from minispiral.runs.checkpoint import load
 from minispiral.training import interrupt
 from tests import launch
-from tests.distributed.conftest import Launch
+from tests.launch import Launch
 from tests.small import TRAINING, command, files_of, make_dataset
 
 FULL = "minispiral: The memory is full; choose a smaller --width or --patch or --batch.\n"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.distributed.conftest import Launch
+from tests.launch import Launch
 
 
 @pytest.mark.parametrize("processes", [2, 3])

@@ -11,8 +11,8 @@ import pytest
 
 from minispiral.detection.detect import detect
 from minispiral.detection.evaluate import evaluate
-from tests.distributed.conftest import Launch
 from tests.distributed.photographs import error_of
+from tests.launch import Launch
 from tests.small import files_of, make_photo, make_trained, write_pair
 
 

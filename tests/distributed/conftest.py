@@ -1,3 +1,0 @@
-"""Tests that start several processes."""
-
-from tests.launch import Launch as Launch
