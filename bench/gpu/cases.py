@@ -95,11 +95,12 @@ def convolution(
     tiling: str | None = None,
     parts: int | None = None,
     most: int = 17,
+    images: int = 1,
 ) -> Call:
-    """One of the three operations on an image of random sides up to ``most``."""
+    """One of the three operations on ``images`` or more, of random sides up to ``most``."""
     dtype = np.float64 if precision == "float64" else np.float32
     kh, kw, stride, pad = (int(rng.integers(*ends)) for ends in ((1, 4), (1, 4), (1, 4), (0, 3)))
-    n, h, w = int(rng.integers(1, 4)), *(int(i) for i in rng.integers(3, most + 1, 2))
+    n, h, w = int(rng.integers(images, 4)), *(int(i) for i in rng.integers(3, most + 1, 2))
     oh, ow = output_hw((h, w), (kh, kw), stride, pad)
     x, weights, gy = (
         rng.uniform(-1, 2, shape).astype(dtype)
@@ -165,6 +166,10 @@ def plain_convolutions() -> Iterator[Case]:
     """Sizes and dtypes that no other kernel accepts."""
     for precision in ("float32", "float64"):
         yield from convolutions("plain", precision, big=5, small=3)
+        # One row alone, which chance may make of the above, is not shared among blocks.
+        sizes = {"big": 5, "small": 3, "images": 2}
+        make = partial(convolution, operation="conv2d_weight_grad", precision=precision, **sizes)
+        yield Case("conv2d_weight_grad, plain, several rows", precision, make)
 
 
 # Everything else
