@@ -167,9 +167,14 @@ def plain_convolutions() -> Iterator[Case]:
     for precision in ("float32", "float64"):
         yield from convolutions("plain", precision, big=5, small=3)
         # One row alone, which chance may make of the above, is not shared among blocks.
-        sizes = {"big": 5, "small": 3, "images": 2}
-        make = partial(convolution, operation="conv2d_weight_grad", precision=precision, **sizes)
-        yield Case("conv2d_weight_grad, plain, several rows", precision, make)
+        operation = "conv2d_weight_grad"
+        yield Case(
+            f"{operation}, plain, several rows",
+            precision,
+            partial(
+                convolution, operation=operation, precision=precision, big=5, small=3, images=2
+            ),
+        )
 
 
 # Everything else
