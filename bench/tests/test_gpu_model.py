@@ -13,7 +13,7 @@ from bench.gpu import ceilings
 from bench.gpu.model import code, compiler, cost, recording, rules, sass, traffic
 from bench.gpu.model.assumptions import Assumptions, corrected
 from bench.gpu.model.estimate import Model
-from bench.gpu.model.rules import Rule, Turns
+from bench.gpu.model.rules.loops import Rule, Turns
 from minispiral.errors import UserError
 from minispiral.kernels.cuda import sources
 from minispiral.kernels.cuda.table import KERNELS, Kernel

@@ -20,7 +20,8 @@ from bench.gpu.model import cost, traffic
 from bench.gpu.model.assumptions import Assumptions
 from bench.gpu.model.code import FIRST_PARAMETER, Code
 from bench.gpu.model.recording import Launch
-from bench.gpu.model.rules import rule, turns_of_loops
+from bench.gpu.model.rules import rule
+from bench.gpu.model.rules.loops import turns_of_loops
 from bench.gpu.model.sass import Function, Loop
 
 

@@ -1,0 +1,59 @@
+"""Everything but convolutions: passes over pixels, and second passes of sums."""
+
+from bench.gpu.model.recording import Launch
+from bench.gpu.model.rules.common import Rules, over_blocks, over_rows, rows, tree, words
+from bench.gpu.model.rules.loops import Rule, Turns
+
+
+def _pixel_losses(launch: Launch) -> Rule:
+    return Rule([Turns("LDG.8", 1, rows(launch, launch["n"])), tree(launch)])
+
+
+def _loss_gradient(launch: Launch) -> Rule:
+    threads = launch.grid[0] * launch.block[0]
+    return Rule([Turns(f"STG.{words(launch)}", 1, launch["n"] / threads)])
+
+
+def _adam(launch: Launch) -> Rule:
+    return Rule([Turns(f"STG.{words(launch)}", 3, launch["share"] / launch.block[0])])
+
+
+def _sum_parts(launch: Launch) -> Rule:
+    return Rule([Turns(f"LDG.{words(launch)}", 1, launch["parts"])])
+
+
+def _finish_parts(launch: Launch) -> Rule:
+    """Loops without parts, which the compiler has put before the right one, do not run."""
+    around = (rows(launch, launch["m"]),)
+    return Rule([tree(launch), Turns("LDG.32", 1, launch["parts"], around, which=-1)], others=0)
+
+
+STRAIGHT = (
+    *("add", "multiply", "sigmoid_of", "convert", "blend", "scale_shift", "scale_pixels", "flip"),
+    *("copy_channels", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
+)
+
+RULES: Rules = {
+    **dict.fromkeys(STRAIGHT, lambda launch: Rule()),
+    "normalize": lambda launch: Rule([Turns(f"STG.{words(launch)}", 1, rows(launch, launch["m"]))]),
+    "apply_grad": lambda launch: Rule(
+        [Turns(f"STG.{words(launch)}", 1, rows(launch, launch["m"]))]
+    ),
+    "block_moments": over_rows(1),
+    "block_grad_sums": over_rows(2),
+    "block_row_sums": over_rows(1),
+    "merge_moments": over_blocks(3),
+    "merge_grad_sums": over_blocks(2),
+    "merge_row_sums": over_blocks(1),
+    "merge_parts": lambda launch: over_blocks(launch["partial"][-1])(launch),
+    "merge_sums": over_blocks(3),
+    "merge_counts": over_blocks(3),
+    "add_batch": over_blocks(3),
+    "block_sums": _pixel_losses,
+    "block_counts": _pixel_losses,
+    "loss_gradient": _loss_gradient,
+    "adam": _adam,
+    "sum_parts": _sum_parts,
+    "finish_parts": _finish_parts,
+    "edge_pad_grad": lambda launch: Rule(others=1),  # only at the edges more
+}

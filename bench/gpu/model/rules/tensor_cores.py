@@ -1,0 +1,39 @@
+"""Convolutions on tensor cores, ``conv2d_mma.cu``."""
+
+from bench.gpu.model.recording import Launch
+from bench.gpu.model.rules.common import Rules
+from bench.gpu.model.rules.loops import Rule, Turns
+from minispiral.kernels.cuda.conv2d_mma import TERMS, TILINGS
+
+
+def _mma(launch: Launch, steps: float, others: float) -> Rule:
+    tiling = launch.kernel.expression.partition("<")[2].rstrip(">")
+    rows, columns = TILINGS[tiling]
+    products = rows * columns * TERMS / (16 * 8 * 8) / (launch.kernel.threads / 32)
+    products *= 3 if "Precise" in tiling else 1
+    return Rule([Turns("HMMA", products, steps / launch.grid[2])], others)
+
+
+def _conv2d_mma(launch: Launch) -> Rule:
+    conv = launch["conv"]
+    return _mma(launch, conv["kh"] * conv["kw"] * -(-conv["big"] // TERMS), 1)
+
+
+def _conv2d_input_grad_mma(launch: Launch) -> Rule:
+    """Classes of pixels have different numbers of taps: a pixel has their mean."""
+    conv = launch["conv"]
+    taps = conv["kh"] * conv["kw"] / conv["stride"] ** 2
+    return _mma(launch, taps * -(-conv["small"] // TERMS), 1)
+
+
+def _conv2d_weight_grad_mma(launch: Launch) -> Rule:
+    conv = launch["conv"]
+    windows = conv["n"] * conv["oh"] * conv["ow"]
+    return _mma(launch, -(-windows // TERMS), TERMS / conv["ow"])  # others: windows of a row
+
+
+RULES: Rules = {
+    "conv2d_mma": _conv2d_mma,
+    "conv2d_input_grad_mma": _conv2d_input_grad_mma,
+    "conv2d_weight_grad_mma": _conv2d_weight_grad_mma,
+}
