@@ -35,9 +35,10 @@ ARROWS = {
     "detection": "distributed runs data networks tensor device files memory kernels errors",
     "training": "detection distributed runs data networks optim losses tensor profiling device "
     "files memory kernels errors",
-    "report": "data files errors",
+    "measurement": "data files kernels errors",
+    "report": "measurement data files errors",
     "exercises": "detection networks tensor kernels errors",
-    "cli": "report training detection distributed data exercises gradcheck networks losses "
+    "cli": "report training measurement detection distributed data exercises gradcheck networks losses "
     "profiling device memory errors",
 }
 ENGINE = {
@@ -55,11 +56,12 @@ ENGINE = {
 
 # Inside the kernels: the fronts import both twins, which know nothing of each other.
 KERNELS = {
-    "cpu": {"cpu", "shapes", "epilogues", "loss_table", "collective"},
-    "cuda": {"cuda", "shapes", "epilogues", "loss_table", "collective"},
+    "cpu": {"cpu", "shapes", "epilogues", "normalized", "loss_table", "collective"},
+    "cuda": {"cuda", "shapes", "epilogues", "normalized", "loss_table", "collective"},
     "reference": set(),
     "shapes": set(),
-    "epilogues": set(),
+    "epilogues": {"normalized"},
+    "normalized": set(),
     "collective": set(),
 }
 
@@ -199,7 +201,11 @@ def test_one_file_makes_the_gpu_of_cupy() -> None:
     assert users("cupyx", "minispiral") == {"minispiral.kernels.cuda.streams"}
 
 
-@pytest.mark.parametrize("library", ["jax", "scipy", "tensorflow", "torch"])
+def test_only_measuring_needs_scipy() -> None:
+    assert {room(name) for name in users("scipy", "minispiral")} <= {"measurement"}
+
+
+@pytest.mark.parametrize("library", ["jax", "tensorflow", "torch"])
 def test_no_framework_is_used(library: str) -> None:
     assert not users(library, "minispiral")
 
