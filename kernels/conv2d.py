@@ -17,6 +17,8 @@ The forward pass of a convolution is the first function, its backward pass the o
 forward pass of a transposed convolution is the second, its backward pass the first and, with the
 roles of image and gradient exchanged, the third. Chapter 2 of the book derives all of this.
 
+Where a function takes an image, it also takes one that is yet to be made: a `Normalized` image.
+
 Arrays are float32 or float64 (on the CPU complex numbers work too), all of one dtype, and all on
 the CPU or all on the GPU: that decides which twin runs, `minispiral.kernels.cpu.conv2d` or
 `minispiral.kernels.cuda.conv2d`.
@@ -27,14 +29,15 @@ from typing import Any
 from .arrays import on_gpu
 from .cpu import conv2d as cpu
 from .cuda import conv2d as cuda
-from .epilogues import Epilogue, ScaleShiftReLU
+from .epilogues import Epilogue, GradSums, ScaleShiftReLU
+from .normalized import Image, Normalized
 from .shapes import check_dtypes, check_output, convolution
 
 Array = Any  # NumPy's or the GPU's
 
 
 def conv2d(
-    x: Array, w: Array, stride: int = 1, pad: int = 0, epilogue: Epilogue | None = None
+    x: Image, w: Array, stride: int = 1, pad: int = 0, epilogue: Epilogue | None = None
 ) -> Array:
     """Gather: ``x (n, h, w, big)`` to ``y (n, oh, ow, small)``.
 
@@ -43,13 +46,13 @@ def conv2d(
     """
     check_dtypes(x, w)
     conv = convolution(x.shape, w.shape, stride, pad)
-    _check_epilogue(epilogue, conv.small, x)
-    twin = cuda if on_gpu(x) else cpu
-    return twin.conv2d(x, w, conv, epilogue)
+    _check_normalized(x)
+    _check_epilogue(epilogue, conv.output_shape, x)
+    return _twin(x).conv2d(x, w, conv, epilogue)
 
 
 def conv2d_input_grad(
-    gy: Array,
+    gy: Image,
     w: Array,
     out_hw: tuple[int, int],
     stride: int = 1,
@@ -64,13 +67,13 @@ def conv2d_input_grad(
     check_dtypes(gy, w)
     conv = convolution((*gy.shape[:1], *out_hw, *w.shape[2:3]), w.shape, stride, pad)
     check_output(gy, conv)
-    _check_epilogue(epilogue, conv.big, gy)
-    twin = cuda if on_gpu(gy) else cpu
-    return twin.conv2d_input_grad(gy, w, conv, epilogue)
+    _check_normalized(gy)
+    _check_epilogue(epilogue, conv.image_shape, gy)
+    return _twin(gy).conv2d_input_grad(gy, w, conv, epilogue)
 
 
 def conv2d_weight_grad(
-    x: Array, gy: Array, kernel_hw: tuple[int, int], stride: int = 1, pad: int = 0
+    x: Image, gy: Image, kernel_hw: tuple[int, int], stride: int = 1, pad: int = 0
 ) -> Array:
     """Gradient of the weights, ``(*kernel_hw, big, small)``.
 
@@ -80,16 +83,35 @@ def conv2d_weight_grad(
     check_dtypes(x, gy)
     conv = convolution(x.shape, (*kernel_hw, *x.shape[3:], *gy.shape[3:]), stride, pad)
     check_output(gy, conv)
-    twin = cuda if on_gpu(x) else cpu
-    return twin.conv2d_weight_grad(x, gy, conv)
+    _check_normalized(x)
+    _check_normalized(gy)
+    return _twin(x).conv2d_weight_grad(x, gy, conv)
 
 
-def _check_epilogue(epilogue: Epilogue | None, channels: int, x: Array) -> None:
-    """The vectors of an epilogue belong to an output of so many channels, of the dtype of ``x``."""
+def _twin(image: Image) -> Any:
+    return cuda if on_gpu(image.x if isinstance(image, Normalized) else image) else cpu
+
+
+def _check_epilogue(epilogue: Epilogue | None, shape: tuple[int, ...], x: Image) -> None:
+    """The arrays of an epilogue belong to an output of this shape, of the dtype of ``x``."""
     if isinstance(epilogue, ScaleShiftReLU):
-        for vector in (epilogue.scale, epilogue.shift):
-            if vector.shape != (channels,):
-                raise ValueError(
-                    f"expected scale and shift of {channels} channels, got shape {vector.shape}"
-                )
-        check_dtypes(x, epilogue.scale, epilogue.shift)
+        _check_vectors(x, shape[-1], scale=epilogue.scale, shift=epilogue.shift)
+    if isinstance(epilogue, GradSums):
+        if epilogue.image.shape != shape:
+            raise ValueError(f"expected an image of shape {shape}, got {epilogue.image.shape}")
+        check_dtypes(x, epilogue.image)
+        _check_normalized(epilogue.image)
+
+
+def _check_normalized(image: Image) -> None:
+    """The vectors of an image that is yet to be made belong to its channels."""
+    if isinstance(image, Normalized):
+        vectors = {"scale": image.scale, "shift": image.shift, "mean": image.mean}
+        _check_vectors(image, image.shape[-1], **vectors)
+
+
+def _check_vectors(x: Image, channels: int, **vectors: Array) -> None:
+    for name, vector in vectors.items():
+        if vector.shape != (channels,):
+            raise ValueError(f"expected {name} of {channels} channels, got shape {vector.shape}")
+    check_dtypes(x, *vectors.values())

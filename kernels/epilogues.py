@@ -1,11 +1,14 @@
 """What a convolution does to each part of its output while that is in cache or registers.
 
 A pass over the output of its own would have to read it from memory again. `Moments` computes what
-batch normalization needs in training, `ScaleShiftReLU` is what it comes down to in evaluation.
+batch normalization needs in training, `ScaleShiftReLU` is what it comes down to in evaluation, and
+`GradSums` computes what its backward pass begins with.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from .normalized import Normalized
 
 Array = Any  # NumPy's or the GPU's
 
@@ -30,4 +33,19 @@ class ScaleShiftReLU:
     shift: Array
 
 
-Epilogue = Moments | ScaleShiftReLU
+@dataclass(eq=False)
+class GradSums:
+    """The sums over pixels that the gradient of batch norm and ReLU needs.
+
+    For a convolution whose output is that gradient's ``gy``; ``image`` is what the batch norm and
+    the ReLU made of their input ``x``. Per channel, with ``g = gy`` where ``image > 0`` and 0
+    elsewhere, each of the ``parts (blocks, c, 2)`` holds ``sum(g)`` and ``sum(g * (x - mean))``
+    over some of the pixels, in float64. None after the convolution: it did not compute them, as on
+    the CPU, and `minispiral.kernels.batchnorm.normalize_relu_grad` will.
+    """
+
+    image: Normalized
+    parts: Array | None = None
+
+
+Epilogue = Moments | ScaleShiftReLU | GradSums

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..epilogues import Epilogue
+from ..normalized import Image, array_of
 from ..shapes import Convolution, convolution
 from . import conv2d_channels, conv2d_pixels, parallel
 from .epilogues import Finish, Parts, conclude, finisher
@@ -29,8 +30,9 @@ from .im2col import windows
 Array = NDArray[Any]
 
 
-def conv2d(x: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
+def conv2d(x: Image, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
     """``y = windows @ weights``."""
+    x = array_of(x)
     y = parallel.empty(conv.output_shape, x.dtype)
     weights = w.reshape(-1, conv.small)
     parts = _first(SPLITS, conv).conv2d(windows(x, conv), weights, y, finisher(epilogue))
@@ -38,16 +40,17 @@ def conv2d(x: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> 
     return y
 
 
-def conv2d_weight_grad(x: Array, gy: Array, conv: Convolution) -> Array:
+def conv2d_weight_grad(x: Image, gy: Image, conv: Convolution) -> Array:
     """``gw = windows.T @ gy``."""
+    x, gy = array_of(x), np.ascontiguousarray(array_of(gy))
     gw = parallel.empty(conv.weight_shape, x.dtype)
-    gy = np.ascontiguousarray(gy)
     _first(SPLITS, conv).conv2d_weight_grad(windows(x, conv), gy, gw.reshape(-1, conv.small))
     return gw
 
 
-def conv2d_input_grad(gy: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
+def conv2d_input_grad(gy: Image, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
     """``gx = fold(gy @ weights.T)``."""
+    gy = array_of(gy)
     gx = parallel.empty(conv.image_shape, gy.dtype)
     parts = _first(INPUT_GRADS, conv).conv2d_input_grad(gy, w, gx, conv, finisher(epilogue))
     conclude(epilogue, parts, gx.dtype)

@@ -3,6 +3,7 @@
 // Arrays are (m, c): `m` values for each of `c` channels. T is float or double. What is kept per
 // channel is computed in double, and so are all sums over rows.
 
+#include "grad_sums.cuh"
 #include "moments.cuh"
 
 // The moments of each block's rows: partial (gridDim.y, c).
@@ -20,7 +21,7 @@ __global__ void __launch_bounds__(256)
   const Moments all = merge_blocks(partial, blocks, c);
   if (threadIdx.y > 0 || own_channel() >= c) return;
   mean[own_channel()] = all.mean;
-  var[own_channel()] = (all.squares < 0 ? 0 : all.squares) / all.count;
+  var[own_channel()] = all.variance();
 }
 
 // Batch norm of one channel as scale * x + shift.
@@ -28,15 +29,40 @@ template <class T>
 struct Affine {
   T scale, shift;
 
-  __device__ Affine(int channel, const T *mean, const T *var, const T *gamma, const T *beta,
-                    double eps) {
-    const double factor = gamma[channel] / sqrt(var[channel] + eps);
+  __device__ Affine(T mean, T var, T gamma, T beta, double eps) {
+    const double factor = gamma / sqrt(var + eps);
     scale = factor;
-    shift = beta[channel] - mean[channel] * factor;
+    shift = beta - mean * factor;
   }
+
+  __device__ Affine(int channel, const T *mean, const T *var, const T *gamma, const T *beta,
+                    double eps)
+      : Affine(mean[channel], var[channel], gamma[channel], beta[channel], eps) {}
 
   __device__ T operator()(T x) const { return fma(scale, x, shift); }
 };
+
+// The same for a batch norm in training: its scale and shift (c,) too, and the running moments are
+// moved towards the batch's.
+template <class T>
+__global__ void __launch_bounds__(256)
+    merge_norm_moments(const Moments *partial, int blocks, int c, const T *gamma, const T *beta,
+                       double eps, double momentum, T *mean, T *var, T *scale, T *shift,
+                       T *running_mean, T *running_var) {
+  const Moments all = merge_blocks(partial, blocks, c);
+  const int channel = own_channel();
+  if (threadIdx.y > 0 || channel >= c) return;
+  const T own_mean = all.mean, own_var = all.variance();
+  const Affine<T> affine(own_mean, own_var, gamma[channel], beta[channel], eps);
+  mean[channel] = own_mean;
+  var[channel] = own_var;
+  scale[channel] = affine.scale;
+  shift[channel] = affine.shift;
+  const T keep = 1 - momentum, take = momentum;
+  const T take_unbiased = momentum * all.count / (all.count - 1);
+  running_mean[channel] = keep * running_mean[channel] + take * own_mean;
+  running_var[channel] = keep * running_var[channel] + take_unbiased * own_var;
+}
 
 // Scale and shift (c,) of batch norm with known mean and variance. A thread makes one channel.
 template <class T>
@@ -62,15 +88,6 @@ __global__ void __launch_bounds__(256)
     const T value = affine(x[row * c + channel]);
     y[row * c + channel] = relu && value < 0 ? T(0) : value;
   }
-}
-
-// Two sums over the rows: of g, which is gy where the ReLU lets it pass, and of g * (x - mean).
-struct GradSums {
-  double g, g_centred;
-};
-
-__device__ GradSums merge(GradSums a, GradSums b) {
-  return {a.g + b.g, a.g_centred + b.g_centred};
 }
 
 // The sums over each block's rows: partial (gridDim.y, c).

@@ -10,6 +10,7 @@ from typing import Protocol
 from numpy.typing import DTypeLike
 
 from ..epilogues import Epilogue
+from ..normalized import Image
 from ..shapes import Convolution
 from . import conv2d_few, conv2d_mma, conv2d_plain, tf32
 from .epilogues import EpilogueArguments
@@ -23,20 +24,20 @@ class Algorithm(Protocol):
         """Whether it can compute this on the GPU in use, and is the quickest that can."""
 
     def conv2d(
-        self, x: Array, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments
+        self, x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments
     ) -> None: ...
 
     def conv2d_input_grad(
-        self, gy: Array, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
+        self, gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
     ) -> None: ...
 
-    def conv2d_weight_grad(self, x: Array, gy: Array, gw: Array, conv: Convolution) -> None: ...
+    def conv2d_weight_grad(self, x: Image, gy: Image, gw: Array, conv: Convolution) -> None: ...
 
 
 ALGORITHMS: Sequence[Algorithm] = (conv2d_few, conv2d_mma, conv2d_plain)
 
 
-def conv2d(x: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
+def conv2d(x: Image, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
     """``y (n, oh, ow, small)``."""
     y = empty(conv.output_shape, x.dtype)
     arguments = EpilogueArguments(epilogue, y)
@@ -45,7 +46,7 @@ def conv2d(x: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> 
     return y
 
 
-def conv2d_input_grad(gy: Array, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
+def conv2d_input_grad(gy: Image, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:
     """``gx (n, h, w, big)``."""
     gx = empty(conv.image_shape, gy.dtype)
     arguments = EpilogueArguments(epilogue, gx)
@@ -54,7 +55,7 @@ def conv2d_input_grad(gy: Array, w: Array, conv: Convolution, epilogue: Epilogue
     return gx
 
 
-def conv2d_weight_grad(x: Array, gy: Array, conv: Convolution) -> Array:
+def conv2d_weight_grad(x: Image, gy: Image, conv: Convolution) -> Array:
     """``gw (kh, kw, big, small)``."""
     gw = empty(conv.weight_shape, x.dtype)
     _algorithm(conv, x.dtype).conv2d_weight_grad(x, gy, gw, conv)

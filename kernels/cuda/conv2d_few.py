@@ -7,6 +7,7 @@ cores most of the products would be of zeros.
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..normalized import Image, array_of
 from ..shapes import Convolution
 from . import split_k
 from .convolution import CHUNK, check_aligned, struct
@@ -48,15 +49,17 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
     return dtype == np.float32 and few and conv.small >= CHUNK
 
 
-def conv2d(x: Array, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
+def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
+    x = array_of(x)
     pixels, channels = _TILE
     tiles = blocks(conv.n * conv.oh * conv.ow, pixels), blocks(conv.small, channels)
     launch("conv2d_few", tiles, struct(conv), x, w, y, *epilogue.with_moments(tiles[0]))
 
 
 def conv2d_input_grad(
-    gy: Array, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
+    gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
+    gy = array_of(gy)
     check_aligned(gy, w)
     groups = conv.n * blocks(conv.h, conv.stride) * blocks(conv.w, conv.stride)
     block = _LANES, _THREADS // _LANES
@@ -65,7 +68,8 @@ def conv2d_input_grad(
     launch(f"conv2d_input_grad_few<{conv.big}>", (count,), *arguments, block=block)
 
 
-def conv2d_weight_grad(x: Array, gy: Array, gw: Array, conv: Convolution) -> None:
+def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
+    x, gy = array_of(x), array_of(gy)
     across = blocks(conv.small, _COLUMNS)
     parts = split_k.parts(across, blocks(conv.n * conv.oh * conv.ow, _STEP))
     operands = struct(conv), x, gy

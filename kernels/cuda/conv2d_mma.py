@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..normalized import Image, array_of
 from ..shapes import Convolution
 from . import split_k, tf32
 from .conv2d_few import FEW
@@ -46,7 +47,8 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
     return dtype == np.float32 and enough and gpu().has_tensor_cores()
 
 
-def conv2d(x: Array, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
+def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
+    x = array_of(x)
     check_aligned(x, w)
     pixels = conv.n * conv.oh * conv.ow
     tiling = choose_tiling(pixels, conv.small, _is_narrow(conv))
@@ -58,8 +60,9 @@ def conv2d(x: Array, w: Array, y: Array, conv: Convolution, epilogue: EpilogueAr
 
 
 def conv2d_input_grad(
-    gy: Array, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
+    gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
+    gy = array_of(gy)
     check_aligned(gy, w)
     n, stride = conv.n, conv.stride
     tiling = choose_tiling(n * conv.h * conv.w, conv.big, _is_narrow(conv))
@@ -73,7 +76,8 @@ def conv2d_input_grad(
     split_k.launch_with_epilogue(expression, tiles, steps, operands, gx, epilogue)
 
 
-def conv2d_weight_grad(x: Array, gy: Array, gw: Array, conv: Convolution) -> None:
+def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
+    x, gy = array_of(x), array_of(gy)
     check_aligned(x, gy)
     tiling = choose_tiling(conv.small, conv.big, _is_narrow(conv))
     columns, rows = TILINGS[tiling]  # this kernel turns the tile

@@ -6,6 +6,7 @@ That is float64, few channels on both sides, and GPUs without tensor cores.
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..normalized import Image, array_of
 from ..shapes import Convolution
 from . import split_k
 from .convolution import struct
@@ -24,21 +25,24 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
     return True
 
 
-def conv2d(x: Array, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
+def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
+    x = array_of(x)
     grid = (blocks(y.size, _THREADS),)
     arguments = struct(conv), x, w, np.int32(y.size), y, *epilogue.scale_shift
     launch(f"conv2d<{ctype(x.dtype)}>", grid, *arguments)
 
 
 def conv2d_input_grad(
-    gy: Array, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
+    gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
+    gy = array_of(gy)
     grid = (blocks(gx.size, _THREADS),)
     arguments = struct(conv), gy, w, np.int32(gx.size), gx, *epilogue.scale_shift
     launch(f"conv2d_input_grad<{ctype(gy.dtype)}>", grid, *arguments)
 
 
-def conv2d_weight_grad(x: Array, gy: Array, gw: Array, conv: Convolution) -> None:
+def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
+    x, gy = array_of(x), array_of(gy)
     across = blocks(gw.size, _THREADS)
     # The rows of the images are shared among as many blocks as it takes to keep the GPU busy. One
     # writes zeros where there are no images.

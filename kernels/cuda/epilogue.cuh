@@ -1,12 +1,17 @@
 // What a convolution does to its output in registers, on the way to memory: scale, shift and ReLU,
-// or the sums for its moments.
+// or sums over its pixels.
 //
 // Kernels take the vectors `scale` and `shift`, which count where `scaled` is set, and `partial`
 // (blocks, channels) for the moments of what each block computes, where `with_moments` is set.
+//
+// Where `with_grad_sums` is set, the output is the gradient behind a batch norm and a ReLU, which
+// made max(scale * x + shift, 0) of `x`, an image of the output's shape, whose moments give `mean`:
+// the sums of each block go to `grad_sums` (blocks, channels).
 
 #ifndef MINISPIRAL_EPILOGUE_CUH
 #define MINISPIRAL_EPILOGUE_CUH
 
+#include "grad_sums.cuh"
 #include "moments.cuh"
 
 // max(scale * x + shift, 0) with a scale and a shift for each channel, or x where `scaled` is not

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..epilogues import Epilogue, Moments, ScaleShiftReLU
+from ..epilogues import Epilogue, GradSums, Moments, ScaleShiftReLU
 from . import batchnorm
 from .launch import Array, empty
 
@@ -29,6 +29,18 @@ class EpilogueArguments:
         wanted = isinstance(self.epilogue, Moments)
         self._parts = empty((blocks if wanted else 0, self.out.shape[-1], 3), np.float64)
         return *self.scale_shift, np.bool_(wanted), self._parts
+
+    def with_sums(self, blocks: int) -> tuple[Any, ...]:
+        """For a kernel that takes moments and the sums of a gradient; blocks as above."""
+        arguments = self.with_moments(blocks)
+        if not isinstance(self.epilogue, GradSums):
+            none = empty((0,), self.out.dtype)
+            return *arguments, np.False_, none, none, empty((0,), np.float64)
+        image = self.epilogue.image
+        self.epilogue.parts = empty((blocks, self.out.shape[-1], 2), np.float64)
+        scaled, _, _, *moments = arguments
+        vectors = scaled, image.scale, image.shift
+        return *vectors, *moments, np.True_, image.x, image.mean, self.epilogue.parts
 
     def conclude(self) -> None:
         """After the launch: set the moments, by a pass of their own where no kernel took them."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from minispiral.kernels.epilogues import Moments, ScaleShiftReLU
+from minispiral.kernels.epilogues import GradSums, Moments, ScaleShiftReLU
+from minispiral.kernels.normalized import Normalized
 
 Kernel = Callable[..., Any]
 
@@ -22,3 +23,37 @@ def with_moments(kernel: Kernel) -> Kernel:
 def with_scale_shift_relu(kernel: Kernel) -> Kernel:
     """The kernel with the epilogue `ScaleShiftReLU`, whose vectors come first."""
     return lambda scale, shift, *args: kernel(*args, epilogue=ScaleShiftReLU(scale, shift))
+
+
+def reading_normalized(kernel: Kernel, *places: int) -> Kernel:
+    """The kernel with the images at these places yet to be normalised; vectors come first.
+
+    Each image has three: scale, shift and mean. None of them is ever made: that would be a pass.
+    """
+
+    def call(*args: Any) -> Any:
+        vectors, args = args[: 3 * len(places)], args[3 * len(places) :]
+        images = list(args)
+        for i, place in enumerate(places):
+            images[place] = Normalized(args[place], *vectors[3 * i : 3 * i + 3], array=_refuse)
+        return kernel(*images)
+
+    return call
+
+
+def with_grad_sums(kernel: Kernel) -> Kernel:
+    """The kernel with the epilogue `GradSums`: returns the output and the sums ``(parts, c, 2)``.
+
+    Scale, shift and mean come first, then the image that they belong to.
+    """
+
+    def call(scale: Any, shift: Any, mean: Any, x: Any, *args: Any) -> tuple[Any, Any]:
+        sums = GradSums(Normalized(x, scale, shift, mean, _refuse))
+        y = kernel(*args, epilogue=sums)
+        return y, sums.parts
+
+    return call
+
+
+def _refuse() -> Any:
+    raise AssertionError("an image was made that a convolution should have read as it is")
