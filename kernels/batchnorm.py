@@ -27,14 +27,18 @@ from . import collective
 from .arrays import on_gpu
 from .cpu import batchnorm as cpu
 from .cuda import batchnorm as cuda
+from .norm import Norm
 
 Array = Any  # NumPy's or the GPU's
 
 
-def moments(x: Array) -> tuple[Array, Array]:
-    """``mean`` and biased variance ``var`` of each channel, in the dtype of ``x``."""
+def moments(x: Array, norm: Norm | None = None) -> tuple[Array, Array]:
+    """``mean`` and biased variance ``var`` of each channel, in the dtype of ``x``.
+
+    With ``norm`` its scale and shift are set, and its running moments moved, in the same pass.
+    """
     twin = cuda if on_gpu(x) else cpu
-    mean, var = twin.moments(x)
+    mean, var = twin.moments(x, norm)
     return mean, var
 
 
@@ -84,7 +88,7 @@ def normalize_grad(
     ``gx = gamma / sqrt(var + eps) * gy``.
     """
     beta = gamma  # any vector: only the ReLU's mask depends on it
-    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=False)
+    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, False)
 
 
 def normalize_relu_grad(
@@ -96,9 +100,14 @@ def normalize_relu_grad(
     beta: Array,
     eps: float,
     constant: bool = False,
+    sums: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    """``gx, ggamma, gbeta`` of `normalize_relu`; ``constant`` as for `normalize_grad`."""
-    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, relu=True)
+    """``gx, ggamma, gbeta`` of `normalize_relu`; ``constant`` as for `normalize_grad`.
+
+    ``sums`` are the parts of `minispiral.kernels.epilogues.GradSums`, where the convolution that
+    computed ``gy`` took them on the GPU: then one pass over ``x`` and ``gy`` is enough.
+    """
+    return _normalize_grad(x, gy, mean, var, gamma, beta, eps, constant, True, sums)
 
 
 def _normalize_grad(
@@ -111,15 +120,25 @@ def _normalize_grad(
     eps: float,
     constant: bool,
     relu: bool,
+    sums: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     _check_vectors(x, mean, var, gamma, beta)
     if gy.shape != x.shape:
         raise ValueError(f"gy has shape {gy.shape}, x has shape {x.shape}")
-    twin = cuda if on_gpu(x) else cpu
-    vectors = mean, var, gamma, beta
-    m = values_per_channel(x)
-    gx, ggamma, gbeta = twin.normalize_grad(x, gy, *vectors, eps, m, constant, relu)
+    arguments = x, gy, mean, var, gamma, beta, eps, values_per_channel(x), constant, relu
+    if on_gpu(x):
+        _check_sums(x, sums)
+        gx, ggamma, gbeta = cuda.normalize_grad(*arguments, sums)
+    else:
+        gx, ggamma, gbeta = cpu.normalize_grad(*arguments)
     return gx, ggamma, gbeta
+
+
+def _check_sums(x: Array, sums: Array | None) -> None:
+    if sums is not None and (sums.ndim != 3 or sums.shape[1:] != (x.shape[-1], 2)):
+        raise ValueError(
+            f"expected sums (parts, {x.shape[-1]}, 2) for x of shape {x.shape}, got {sums.shape}"
+        )
 
 
 def _check_vectors(x: Array, *vectors: Array) -> None:

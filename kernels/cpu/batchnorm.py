@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import collective
-from . import parallel
+from ..norm import Norm
+from . import arithmetic, parallel
 
 Array = NDArray[Any]
 
@@ -28,10 +29,10 @@ class Moments(NamedTuple):
     squares: Array
 
 
-def moments(x: Array) -> tuple[Array, Array]:
+def moments(x: Array, norm: Norm | None = None) -> tuple[Array, Array]:
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     parts = parallel.run(lambda tile: tile_moments(rows[tile]), parallel.row_tiles(*rows.shape))
-    return merge_moments([parts], x.dtype)
+    return merge_moments([parts], x.dtype, norm)
 
 
 def tile_moments(rows: Array) -> Moments:
@@ -56,10 +57,13 @@ def tile_moments(rows: Array) -> Moments:
     return Moments(m, mean, squares)
 
 
-def merge_moments(channels: Iterable[Sequence[Moments]], dtype: DTypeLike) -> tuple[Array, Array]:
+def merge_moments(
+    channels: Iterable[Sequence[Moments]], dtype: DTypeLike, norm: Norm | None = None
+) -> tuple[Array, Array]:
     """Mean and biased variance from the moments of tiles, one sequence of tiles per channel range.
 
-    Where other processes hold parts of the batch, theirs are merged after those of the tiles.
+    Where other processes hold parts of the batch, theirs are merged after those of the tiles. With
+    ``norm`` its scale and shift are set, and its running moments moved.
     """
     merged = [_merge(*map(np.array, zip(*tiles, strict=True))) for tiles in channels]
     values = merged[0].values
@@ -69,7 +73,20 @@ def merge_moments(channels: Iterable[Sequence[Moments]], dtype: DTypeLike) -> tu
         parts = collective.gather(np.concatenate(([values], mean, squares)))
         c = len(mean)
         values, mean, squares = _merge(parts[:, 0], parts[:, 1 : c + 1], parts[:, c + 1 :])
-    return mean.astype(dtype), (np.maximum(squares, 0) / values).astype(dtype)
+    mean, var = mean.astype(dtype), (np.maximum(squares, 0) / values).astype(dtype)
+    if norm is not None:
+        _conclude(norm, mean, var, int(values))
+    return mean, var
+
+
+def _conclude(norm: Norm, mean: Array, var: Array, values: int) -> None:
+    """See `Norm`; the moments are those of ``values`` values."""
+    norm.check(mean)
+    vectors = mean, var, norm.gamma, norm.beta
+    norm.scale, norm.shift = scale_shift(mean.dtype, *vectors, norm.eps)
+    keep, take = 1 - norm.momentum, norm.momentum
+    arithmetic.blend(norm.running_mean, mean, keep, take)
+    arithmetic.blend(norm.running_var, var, keep, take * values / (values - 1))
 
 
 def _merge(counts: Array, means: Array, squares: Array) -> Moments:

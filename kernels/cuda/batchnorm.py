@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import collective
+from ..norm import Norm
 from .launch import Array, blocks, ctype, empty, launch
 from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
 from .table import declare
 
 for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
-    for name in ("block_moments", "merge_moments"):
+    for name in ("block_moments", "merge_moments", "merge_norm_moments"):
         declare("batchnorm.cu", f"{name}<{t}>", shared=3 * SHARED_DOUBLE, registers=many)
     declare("batchnorm.cu", f"merge_grad_sums<{t}>", shared=2 * SHARED_DOUBLE, registers=few)
     declare("batchnorm.cu", f"scale_shift<{t}>", registers=few)
@@ -29,26 +30,34 @@ for part, numbers in (("Moments", 3), ("GradSums", 2)):
 _CHANNELS = 4  # of a block that merges parts, which are many
 
 
-def moments(x: Array) -> tuple[Array, Array]:
+def moments(x: Array, norm: Norm | None = None) -> tuple[Array, Array]:
     t, (m, c) = ctype(x.dtype), _rows(x)
     grid, block = grid_of(m, c), block_of(c)
     parts = empty((grid[1], c, 3), np.float64)
     launch(f"block_moments<{t}>", grid, x, np.int32(m), np.int32(c), parts, block=block)
-    return merged_moments(parts, x.dtype)
+    return merged_moments(parts, x.dtype, norm)
 
 
-def merged_moments(parts: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-    """Mean and biased variance from counts, means and squares of parts: ``(parts, c, 3)``.
+def merged_moments(parts: Array, dtype: DTypeLike, norm: Norm | None = None) -> tuple[Array, Array]:
+    """Mean and biased variance ``(c,)`` from counts, means and squares of parts ``(parts, c, 3)``.
 
-    Where other processes hold parts of the batch, theirs are merged too.
+    With ``norm`` the same launch makes its scale and shift, and moves its running moments. Where
+    other processes hold parts of the batch, theirs are merged too: all get the same numbers.
     """
-    c = parts.shape[1]
+    t, c = ctype(dtype), parts.shape[1]
     mean, var = empty((c,), dtype), empty((c,), dtype)
     grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
     if collective.is_shared():
         parts = collective.gather(_merged("Moments", parts, grid, block))
-    sizes = np.int32(len(parts)), np.int32(c)
-    launch(f"merge_moments<{ctype(dtype)}>", grid, parts, *sizes, mean, var, block=block)
+    arguments = parts, np.int32(len(parts)), np.int32(c)
+    if norm is None:
+        launch(f"merge_moments<{t}>", grid, *arguments, mean, var, block=block)
+        return mean, var
+    norm.check(mean)
+    norm.scale, norm.shift = empty((c,), dtype), empty((c,), dtype)
+    affine = norm.gamma, norm.beta, np.float64(norm.eps), np.float64(norm.momentum)
+    results = mean, var, norm.scale, norm.shift, norm.running_mean, norm.running_var
+    launch(f"merge_norm_moments<{t}>", grid, *arguments, *affine, *results, block=block)
     return mean, var
 
 
@@ -88,17 +97,20 @@ def normalize_grad(
     m: int,
     constant: bool,
     relu: bool,
+    sums: Array | None = None,
 ) -> tuple[Array, Array, Array]:
+    """``sums (parts, c, 2)`` are those that the first pass would take, where others took them."""
     t, (rows, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
     grid, block = grid_of(rows, c), block_of(c)
-    parts = empty((grid[1], c, 2), np.float64)
     ggamma, gbeta = empty((c,), x.dtype), empty((c,), x.dtype)
     coefficients, gx = empty((3, c), x.dtype), empty(x.shape, x.dtype)
 
     inputs = x, gy, mean, var, gamma, beta, np.float64(eps)
     sizes = np.int32(rows), np.int32(c)
-    name = f"block_grad_sums<{t}, {_boolean(relu)}>"
-    launch(name, grid, *inputs, *sizes, parts, block=block)
+    if sums is None:
+        sums = empty((grid[1], c, 2), np.float64)
+        name = f"block_grad_sums<{t}, {_boolean(relu)}>"
+        launch(name, grid, *inputs, *sizes, sums, block=block)
 
     def merge_sums(parts: Array, rows: int, ggamma: Array, gbeta: Array) -> None:
         """From the sums of the parts of ``rows``; `apply_grad` takes the last coefficients."""
@@ -107,9 +119,9 @@ def normalize_grad(
         results = ggamma, gbeta, coefficients
         launch(f"merge_grad_sums<{t}>", grid[:1], *arguments, *results, block=block)
 
-    merge_sums(parts, rows, ggamma, gbeta)
+    merge_sums(sums, rows, ggamma, gbeta)
     if collective.is_shared() and not constant:
-        gathered = collective.gather(_merged("GradSums", parts, grid[:1], block))
+        gathered = collective.gather(_merged("GradSums", sums, grid[:1], block))
         of_all = empty((c,), x.dtype), empty((c,), x.dtype)  # which nobody wants
         merge_sums(gathered, m, *of_all)
     name = f"apply_grad<{t}, {_boolean(relu)}>"

@@ -9,6 +9,8 @@
 // Number of values, mean, and summed squared distance from the mean.
 struct Moments {
   double count, mean, squares;
+
+  __device__ double variance() const { return (squares < 0 ? 0 : squares) / count; }  // biased
 };
 
 // Two sets of values as one (Chan, Golub and LeVeque 1979).

@@ -28,6 +28,7 @@ from minispiral.kernels import (
 from minispiral.kernels.adam import Update
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from minispiral.kernels.cuda import conv2d_few, conv2d_mma, conv2d_plain, split_k, table
+from minispiral.kernels.norm import Norm
 from tests.cuda_on_cpu.device import CpuDevice, build_at_once
 from tests.cuda_on_cpu.twins import call
 from tests.kernels.epilogues import with_moments, with_scale_shift_relu
@@ -59,6 +60,10 @@ def loss_and_gradient(loss, logits, mask):
     sums = losses.sums(loss, logits, mask)
     losses.value(loss, sums, logits.size)
     losses.gradient(loss, logits, mask, sums)
+
+
+def moments_of_norm(x, *vectors):
+    batchnorm.moments(x, Norm(*vectors[:2], 1e-5, *vectors[2:], 0.1))
 
 
 def shared(function):
@@ -105,6 +110,7 @@ def calls(file):
         vectors = [rng.random(35).astype(dtype) for _ in range(4)]
         yield batchnorm.moments, (x,)
         yield shared(batchnorm.moments), (x,)
+        yield moments_of_norm, (x, *vectors)
         yield batchnorm.scale_shift, (dtype, *vectors, 1e-5)
         for relu in (batchnorm.normalize, batchnorm.normalize_relu):
             yield relu, (x, *vectors, 1e-5)

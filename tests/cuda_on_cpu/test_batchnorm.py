@@ -1,11 +1,14 @@
 """The CUDA kernels of batch norm, on the CPU, against loops and against their NumPy twins."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from minispiral.kernels import batchnorm, reference
-from tests.cuda_on_cpu import in_both_orders, needs_compiler
+from minispiral.kernels import arithmetic, batchnorm, reference
+from minispiral.kernels.norm import Norm
+from tests.cuda_on_cpu import CpuDevice, call, in_both_orders, needs_compiler
 from tests.kernels.test_batchnorm import EPS, assert_matches, calls, dtypes, seeds, small_shapes
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
@@ -79,3 +82,62 @@ def test_scale_and_shift_are_those_of_the_numpy_twin(rng, dtype):
     assert_matches(result, expected, dtype, scale=100)
     with pytest.raises(ValueError, match="float32 or float64, got float16"):
         in_both_orders(batchnorm.scale_shift, np.float16, *vectors)
+
+
+def batch_norm(x, gamma, beta, eps, running_mean, running_var, momentum):
+    """Everything that one pass over the moments makes for a batch norm in training."""
+    norm = Norm(gamma, beta, eps, running_mean, running_var, momentum)
+    moments = batchnorm.moments(x, norm)
+    return *moments, norm.scale, norm.shift, norm.running_mean, norm.running_var
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(2, 31, 33, 3), (1, 3, 5, 131), (7, 1)], ids=str)
+def test_scale_shift_and_running_moments_are_those_of_the_numpy_twin(rng, shape, dtype):
+    """The numbers of `scale_shift`, and of running moments that are moved one by one."""
+    x = (5 + rng.standard_normal(shape)).astype(dtype)
+    gamma, beta, mean, var = (rng.uniform(0.5, 2, shape[-1]).astype(dtype) for _ in range(4))
+    momentum = rng.uniform(0.05, 0.5)
+
+    def arguments():
+        return x, gamma, beta, EPS, mean.copy(), var.copy(), momentum
+
+    result = in_both_orders(batch_norm, *arguments())
+    assert_matches(result, batch_norm(*arguments()), dtype, scale=100)
+    batch_mean, batch_var, *affine, new_mean, new_var = result
+    for vector, wanted in zip(
+        affine,
+        batchnorm.scale_shift(dtype, batch_mean, batch_var, gamma, beta, EPS),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(vector, wanted)
+    m = x.size // shape[-1]
+    arithmetic.blend(mean, batch_mean, 1 - momentum, momentum)
+    arithmetic.blend(var, batch_var, 1 - momentum, momentum * m / (m - 1))
+    np.testing.assert_array_equal(new_mean, mean)
+    np.testing.assert_array_equal(new_var, var)
+
+
+def test_vectors_of_another_norm_are_refused(rng):
+    x, row = rng.standard_normal((2, 5, 7, 9)), rng.random(9)
+    for wrong in (np.ones(8), np.ones(9, np.float32)):
+        for function in (batch_norm, partial(in_both_orders, batch_norm)):
+            with pytest.raises(ValueError, match=r"float64 and shape \(9,\) for the norm"):
+                function(x, row, wrong, EPS, row.copy(), row.copy(), 0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sums_that_others_took_save_the_first_pass(rng, dtype):
+    """Sums over any parts of the pixels, taken here in NumPy; one part is of no pixel."""
+    x, gy, mean, var, gamma, beta, eps = calls(rng, (3, 11, 13, 20), dtype)["normalize_relu_grad"]
+    g = np.where(batchnorm.normalize_relu(x, mean, var, gamma, beta, eps) > 0, gy, 0)
+    rows = [array.reshape(-1, 20).astype(np.float64) for array in (g, g * (x - mean))]
+    cuts = np.sort([0, 0, *rng.integers(len(rows[0]), size=5)])
+    sums = np.stack([np.add.reduceat(array, cuts) for array in rows], -1)
+    sums[np.diff(cuts, append=len(rows[0])) == 0] = 0
+    device, arguments = CpuDevice(), (x, gy, mean, var, gamma, beta, eps, False)
+    result = call(device, batchnorm.normalize_relu_grad, *arguments, sums)
+    assert not any("block_grad_sums" in name for name in device.launched)
+    assert_matches(result, batchnorm.normalize_relu_grad(*arguments), dtype, scale=100)
+    with pytest.raises(ValueError, match=r"expected sums \(parts, 20, 2\)"):
+        call(device, batchnorm.normalize_relu_grad, *arguments, sums[:, :7].copy())

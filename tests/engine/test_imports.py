@@ -56,12 +56,13 @@ ENGINE = {
 
 # Inside the kernels: the fronts import both twins, which know nothing of each other.
 KERNELS = {
-    "cpu": {"cpu", "shapes", "epilogues", "normalized", "loss_table", "collective"},
-    "cuda": {"cuda", "shapes", "epilogues", "normalized", "loss_table", "collective"},
+    "cpu": {"cpu", "shapes", "epilogues", "normalized", "norm", "loss_table", "collective"},
+    "cuda": {"cuda", "shapes", "epilogues", "normalized", "norm", "loss_table", "collective"},
     "reference": set(),
     "shapes": set(),
     "epilogues": {"normalized"},
     "normalized": set(),
+    "norm": set(),
     "collective": set(),
 }
 

@@ -17,7 +17,10 @@ FAMILIES = {
         *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
     ),
     "batch norm over all pixels": ("block_moments", "normalize", "block_grad_sums", "apply_grad"),
-    "second passes": ("merge_moments", "merge_grad_sums", "finish_parts", "sum_parts"),
+    "second passes": (
+        *("merge_moments", "merge_norm_moments", "merge_grad_sums"),
+        *("finish_parts", "sum_parts"),
+    ),
     "copies and sums": ("copy_channels", "add"),
     "running moments": ("blend",),
     "Adam": ("count_step", "adam_scales", "adam"),

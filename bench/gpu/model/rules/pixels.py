@@ -43,6 +43,7 @@ RULES: Rules = {
     "block_grad_sums": over_rows(2),
     "block_row_sums": over_rows(1),
     "merge_moments": over_blocks(3),
+    "merge_norm_moments": over_blocks(3),
     "merge_grad_sums": over_blocks(2),
     "merge_row_sums": over_blocks(1),
     "merge_parts": lambda launch: over_blocks(launch["partial"][-1])(launch),
