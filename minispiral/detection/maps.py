@@ -11,7 +11,7 @@ from minispiral.detection.pictures import side_by_side
 from minispiral.detection.tiling import TileAxis, predict, tile_axis
 from minispiral.device import choose
 from minispiral.errors import UserError
-from minispiral.kernels import arithmetic, layout
+from minispiral.kernels import arithmetic, tiles
 from minispiral.kernels.arrays import Array, get, like
 from minispiral.kernels.cpu import parallel
 from minispiral.memory import memory_for
@@ -127,15 +127,14 @@ def look(
         top, left = _likeliest(predict(network, photo), part_h, part_w)
     rows = _one_tile(top, part_h, h, network.unit)
     columns = _one_tile(left, part_w, w, network.unit)
-    pixels = photo[np.ix_(rows.source(0), columns.source(0))][np.newaxis]
+    tile = tiles.cut(photo, [(rows.first, columns.first)], (rows.side, columns.side))
     inside = (
         slice(top - rows.first, top - rows.first + part_h),
         slice(left - columns.first, left - columns.first + part_w),
     )
     try:
         with no_grad():
-            x = layout.scale_pixels(like(pixels, network.parameters()[0].data))
-            maps = network.maps(Tensor(x))
+            maps = network.maps(Tensor(like(tile, network.parameters()[0].data)))
             probability = _cut(arithmetic.sigmoid(network.logits(maps).data), inside)
     finally:
         parallel.trim()

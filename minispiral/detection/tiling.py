@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 
 from minispiral.detection.inference import infer
 from minispiral.errors import UserError
-from minispiral.kernels import arithmetic, layout
-from minispiral.kernels.arrays import get, like
+from minispiral.kernels import tiles
+from minispiral.kernels.arrays import get, like, on_gpu
 from minispiral.kernels.cpu import parallel
+from minispiral.kernels.cpu.tiles import inside, reflected
+from minispiral.kernels.cuda.launch import MOST_ELEMENTS
 from minispiral.networks import Network
 
 LEAST_OVERLAP = 64  # neighbouring tiles share at least this many pixels, less one
 LARGEST_SIDE = 768  # the default tile side stays below this, so that a batch fits in memory
+CPU_BATCH = 2  # tiles: they keep the cores busy; more would only take more memory
+GPU_PIXELS = (
+    64 * 255**2
+)  # of the tiles of a batch: twice those that a step of training fills it with
 
 
 @dataclass(frozen=True)
@@ -33,18 +39,17 @@ class TileAxis:
     side: int
     count: int
 
+    def start(self, k: int) -> int:
+        """Where tile ``k`` begins."""
+        return self.first + k * self.step
+
     def source(self, k: int) -> NDArray[np.intp]:
         """The photograph's pixel under each pixel of tile ``k``, ``(side,)``, edges reflected."""
-        start = self.first + k * self.step
-        period = max(2 * (self.length - 1), 1)
-        place = np.arange(start, start + self.side) % period
-        return np.minimum(place, period - place) if self.length > 1 else np.zeros_like(place)
+        return reflected(self.start(k), self.side, self.length)
 
     def inside(self, k: int) -> tuple[slice, slice]:
         """Where tile ``k`` lies on the photograph, as a slice of the photograph and of the tile."""
-        start = self.first + k * self.step
-        low, high = max(start, 0), min(start + self.side, self.length)
-        return slice(low, high), slice(low - start, high - start)
+        return inside(self.start(k), self.side, self.length)
 
     def weight(self, k: int) -> NDArray[np.float32]:
         """The weight of tile ``k`` in the average, ``(side,)``; weights of all tiles sum to 1.
@@ -113,7 +118,7 @@ def predict(
     network: Network,
     photo: NDArray[np.uint8],
     side: int | None = None,
-    batch: int = 2,
+    batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
     """The probability of crack in every pixel: ``photo`` (h, w, 3) uint8 to (h, w) float32.
@@ -121,11 +126,12 @@ def predict(
     The network runs in evaluation mode on ``batch`` overlapping tiles at a time; the
     probabilities are averaged with separable weights that sum to 1. Wherever the receptive field
     lies inside a tile, the result is that of a single pass over the photograph. Apart from the
-    current batch only the result is held in memory, which hardly grows with the photograph.
+    current batch only the result is held in memory, which hardly grows with the photograph. A GPU
+    holds the photograph too, which it is sent once, and returns the result once.
 
-    ``side`` is the largest tile side, ``network.unit * k - 1`` (default: the cheapest). Two such
-    tiles keep the cores of a CPU busy; a larger ``batch`` only takes more memory.
-    ``progress(done, total)`` counts tiles.
+    ``side`` is the largest tile side, ``network.unit * k - 1`` (default: the cheapest), and
+    ``batch`` by default as many tiles as keep the device busy. ``progress(done, total)`` counts
+    tiles; a GPU may have a few of those in work that are done.
 
     Raises `UserError` for an array that is not a photograph, a side that the network cannot take
     and a batch below 1.
@@ -135,31 +141,38 @@ def predict(
             f"a photograph of shape {photo.shape} and type {photo.dtype} was given, expected "
             "(height, width, 3) and uint8; read it with minispiral.data.photos.read_photo"
         )
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise UserError(f"a batch of {batch} tiles was given, expected 1 or more", "batch")
     if side is not None:
         network.check_side(side)
     rows, columns = (tile_axis(length, network.unit, side) for length in photo.shape[:2])
-    tiles = list(product(range(rows.count), range(columns.count)))
-    probability = np.zeros(photo.shape[:2], np.float32)
-    weights = network.parameters()[0].data
+    grid = list(product(range(rows.count), range(columns.count)))
+    hw = rows.side, columns.side
+    parameter = network.parameters()[0].data
+    if batch is None:
+        batch = max(GPU_PIXELS // (hw[0] * hw[1]), 1) if on_gpu(parameter) else CPU_BATCH
+    # A kernel takes no larger array; the host then cuts and blends.
+    held = like(photo, parameter) if photo.size <= MOST_ELEMENTS else photo
+    probability = np.zeros_like(held[..., 0], np.float32)
 
     training = network.training
     network.eval()
     try:
-        for done in range(0, len(tiles), batch):
-            chosen = tiles[done : done + batch]
-            pixels = np.stack([photo[np.ix_(rows.source(i), columns.source(j))] for i, j in chosen])
-            logits = infer(network, layout.scale_pixels(like(pixels, weights)))
-            predicted = get(arithmetic.sigmoid(logits))[..., 0]
-            for (i, j), tile in zip(chosen, predicted, strict=True):
-                (top, tile_top), (left, tile_left) = rows.inside(i), columns.inside(j)
-                weight = np.outer(rows.weight(i)[tile_top], columns.weight(j)[tile_left])
-                probability[top, left] += weight * tile[tile_top, tile_left]
+        for done in range(0, len(grid), batch):
+            chosen = grid[done : done + batch]
+            corners = [(rows.start(i), columns.start(j)) for i, j in chosen]
+            weights = [
+                (like(rows.weight(i), held, True), like(columns.weight(j), held, True))
+                for i, j in chosen
+            ]
+            logits = infer(network, like(tiles.cut(held, corners, hw), parameter))
+            if not on_gpu(held):
+                logits = get(logits)
+            tiles.blend(probability, logits, corners, weights)
             if progress is not None:
-                progress(done + len(chosen), len(tiles))
+                progress(done + len(chosen), len(grid))
+        return get(probability)
     finally:
         parallel.trim()  # the next arrays, of another photograph or of training, differ in size
         if training:
             network.train()
-    return probability

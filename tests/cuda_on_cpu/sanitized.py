@@ -24,6 +24,7 @@ from minispiral.kernels import (
     losses,
     pooling,
     statistics,
+    tiles,
 )
 from minispiral.kernels.adam import Update
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
@@ -154,6 +155,12 @@ def calls(file):
         argmax = rng.integers(0, 9, (2, 3, 2, 35), np.int32)
         yield pooling.max_pool2d, (x, 3, 2)
         yield pooling.max_pool2d_grad, (x[:, :3, :2].copy(), argmax, (7, 5), 3, 2)
+    if file == "tiles.cu":
+        photo, total = rng.integers(256, size=(7, 5, 3), dtype=np.uint8), np.zeros((7, 5), dtype)
+        corners, hw = ((-9, 2), (1, -3)), (11, 6)
+        weights = tuple(tuple(np.ones(side, dtype) for side in hw) for _ in corners)
+        yield tiles.cut, (photo, corners, hw)
+        yield tiles.blend, (total, np.zeros((2, *hw, 1), dtype), corners, weights)
 
 
 def main(kernels, files):

@@ -17,6 +17,7 @@ FRONTS = [
     "losses",
     "pooling",
     "statistics",
+    "tiles",
 ]
 
 
