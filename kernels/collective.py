@@ -64,4 +64,4 @@ def gather(values: Array) -> Array:
 def whole_size(x: Array) -> int:
     """The number of elements of the whole batch that ``x (n, ...)`` is a part of."""
     sharing = _shared.get()
-    return int(x.size) if sharing is None else sharing[1] * math.prod(x.shape[1:])
+    return math.prod(x.shape) if sharing is None else sharing[1] * math.prod(x.shape[1:])

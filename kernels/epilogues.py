@@ -8,6 +8,7 @@ batch normalization needs in training, `ScaleShiftReLU` is what it comes down to
 from dataclasses import dataclass, field
 from typing import Any
 
+from .norm import Norm
 from .normalized import Normalized
 
 Array = Any  # NumPy's or the GPU's
@@ -18,9 +19,11 @@ class Moments:
     """Mean and biased variance of each channel, ``(c,)`` each; set by the convolution.
 
     ``mean = sum(y) / m`` and ``var = sum((y - mean)**2) / m`` over the ``m`` pixels of a channel of
-    the output, in its dtype.
+    the output, in its dtype. With ``norm`` its scale and shift are set too, and its running moments
+    moved.
     """
 
+    norm: Norm | None = None
     mean: Array = field(init=False)
     var: Array = field(init=False)
 

@@ -4,16 +4,18 @@
 gained here, besides fewer passes over memory:
 
 - **Epilogues.** The sums for the moments are taken while the convolution's output is in cache. In
-  evaluation mode scale, shift and ReLU are applied there too.
+  evaluation mode scale, shift and ReLU are applied there too. On a GPU, the gradient of a block's
+  input is summed there for the backward pass of the block before.
 - **Recomputed inputs.** Between forward and backward a block keeps its convolution's output and
   two vectors per channel. Its input, which the weight gradient needs, is not kept where it came
-  out of such a block: one cheap pass makes it again from what that block keeps.
+  out of such a block: one cheap pass makes it again from what that block keeps. On a GPU it is
+  never made at all where a block follows, whose convolutions normalise what they read.
 - **Late gradients.** No function waits for a weight gradient. So on the CPU a helper thread
   computes it while the backward pass goes on.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,18 +25,29 @@ from minispiral import profiling
 from minispiral.kernels import batchnorm, conv2d
 from minispiral.kernels.arrays import Array, like, on_gpu
 from minispiral.kernels.cpu import parallel
-from minispiral.kernels.epilogues import Epilogue, Moments, ScaleShiftReLU
+from minispiral.kernels.epilogues import Epilogue, GradSums, Moments, ScaleShiftReLU
+from minispiral.kernels.norm import Norm
+from minispiral.kernels.normalized import Image, Normalized
 from minispiral.kernels.shapes import transposed_hw
 from minispiral.ops import Vectors
 from minispiral.tensor import Function, Gradient, Tensor
+
+
+class Running(NamedTuple):
+    """Running moments ``(c,)``, and how far a batch moves them."""
+
+    mean: Array
+    var: Array
+    momentum: float
 
 
 class ConvNormReLU(Function):
     """``max(batch_norm(conv2d(x, w)), 0)``: ``x (n, h, w, ci)`` to ``(n, oh, ow, co)``.
 
     ``gamma`` and ``beta`` are ``(co,)``; with ``transpose`` the convolution is a transposed one. It
-    normalises by the moments of the batch or, where given, by constant ones; ``mean`` and ``var``
-    hold those that were used. ``backward`` returns the weight gradient as a callable on the CPU.
+    normalises by the moments of the batch, which move the ``running`` ones if given, or by constant
+    ``moments``; ``mean`` and ``var`` hold those that were used. ``backward`` returns the weight
+    gradient as a callable on the CPU.
     """
 
     def __init__(
@@ -44,54 +57,83 @@ class ConvNormReLU(Function):
         pad: int = 0,
         transpose: bool = False,
         moments: Vectors | None = None,
+        running: Running | None = None,
     ) -> None:
         self.conv = _Convolution(stride, pad, transpose)
-        self.eps, self.moments = eps, moments
-        self.input: Callable[[], Array]
-        self.output: Callable[[], Array]
+        self.eps, self.moments, self.running = eps, moments, running
+        self.input: Callable[[], Image]
+        self.output: Normalized
+        self.summed: tuple[Array, Array] | None = None  # a gradient of the output, and its sums
 
     def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
+        x = inputs[0]
+        if isinstance(x, _Output):  # of the GPU
+            image = x.normalized
+            inputs = _Output(x.creator, image, lambda: image), *inputs[1:]
         y = super().__call__(*inputs)
-        if y.creator is self and not on_gpu(y.data):  # where memory is dearer than time
-            assert self.inputs is not None
-            x, *parameters = self.inputs
-            if isinstance(x.creator, ConvNormReLU) and x.creator.inputs is not None:
-                self.input = x.creator.output
-                self.inputs = Recomputed(x.creator, x.shape), *parameters
+        if y.creator is not self:
+            return y
+        if on_gpu(y.data):
+            return _Output(self, self.output, cache(self.output.array))
+        assert self.inputs is not None
+        before = self.inputs[0].creator
+        if isinstance(before, ConvNormReLU) and before.inputs is not None:
+            self.input = before.output.array  # made twice: memory is dearer than time
+            self.inputs = _Output(before, before.output), *self.inputs[1:]
         return y
 
-    def forward(self, x: Array, w: Array, gamma: Array, beta: Array) -> Array:
+    def forward(self, x: Image, w: Array, gamma: Array, beta: Array) -> Array:
         self.input = lambda: x
         self.w, self.in_hw, self.gamma, self.beta = w, x.shape[1:3], gamma, beta
+        affine = None
         with profiling.span("convolution", "forward"):
             if self.moments is None:
-                epilogue = Moments()
+                norm = self.running and Norm(gamma, beta, self.eps, *self.running)
+                epilogue = Moments(norm)
                 self.y = self.conv.forward(x, w, epilogue)
                 self.mean, self.var = epilogue.mean, epilogue.var
+                affine = norm and (norm.scale, norm.shift)
             else:
                 self.mean, self.var = self.moments
                 if not any(self.needs_grad):
-                    vectors = batchnorm.scale_shift(x.dtype, *self.moments, gamma, beta, self.eps)
-                    return self.conv.forward(x, w, ScaleShiftReLU(*vectors))
+                    return self.conv.forward(x, w, ScaleShiftReLU(*self._affine()))
                 self.y = self.conv.forward(x, w)
-        self.output = partial(
-            batchnorm.normalize_relu, self.y, self.mean, self.var, gamma, beta, self.eps
-        )
-        return self.output()
+        vectors = self.mean, self.var, gamma, beta, self.eps
+        array = partial(batchnorm.normalize_relu, self.y, *vectors)
+        self.output = Normalized(self.y, *(affine or self._affine()), self.mean, array)
+        return self.y if on_gpu(self.y) and any(self.needs_grad) else array()
+
+    def _affine(self) -> Vectors:
+        vectors = self.mean, self.var, self.gamma, self.beta
+        return batchnorm.scale_shift(self.w.dtype, *vectors, self.eps)
 
     def backward(self, gy: Array) -> tuple[Gradient | None, ...]:
         constant = self.moments is not None
         vectors = self.mean, self.var, self.gamma, self.beta
+        # Sums of another gradient are of no use: more than one block may have read the output.
+        sums = self.summed[1] if self.summed is not None and self.summed[0] is gy else None
         gconv, ggamma, gbeta = batchnorm.normalize_relu_grad(
-            self.y, gy, *vectors, self.eps, constant
+            self.y, gy, *vectors, self.eps, constant, sums
         )
         gx = gw = None
         if self.needs_grad[0]:
             with profiling.span("convolution", "input gradient"):
-                gx = self.conv.input_grad(gconv, self.w, self.in_hw)
+                gx = self._input_grad(gconv)
         if self.needs_grad[1]:
             gw = _late(partial(self.conv.weight_grad, self.input, gconv, self.w.shape[:2]), gconv)
         return gx, gw, ggamma, gbeta
+
+    def _input_grad(self, gconv: Array) -> Array:
+        """The gradient of the input, and for the block before, if that comes next, its sums."""
+        assert self.inputs is not None
+        before = self.inputs[0].creator
+        if not isinstance(before, ConvNormReLU) or before.inputs is None:
+            return self.conv.input_grad(gconv, self.w, self.in_hw)
+        epilogue = GradSums(before.output)
+        gx = self.conv.input_grad(gconv, self.w, self.in_hw, epilogue)
+        if epilogue.parts is not None:
+            before.summed = gx, epilogue.parts
+        return gx
 
 
 class _Convolution(NamedTuple):
@@ -101,36 +143,43 @@ class _Convolution(NamedTuple):
     pad: int
     transpose: bool
 
-    def forward(self, x: Array, w: Array, epilogue: Epilogue | None = None) -> Array:
+    def forward(self, x: Image, w: Array, epilogue: Epilogue | None = None) -> Array:
         if not self.transpose:
             return conv2d.conv2d(x, w, self.stride, self.pad, epilogue)
         out_hw = transposed_hw(x.shape[1:3], w.shape[:2], self.stride, self.pad)
         return conv2d.conv2d_input_grad(x, w, out_hw, self.stride, self.pad, epilogue)
 
-    def input_grad(self, gy: Array, w: Array, in_hw: tuple[int, int]) -> Array:
+    def input_grad(
+        self, gy: Array, w: Array, in_hw: tuple[int, int], epilogue: Epilogue | None = None
+    ) -> Array:
         if self.transpose:
-            return conv2d.conv2d(gy, w, self.stride, self.pad)
-        return conv2d.conv2d_input_grad(gy, w, in_hw, self.stride, self.pad)
+            return conv2d.conv2d(gy, w, self.stride, self.pad, epilogue)
+        return conv2d.conv2d_input_grad(gy, w, in_hw, self.stride, self.pad, epilogue)
 
-    def weight_grad(self, x: Callable[[], Array], gy: Array, kernel_hw: tuple[int, int]) -> Array:
+    def weight_grad(self, x: Callable[[], Image], gy: Array, kernel_hw: tuple[int, int]) -> Array:
         large, small = (gy, x()) if self.transpose else (x(), gy)
         return conv2d.conv2d_weight_grad(large, small, kernel_hw, self.stride, self.pad)
 
 
-class Recomputed(Tensor):
-    """A block's output as the next block keeps it on the tape: made again when asked for."""
+class _Output(Tensor):
+    """A block's output; its ``data`` are made when they are asked for."""
 
-    def __init__(self, creator: ConvNormReLU, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        creator: Function | None,
+        normalized: Normalized,
+        make: Callable[[], Image] | None = None,
+    ) -> None:
         self.requires_grad, self.grad, self.creator = True, None, creator
-        self._recompute, self._shape = creator.output, shape
+        self.normalized, self._make = normalized, make or normalized.array
 
     @property  # type: ignore[misc]  # nobody sets it
-    def data(self) -> Array:
-        return self._recompute()
+    def data(self) -> Image:
+        return self._make()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._shape
+        return self.normalized.shape
 
 
 def _late(work: Callable[[], Array], gy: Array) -> Gradient:

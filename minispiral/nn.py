@@ -275,25 +275,25 @@ class BatchNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         function = ops.BatchNorm(self.eps, self.constant_moments())
         y = function(x, self.gamma, self.beta)
-        self.update(function, batchnorm.values_per_channel(x.data))
+        values = batchnorm.values_per_channel(x)
+        self.check(values)
+        if self.training:
+            keep, take = 1 - self.momentum, self.momentum
+            arithmetic.blend(self.running_mean, function.mean, keep, take)
+            arithmetic.blend(self.running_var, function.var, keep, take * values / (values - 1))
         return y
 
     def constant_moments(self) -> tuple[Array, Array] | None:
         """The running moments in evaluation; None in training, where the batch's own are used."""
         return None if self.training else (self.running_mean, self.running_var)
 
-    def update(self, function: ops.BatchNorm | fused.ConvNormReLU, count: int) -> None:
-        """In training, move the running moments towards those the function used."""
-        if not self.training:
-            return
-        if count == 1:
+    def check(self, values: int) -> None:
+        """`UserError` where training has a single value per channel."""
+        if self.training and values == 1:
             raise UserError(
                 "batch norm cannot train on a single value per channel: "
                 "use a larger batch, larger patches or a shallower network"
             )
-        keep, take = 1 - self.momentum, self.momentum
-        arithmetic.blend(self.running_mean, function.mean, keep, take)
-        arithmetic.blend(self.running_var, function.var, keep, take * count / (count - 1))
 
 
 class ConvNormReLU(Module):
@@ -327,9 +327,9 @@ class ConvNormReLU(Module):
         if not self.fused:
             return ops.relu(self.norm(self.conv(x)))
         conv, norm = self.conv, self.norm
-        function = fused.ConvNormReLU(
-            norm.eps, conv.stride, conv.pad, conv.transpose, norm.constant_moments()
-        )
+        running = fused.Running(norm.running_mean, norm.running_var, norm.momentum)
+        geometry = conv.stride, conv.pad, conv.transpose
+        function = fused.ConvNormReLU(norm.eps, *geometry, norm.constant_moments(), running)
         y = function(x, conv.w, norm.gamma, norm.beta)
-        norm.update(function, batchnorm.values_per_channel(y.data))
+        norm.check(batchnorm.values_per_channel(y))
         return y

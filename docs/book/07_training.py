@@ -576,7 +576,7 @@ for with_adam in (True, False):
 # - `minispiral.training.loop.train`, `minispiral.training.loop.Loop` and
 #   `minispiral.training.state.TrainingState`: the loop, and what it saves and resumes
 # - `minispiral.runs.checkpoint.Checkpoint`: what is saved
-# - `minispiral.nn.BatchNorm.update`: running statistics
+# - `minispiral.nn.BatchNorm`: running statistics
 # - `minispiral.detection.tiling.tile_axis` and `minispiral.detection.tiling.predict`: tiles
 # - `minispiral.detection.metrics.score_photo`, `minispiral.detection.metrics.average_precision`,
 #   `minispiral.detection.metrics.summarize`: scores

@@ -84,9 +84,10 @@ def _conclude(norm: Norm, mean: Array, var: Array, values: int) -> None:
     norm.check(mean)
     vectors = mean, var, norm.gamma, norm.beta
     norm.scale, norm.shift = scale_shift(mean.dtype, *vectors, norm.eps)
-    keep, take = 1 - norm.momentum, norm.momentum
-    arithmetic.blend(norm.running_mean, mean, keep, take)
-    arithmetic.blend(norm.running_var, var, keep, take * values / (values - 1))
+    if values > 1:
+        keep, take = 1 - norm.momentum, norm.momentum
+        arithmetic.blend(norm.running_mean, mean, keep, take)
+        arithmetic.blend(norm.running_var, var, keep, take * values / (values - 1))
 
 
 def _merge(counts: Array, means: Array, squares: Array) -> Moments:

@@ -36,7 +36,7 @@ def finisher(epilogue: Epilogue | None) -> Finish:
 def conclude(epilogue: Epilogue | None, parts: Parts, dtype: DTypeLike) -> None:
     """Once all parts are finished: set the moments of the output."""
     if isinstance(epilogue, Moments):
-        epilogue.mean, epilogue.var = merge_moments(parts, dtype)
+        epilogue.mean, epilogue.var = merge_moments(parts, dtype, epilogue.norm)
 
 
 def _nothing(out: Array, channels: slice = ALL) -> None:

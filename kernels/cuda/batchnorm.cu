@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(256)
   var[channel] = own_var;
   scale[channel] = affine.scale;
   shift[channel] = affine.shift;
+  if (all.count <= 1) return;
   const T keep = 1 - momentum, take = momentum;
   const T take_unbiased = momentum * all.count / (all.count - 1);
   running_mean[channel] = keep * running_mean[channel] + take * own_mean;

@@ -148,7 +148,7 @@ NORMALIZATION = (
     Bug(
         "running-variance-biased",
         "The running variance is the biased one.",
-        (Edit(nn.BatchNorm.update, "take * count / (count - 1)", "take"),),
+        (Edit(nn.BatchNorm.forward, "take * values / (values - 1)", "take"),),
         test="test_running_variance_is_the_unbiased_one",
     ),
     Bug(
@@ -156,7 +156,7 @@ NORMALIZATION = (
         "Running statistics keep a tenth of the past and take nine tenths from the batch.",
         (
             Edit(
-                nn.BatchNorm.update,
+                nn.BatchNorm.forward,
                 "1 - self.momentum, self.momentum",
                 "self.momentum, 1 - self.momentum",
             ),
@@ -164,19 +164,15 @@ NORMALIZATION = (
         test="test_running_statistics_go_a_tenth_of_the_way",
     ),
     Bug(
-        "running-count-of-input",
-        "The fused block corrects the variance of its output by the pixel count of its input.",
-        (
-            Edit(
-                nn.ConvNormReLU.forward, "values_per_channel(y.data)", "values_per_channel(x.data)"
-            ),
-        ),
+        "running-variance-biased-fused",
+        "The running variance of the fused block is the biased one.",
+        (Edit(batchnorm._conclude, "take * values / (values - 1)", "take"),),
         test="test_the_fused_block_keeps_the_statistics_of_the_plain_one",
     ),
     Bug(
         "running-in-evaluation",
         "Evaluation updates the running statistics.",
-        (Edit(nn.BatchNorm.update, "if not self.training:", "if count == 0:"),),
+        (Edit(nn.BatchNorm.forward, "if self.training:", "if values > 0:"),),
         checks=("BatchNorm, evaluation",),
         clue="buffers stay: running_mean moved in evaluation mode (and 1 more)",
     ),
