@@ -8,12 +8,14 @@ once, and a function that does the work.
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from threading import Timer
+from typing import Any, TextIO
 
 from bench.common.machine import peak_mib
 
@@ -24,36 +26,44 @@ Work = Callable[[dict[str, Any]], Answer | None]
 Served = tuple[Answer, Work]  # what a module's ``worker`` returns
 
 
-def serve(facts: Answer, work: Work) -> None:
+def serve(facts: Answer, work: Work, answers: TextIO) -> None:
     """Answer with ``facts`` once, then do and time ``work(request)`` for each line of input.
 
     An answer holds ``seconds`` and ``peak_mib``, the most memory held so far, and what ``work``
     returned.
     """
-    print(json.dumps(facts), flush=True)
+    print(json.dumps(facts), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         start = time.perf_counter()
         found = work(request)
         seconds = time.perf_counter() - start
         answer = {"seconds": seconds, "peak_mib": peak_mib(), **(found or {})}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def own_output() -> TextIO:
+    """Standard output for answers alone: what anyone else prints goes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
 
 
 class WorkerError(Exception):
-    """A worker ended before it answered."""
+    """A worker ended before it answered, or was ended because it did not answer in time."""
 
 
 class Worker:
     """A process that serves a module of this package; ``facts`` is what it reported first.
 
-    ``launcher`` are the words of the command before Python.
+    ``launcher`` are the words of the command before Python. A worker that takes longer than
+    ``patience`` seconds for an answer, the first one included, is killed.
     """
 
     launcher: Sequence[str] = ()
 
-    def __init__(self, module: str, **options: Any) -> None:
-        self.module = module
+    def __init__(self, module: str, *, patience: float | None = None, **options: Any) -> None:
+        self.module, self.patience = module, patience
         words = ["bench.common.worker", f"bench.{module}", json.dumps(options)]
         self.process = subprocess.Popen(
             [*self.launcher, sys.executable, "-m", *words],
@@ -96,8 +106,24 @@ class Worker:
 
     def _answer(self) -> Answer:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
+        late: list[bool] = []
+
+        def end() -> None:
+            late.append(True)
+            self.process.kill()
+
+        timer = None if self.patience is None else Timer(self.patience, end)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if late:
+            raise WorkerError(f"bench.{self.module} gave no answer in {self.patience:g} s")
+        if not line.endswith("\n"):
             raise WorkerError(self._ended())
         answer: Answer = json.loads(line)
         return answer
@@ -108,7 +134,9 @@ class Worker:
 
 def main() -> None:
     module, options = sys.argv[1:]
-    serve(*importlib.import_module(module).worker(**json.loads(options)))
+    answers = own_output()
+    facts, work = importlib.import_module(module).worker(**json.loads(options))
+    serve(facts, work, answers)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How exact float32 and TF32 are on this GPU: against float64 on the CPU."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from bench.common.network import distinct_layers, network_of
 from bench.common.task import CRACK, Task
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
+from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session
 from minispiral.device import CPU, Device
 from minispiral.kernels.cuda import launch
@@ -90,11 +91,7 @@ def worker(clock: DeviceClock) -> Work:
     return work
 
 
-def measure(
-    session: Session,
-    task: Task,
-    report: Callable[[int, int], None] = lambda done, of: None,
-) -> dict[str, Any]:
+def measure(session: Session, task: Task, report: Report = quiet) -> dict[str, Any]:
     """Every distinct layer and the network; a small batch, since the CPU computes them too."""
     network = network_of(task, np.random.default_rng(0))
     layers = list(distinct_layers(network, task.batch, task.side))
@@ -103,14 +100,14 @@ def measure(
         try:
             return session.ask(**request)
         except RequestFailed as error:
-            return {"error": str(error)}
+            return error.as_dict()
 
     found: dict[str, Any] = {**vars(task), "layers": {}}
     for i, layer in enumerate(layers):
-        found["layers"][str(layer)] = ask(layer=vars(layer))
-        report(i + 1, len(layers) + 1)
+        errors = found["layers"][str(layer)] = ask(layer=vars(layer))
+        report({"layer": str(layer), **errors}, found, (i + 1) / (len(layers) + 1))
     found["network"] = ask(task=vars(task))
-    report(len(layers) + 1, len(layers) + 1)
+    report({"layer": "network", **found["network"]}, found, 1)
     return found
 
 

@@ -57,6 +57,7 @@ class Case(NamedTuple):
     name: str
     precision: str  # "float32", "tf32" or "float64"
     make: Callable[[Rng], Call]
+    file: str  # whose kernels it is about
 
 
 def to_tf32(x: Array) -> Array:
@@ -71,8 +72,8 @@ def cases() -> list[Case]:
     found = [*few_channels(), *tensor_cores(), *plain_convolutions()]
     for precision in ("float32", "float64"):
         dtype = np.dtype(precision)
-        for source in (normalisations, loss_functions, small_steps, layouts, pools, optimisers):
-            found += (Case(name, precision, make) for name, make in source(dtype))
+        for file, source in SOURCES.items():
+            found += (Case(name, precision, make, file) for name, make in source(dtype))
     return found
 
 
@@ -128,20 +129,22 @@ def convolution(
     return Call(run, (*vectors, *arguments))
 
 
-def convolutions(name: str, precision: str, **options: Any) -> Iterator[Case]:
+def convolutions(name: str, precision: str, file: str, **options: Any) -> Iterator[Case]:
     """All three operations, each with every epilogue that it takes."""
     for operation in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         for epilogue in ("",) if operation == "conv2d_weight_grad" else EPILOGUES:
             options |= {"operation": operation, "precision": precision, "epilogue": epilogue}
             words = f"{operation}, {name} {epilogue}".rstrip()
-            yield Case(words, precision, partial(convolution, **options))
+            yield Case(words, precision, partial(convolution, **options), file)
 
 
 def few_channels() -> Iterator[Case]:
     """The kernels for larger images of few channels, which round nothing."""
     for big in range(1, FEW + 1):
         small = 68 if big % 2 else 37
-        yield from convolutions(f"{big} channels", "float32", big=big, small=small, most=29)
+        yield from convolutions(
+            f"{big} channels", "float32", "conv2d_few.cu", big=big, small=small, most=29
+        )
 
 
 def tensor_cores() -> Iterator[Case]:
@@ -154,6 +157,7 @@ def tensor_cores() -> Iterator[Case]:
             yield from convolutions(
                 f"{tiling}, {big} x {small}, parts {parts}",
                 precision,
+                "conv2d_mma.cu",
                 big=big,
                 small=small,
                 tiling=tiling,
@@ -165,7 +169,7 @@ def tensor_cores() -> Iterator[Case]:
 def plain_convolutions() -> Iterator[Case]:
     """Sizes and dtypes that no other kernel accepts."""
     for precision in ("float32", "float64"):
-        yield from convolutions("plain", precision, big=5, small=3)
+        yield from convolutions("plain", precision, "conv2d_plain.cu", big=5, small=3)
         # One row alone, which chance may make of the above, is not shared among blocks.
         operation = "conv2d_weight_grad"
         yield Case(
@@ -174,6 +178,7 @@ def plain_convolutions() -> Iterator[Case]:
             partial(
                 convolution, operation=operation, precision=precision, big=5, small=3, images=2
             ),
+            "conv2d_plain.cu",
         )
 
 
@@ -238,34 +243,37 @@ def normalisations(dtype: np.dtype[Any]) -> Made:
             yield label, partial(normalised, f"{name}_grad", True, relu, constant)
 
 
-def loss_functions(dtype: np.dtype[Any]) -> Made:
-    def drawn(rng: Rng) -> tuple[Array, Array]:
-        n, h, w = rng.integers(2, (4, 90, 90))
-        return 3 * normal(rng, (n, h, w, 1), dtype), rng.random((n, h, w, 1)) < 0.1
+def logits_and_mask(rng: Rng, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    n, h, w = rng.integers(2, (4, 90, 90))
+    return 3 * normal(rng, (n, h, w, 1), dtype), rng.random((n, h, w, 1)) < 0.1
 
+
+def loss_functions(dtype: np.dtype[Any]) -> Made:
     def sums(loss: losses.Loss, rng: Rng) -> Call:
-        return Call(partial(losses.sums, loss), drawn(rng))
+        return Call(partial(losses.sums, loss), logits_and_mask(rng, dtype))
 
     def value(loss: losses.Loss, rng: Rng) -> Call:
-        logits, mask = drawn(rng)
+        logits, mask = logits_and_mask(rng, dtype)
         sums = np.array(losses.sums(loss, logits, mask), np.float64)
         return Call(partial(losses.value, loss), (sums, logits.size))
 
     def gradient(loss: losses.Loss, rng: Rng) -> Call:
-        logits, mask = drawn(rng)
+        logits, mask = logits_and_mask(rng, dtype)
         sums = np.array(losses.sums(loss, logits, mask), np.float64)
         return Call(partial(losses.gradient, loss), (logits, mask, sums))
-
-    def add_batch(rng: Rng) -> Call:
-        totals = np.array([2.5, 3, 700, 600, 500, 1, 0])
-        return Call(
-            statistics.add_batch, (totals, np.array(rng.random(), dtype), *drawn(rng)), (0,)
-        )
 
     for name, loss in losses.LOSSES.items():
         yield f"{name} sums", partial(sums, loss())
         yield f"{name} value", partial(value, loss())
         yield f"{name} gradient", partial(gradient, loss())
+
+
+def totals(dtype: np.dtype[Any]) -> Made:
+    def add_batch(rng: Rng) -> Call:
+        before = np.array([2.5, 3, 700, 600, 500, 1, 0])
+        value = np.array(rng.random(), dtype)
+        return Call(statistics.add_batch, (before, value, *logits_and_mask(rng, dtype)), (0,))
+
     yield "add_batch", add_batch
     yield "add_batch, shared", partial(shared, add_batch)
 
@@ -355,3 +363,15 @@ def optimisers(dtype: np.dtype[Any]) -> Made:
         return Call(third_update, (p, g, m, rng.random(p.shape).astype(dtype)), (0, 2, 3))
 
     yield "adam", adam
+
+
+# Everything but the convolutions, by the file of its kernels.
+SOURCES = {
+    "batchnorm.cu": normalisations,
+    "losses.cu": loss_functions,
+    "statistics.cu": totals,
+    "arithmetic.cu": small_steps,
+    "layout.cu": layouts,
+    "pooling.cu": pools,
+    "adam.cu": optimisers,
+}

@@ -1,6 +1,7 @@
 """Every kernel on this GPU against its NumPy twin."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from bench.common import text
 from bench.common.worker import Answer, Work
 from bench.gpu.cases import TOLERANCES, Call, cases
 from bench.gpu.clock import DeviceClock
+from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import KERNELS, Kernel
 
 ROUNDS = 3  # of fresh random numbers and shapes
-MOST_ERRORS = 25  # then the rest is left out: each may cost the start of a process
+# Of the cases of one file; then its others are left out.
+MOST_ERRORS = 10
+MOST_LOST = 3  # workers
 
 
 class Watched:
@@ -96,39 +100,47 @@ def _largest(result: NDArray[Any], expected: NDArray[Any]) -> float:
 
 
 def measure(
-    session: Session,
-    seed: int,
-    rounds: int = ROUNDS,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    session: Session, seed: int, rounds: int = ROUNDS, report: Report = quiet
 ) -> dict[str, Any]:
-    """The largest error of each case; a case that fails is not tried again."""
+    """The largest error of each case; a case that fails is not tried again.
+
+    Where the kernels of a file lose a worker, or fail, again and again, its other cases are left
+    out: each would cost the start of a process or a compilation.
+    """
+    listed = cases()
     rows: list[dict[str, Any]] = []
     kernels: set[str] = set()
-    listed, errors = cases(), 0
+    errors, lost = Counter[str](), Counter[str]()
+
+    def found() -> dict[str, Any]:
+        return {
+            "seed": seed,
+            "rounds": rounds,
+            "passed": len(rows) == len(listed) and all(map(passed, rows)),
+            "kernels_not_run": sorted(set(KERNELS) - kernels),
+            "tolerances": TOLERANCES,
+            "cases": rows,
+        }
+
     for i, case in enumerate(listed):
         row: dict[str, Any] = {"name": case.name, "precision": case.precision, "share": None}
         rows.append(row)
-        for round in range(rounds if errors < MOST_ERRORS else 0):
+        left_out = errors[case.file] >= MOST_ERRORS or lost[case.file] >= MOST_LOST
+        for round in range(0 if left_out else rounds):
             try:
                 answer = session.ask(case=i, seed=seed, round=round)
             except RequestFailed as error:
-                row["error"] = str(error)
-                errors += 1
+                row |= error.as_dict()
+                errors[case.file] += 1
+                lost[case.file] += error.lost
             else:
                 kernels.update(answer["kernels"])
                 row["share"] = max(answer["share"], row["share"] or 0.0)
             if not passed(row):
                 row["round"] = round
                 break
-        report(i + 1, len(listed))
-    return {
-        "seed": seed,
-        "rounds": rounds,
-        "passed": all(map(passed, rows)),
-        "kernels_not_run": sorted(set(KERNELS) - kernels),
-        "tolerances": TOLERANCES,
-        "cases": rows,
-    }
+        report(row, found(), (i + 1) / len(listed))
+    return found()
 
 
 def passed(row: dict[str, Any]) -> bool:

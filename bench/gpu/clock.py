@@ -1,14 +1,31 @@
 """Time and memory on the GPU, by CuPy."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
-from bench.common.clock import FLUSHED, Clock
+from bench.common.clock import FLUSHED, Clock, HostClock
+from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.launch import Array
 
 
 class DeviceClock(Clock):
-    """A clock that also copies and knows the GPU."""
+    """A clock that also copies, records and knows the GPU."""
+
+    def recorded(self, run: Callable[[], object]) -> tuple[Callable[[], object], bool]:
+        """What ``run`` launches as one graph, and True: the host's time between its launches, which
+        exceeds that of a small kernel, is then not timed. ``run`` and False where that fails.
+        """
+
+        def launches() -> None:
+            run()
+
+        launches()  # compiles
+        self.synchronize()
+        try:
+            return launch.gpu().record(launches), True
+        except Exception:
+            return run, False
 
     @abstractmethod
     def copy(self, to: Array, source: Array) -> None:
@@ -70,3 +87,16 @@ class GpuClock(DeviceClock):
             "runtime": runtime.runtimeGetVersion(),
             "cupy": self.cupy.__version__,
         }
+
+
+class StandInClock(HostClock, DeviceClock):
+    """For kernels that run on the CPU, in place of a GPU."""
+
+    def copy(self, to: Array, source: Array) -> None:
+        to[...] = source
+
+    def free(self) -> int:
+        return 0
+
+    def facts(self) -> dict[str, Any]:
+        return {"multiprocessors": 1}

@@ -26,12 +26,14 @@ from bench.gpu import (
     checks,
     detection,
     determinism,
+    gradients,
     layers,
     nccl,
     steps,
     targets,
 )
 from bench.gpu.model.command import model
+from bench.gpu.reporting import Report
 from bench.gpu.session import Session, part
 
 FILE = "gpu.json"
@@ -40,6 +42,7 @@ FILE = "gpu.json"
 PARTS = {
     "checks": 60,
     "accuracy": 40,
+    "gradients": 30,
     "ceilings": 10,
     "steps": 180,
     "layers": 60,
@@ -50,6 +53,7 @@ PARTS = {
 SHOWN: dict[str, Callable[[dict[str, Any]], Iterable[Table]]] = {
     "checks": checks.tables,
     "accuracy": accuracy.tables,
+    "gradients": gradients.tables,
     "ceilings": ceilings.tables,
     "steps": steps.tables,
     "layers": layers.tables,
@@ -86,15 +90,15 @@ class Progress:
         self.left = {name: float(PARTS[name]) for name in parts}
         self.start = self.said = time.monotonic()
 
-    def begin(self, name: str) -> Callable[[int, int], None]:
-        """Announce a part; returns a function that the part calls as it goes on."""
+    def begin(self, name: str) -> Callable[[float], None]:
+        """Announce a part; returns a function to be told which share of it is done."""
         self._say(name)
         estimate = self.left[name]
 
-        def report(done: int, of: int) -> None:
-            self.left[name] = estimate * (1 - done / of)
+        def report(share: float) -> None:
+            self.left[name] = estimate * (1 - share)
             if time.monotonic() - self.said > 10:
-                self._say(f"{name}, {done} of {of}")
+                self._say(f"{name}, {share:.0%}")
 
         return report
 
@@ -121,7 +125,7 @@ class Progress:
 @options.repeats("Measurements of each.")
 @click.option("--seed", type=int, help="Of the checks' random numbers [default: a new one].")
 @options.torch
-@options.compiled
+@click.option("--compile", "compiled", is_flag=True, help="Time torch.compile too, for minutes.")
 @options.as_json
 @options.out("gpu.json goes")
 @click.pass_context
@@ -143,6 +147,7 @@ def gpu(
     \b
     checks       every kernel against its NumPy twin, on random numbers and odd shapes
     accuracy     float32 and TF32 against float64: each layer, and the whole network
+    gradients    those of one full step against float64, by PyTorch on the GPU or by NumPy
     ceilings     memory, plain arithmetic and tensor cores at their best
     steps        training and inference in every form of both engines, and their memory
     layers       each convolution against the ceilings, and what else its kernels could choose
@@ -152,8 +157,10 @@ def gpu(
 
     Without --part all are run. Each part works in processes of its own, so one that fails does not
     end the others. It needs CuPy (the extra `gpu`), and PyTorch for the comparison. DIR/gpu.json
-    keeps what earlier runs measured, part by part. The exit code is 1 if a kernel is wrong or a
-    part failed.
+    keeps what earlier runs measured, part by part, and grows with every item. The exit code is 1
+    if a kernel is wrong or a part failed.
+
+    On a GPU that has not run these kernels yet, begin with `python -m bench gpu first`.
 
     Without a GPU, `python -m bench gpu model` counts what a step would take.
     """
@@ -192,12 +199,24 @@ def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dic
     progress = Progress(chosen)
     preparing = prepare(plan) if {"steps", "layers"} & set(chosen) else []
     for name in chosen:
-        report_progress = progress.begin(name)
+        told = progress.begin(name)
+
+        def report_item(
+            item: dict[str, Any],
+            found: dict[str, Any],
+            share: float,
+            name: str = name,
+            told: Callable[[float], None] = told,
+        ) -> None:
+            """What is known so far is on disk, whatever ends the next item."""
+            keep(out, {"machine": report["machine"], name: {**found, "share_done": share}})
+            told(share)
+
         if name not in ("checks", "accuracy"):  # these time nothing
             for future in preparing:
                 future.exception()  # wait for it; what failed fails again when it is timed
         try:
-            report[name] = measure(name, plan, report, report_progress)
+            report[name] = measure(name, plan, report, report_item)
         except Exception as error:
             words = f"{type(error).__name__}: {error}"
             report[name] = {"error": words, "traceback": traceback.format_exc()}
@@ -230,35 +249,34 @@ def prepare(plan: Plan) -> list[Future[None]]:
     return futures
 
 
-def measure(
-    name: str, plan: Plan, report: dict[str, Any], progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+def measure(name: str, plan: Plan, report: dict[str, Any], tell: Report) -> dict[str, Any]:
     """What one part found."""
     if name == "steps":
-        return steps.measure(
-            plan.task, plan.repeats, plan.theirs, lambda: plan.open("ours"), progress
-        )
+        return steps.measure(plan.task, plan.repeats, plan.theirs, lambda: plan.open("ours"), tell)
     if name == "determinism":
-        return determinism.measure(plan.task, lambda: plan.open("ours"))
+        return determinism.measure(plan.task, lambda: plan.open("ours"), report=tell)
     if name == "nccl":
-        return nccl.measure(plan.task, lambda: plan.open("ours"))
+        return nccl.measure(plan.task, lambda: plan.open("ours"), report=tell)
+    if name == "gradients":
+        theirs = plan.theirs.get("channels_last")
+        return gradients.measure(plan.task, lambda: plan.open("gradients"), theirs, tell)
     session = plan.open(name)
     try:
         if name == "checks":
-            return checks.measure(session, plan.seed, plan.rounds, progress)
+            return checks.measure(session, plan.seed, plan.rounds, tell)
         if name == "ceilings":
-            return ceilings.measure(session, plan.shrink, plan.theirs.get("NCHW"))
+            theirs = plan.theirs.get("NCHW")
+            return ceilings.measure(session, plan.shrink, theirs, report=tell)
         if name == "detection":
             repeats = -(-plan.repeats // 2)
-            return detection.measure(
-                session, plan.photo, repeats, plan.task.depths, plan.task.width
-            )
+            depths, width = plan.task.depths, plan.task.width
+            return detection.measure(session, plan.photo, repeats, depths, width, report=tell)
         if name == "accuracy":
-            return accuracy.measure(session, plan.small, progress)
+            return accuracy.measure(session, plan.small, tell)
         theirs = plan.theirs.get("channels_last")
         found = report.get("ceilings")
         return layers.measure(
-            session, plan.task, plan.repeats, found, theirs, plan.alternatives, progress
+            session, plan.task, plan.repeats, found, theirs, plan.alternatives, tell
         )
     finally:
         session.close()

@@ -1,7 +1,7 @@
 """A photograph searched for cracks on the GPU, from its file to the files of the result."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +14,7 @@ from bench.common.clock import HostClock
 from bench.common.task import DEPTHS
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
+from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session
 from minispiral.data.photos import read_photo, write_picture
 from minispiral.data.synth import make_sample
@@ -84,24 +85,26 @@ def measure(
     repeats: int,
     depths: int = DEPTHS,
     width: float = 1.0,
-    precisions: Iterable[str] = PRECISIONS,
+    precisions: Sequence[str] = PRECISIONS,
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """Medians for a photograph of ``photo (height, width)``, in each precision."""
     found: dict[str, Any] = {"photo": photo, "width": width}
     request = {"photo": photo, "repeats": repeats, "depths": depths, "width": width}
-    for precision in precisions:
+    for i, precision in enumerate(precisions):
         try:
             answer = session.ask(precision=precision, **request)
+            found[precision] = {
+                "seconds": median(answer["seconds"]),
+                "slowest_seconds": max(answer["seconds"]),
+                "predict_seconds": median(answer["predict"]),
+                "read_seconds": median(answer["read"]),
+                "grown_mib": answer["grown_bytes"] / 2**20,
+            }
         except RequestFailed as error:
-            found[precision] = {"error": str(error)}
-            continue
-        found[precision] = {
-            "seconds": median(answer["seconds"]),
-            "slowest_seconds": max(answer["seconds"]),
-            "predict_seconds": median(answer["predict"]),
-            "read_seconds": median(answer["read"]),
-            "grown_mib": answer["grown_bytes"] / 2**20,
-        }
+            found[precision] = error.as_dict()
+        item = {"precision": precision, **found[precision]}
+        report(item, found, (i + 1) / len(precisions))
     return found
 
 

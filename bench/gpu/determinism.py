@@ -1,12 +1,14 @@
 """Whether the same steps give the same bits in separate processes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from typing import Any
 
 from rich.table import Table
 
 from bench.common import text
 from bench.common.task import Task
+from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session
 
 STEPS = 5
@@ -16,27 +18,26 @@ RUNS = (("launched", False), ("launched, again", False), ("graph", True), ("grap
 def measure(
     task: Task,
     open_ours: Callable[[], Session],
-    precisions: Iterable[str] = ("tf32", "float32"),
+    precisions: Sequence[str] = ("tf32", "float32"),
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """Hashes of the weights after the same steps, taken four times."""
     found: dict[str, Any] = {"steps": STEPS}
-    for precision in precisions:
-        digests: dict[str, str] = {}
-        errors: dict[str, str] = {}
-        for name, graph in RUNS:
-            session = open_ours()
-            request = {"task": vars(task), "precision": precision, "graph": graph}
-            try:
-                answer = session.ask(what="digest", count=STEPS, **request)
-                digests[name] = answer["digest"]
-            except RequestFailed as error:
-                errors[name] = str(error)
-            session.close()
-        found[precision] = {
-            "digests": digests,
-            "errors": errors,
-            "same_bits": None if errors else len(set(digests.values())) == 1,
-        }
+    for i, (precision, (name, graph)) in enumerate(product(precisions, RUNS)):
+        of = found.setdefault(precision, {"digests": {}, "errors": {}, "same_bits": None})
+        session = open_ours()
+        request = {"task": vars(task), "precision": precision, "graph": graph}
+        item = {"precision": precision, "run": name}
+        try:
+            digest = session.ask(what="digest", count=STEPS, **request)["digest"]
+            of["digests"][name] = item["digest"] = digest
+        except RequestFailed as error:
+            of["errors"][name] = str(error)
+            item |= error.as_dict()
+        session.close()
+        if len(of["digests"]) == len(RUNS):
+            of["same_bits"] = len(set(of["digests"].values())) == 1
+        report(item, found, (i + 1) / (len(precisions) * len(RUNS)))
     return found
 
 
@@ -47,8 +48,8 @@ def tables(found: dict[str, Any]) -> Iterable[Table]:
     shown = text.table(title, ["run", *precisions], [])
     for name, _ in RUNS:
         cells = [
-            found[precision]["digests"].get(name, "")[:12] or found[precision]["errors"][name]
-            for precision in precisions
+            found[of]["digests"].get(name, "")[:12] or found[of]["errors"].get(name, "not run")
+            for of in precisions
         ]
         shown.add_row(name, *cells)
     return [shown]

@@ -1,7 +1,8 @@
 """Each convolution of a step, and the passes between them, against the GPU's ceilings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.common.worker import Answer, Work
 from bench.gpu.ceilings import rate
 from bench.gpu.choices import chosen
 from bench.gpu.clock import DeviceClock
+from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session
 from minispiral.kernels import batchnorm, losses
 from minispiral.kernels.adam import Update
@@ -89,8 +91,20 @@ def loss_and_adam(n: int, side: int, count: int) -> dict[str, Pass]:
 
 
 def worker(clock: DeviceClock) -> Work:
-    """Answers with the seconds of what a request names, the L2 cache cold."""
+    """Answers with the seconds of what a request names, as a graph, the L2 cache cold.
+
+    ``launched`` names what could not be recorded: its times hold the host's.
+    """
     kept = lru_cache(maxsize=1)(layer_operations)  # for all requests about a layer
+
+    def timed(runs: Mapping[str, Callable[[], object]], repeats: int) -> Answer:
+        found: Answer = {"seconds": {}, "launched": []}
+        for name, run in runs.items():
+            graph, is_recorded = clock.recorded(run)
+            found["seconds"][name] = clock.seconds(graph, repeats, cold=True)
+            if not is_recorded:
+                found["launched"].append(name)
+        return found
 
     def work(request: Answer) -> Answer:
         repeats = request["repeats"]
@@ -98,15 +112,11 @@ def worker(clock: DeviceClock) -> Work:
             runs = kept(Layer(**request["layer"]))
             choice = chosen(request["tiling"], request["parts"])
             with choice, tf32(request["precision"] == "tf32"):
-                return {
-                    name: clock.seconds(runs[name], repeats, cold=True)
-                    for name in request["operations"]
-                }
+                return timed({name: runs[name] for name in request["operations"]}, repeats)
         kind = passes if request["what"] == "passes" else loss_and_adam
-        return {
-            name: {"seconds": clock.seconds(run, repeats, cold=True), "bytes": size}
-            for name, (run, size) in kind(*request["sizes"]).items()
-        }
+        made = kind(*request["sizes"])
+        found = timed({name: run for name, (run, _) in made.items()}, repeats)
+        return {**found, "bytes": {name: size for name, (_, size) in made.items()}}
 
     return work
 
@@ -118,33 +128,29 @@ def measure(
     ceilings: dict[str, Any] | None,
     theirs: Session | None = None,
     alternatives: bool = True,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """All distinct layers in both precisions, also in PyTorch if ``theirs`` is given."""
     network = network_of(task, np.random.default_rng(0))
     counts = distinct_layers(network, task.batch, task.side)
-    rows: list[dict[str, Any]] = []
-    for i, (layer, count) in enumerate(counts.items()):
-        for precision in PRECISIONS:
-            row = time_layer(session, layer, precision, repeats, alternatives)
-            row["count"] = count
-            if theirs is not None:
-                row["torch"] = _torch(theirs, layer, precision, repeats)
-            _hold_against(row, ceilings)
-            rows.append(row)
-        report(i + 1, len(counts))
     images = {(layer.n, layer.oh, layer.co) for layer in counts if layer.size > 1}
     requests = [("passes", image) for image in sorted(images, reverse=True)]
     requests.append(("loss_and_adam", (task.batch, task.side, parameters(network))))
-    return {
-        **vars(task),
-        "layers": rows,
-        "passes": [
-            row
-            for what, sizes in requests
-            for row in _time_passes(session, what, sizes, repeats, ceilings)
-        ],
-    }
+    of = len(PRECISIONS) * len(counts) + len(requests)
+    found: dict[str, Any] = {**vars(task), "layers": [], "passes": []}
+    for done, ((layer, count), precision) in enumerate(product(counts.items(), PRECISIONS), 1):
+        row = time_layer(session, layer, precision, repeats, alternatives)
+        row["count"] = count
+        if theirs is not None:
+            row["torch"] = _torch(theirs, layer, precision, repeats)
+        _hold_against(row, ceilings)
+        found["layers"].append(row)
+        report(row, found, done / of)
+    for done, (what, sizes) in enumerate(requests, 1 + of - len(requests)):
+        for row in _time_passes(session, what, sizes, repeats, ceilings):
+            found["passes"].append(row)
+            report(row, found, done / of)
+    return found
 
 
 def time_layer(
@@ -160,13 +166,14 @@ def time_layer(
 
     def ask(operations: Iterable[str], tiling: str | None, parts: int | None) -> dict[str, Any]:
         answer = session.ask(**request, operations=list(operations), tiling=tiling, parts=parts)
-        return {name: median(answer[name]) for name in operations}
+        if answer["launched"]:
+            row["launched"] = answer["launched"]
+        return {name: median(answer["seconds"][name]) for name in operations}
 
     try:
         row |= {name: {"seconds": s} for name, s in ask(OPERATIONS, None, None).items()}
     except RequestFailed as error:
-        row["error"] = str(error)
-        return row
+        return row | error.as_dict()
     if not alternatives or layer.ci % 4 or layer.co % 4:
         return row
     for name in OPERATIONS:
@@ -224,11 +231,11 @@ def _time_passes(
     try:
         answer = session.ask(what=what, sizes=sizes, repeats=repeats)
     except RequestFailed as error:
-        return [{"pass": what, "sizes": where, "error": str(error)}]
+        return [{"pass": what, "sizes": where, **error.as_dict()}]
     rows = []
-    for name, found in answer.items():
-        seconds = median(found["seconds"])
-        gbs = found["bytes"] / 1e9 / seconds
+    for name, timed in answer["seconds"].items():
+        seconds = median(timed)
+        gbs = answer["bytes"][name] / 1e9 / seconds
         memory = rate(ceilings, "copy")
         rows.append(
             {
@@ -237,6 +244,7 @@ def _time_passes(
                 "seconds": seconds,
                 "gbs": gbs,
                 "share": gbs / memory if memory else None,
+                "launched": name in answer["launched"],
             }
         )
     return rows
@@ -266,7 +274,7 @@ def tables(found: dict[str, Any]) -> Iterable[Table]:
             for operation in OPERATIONS
             for column in (operation.removesuffix("_grad"), "TF/s", "share", "ratio", "better")
         ],
-        "The L2 cache is cold before each.",
+        "Each is one graph; the L2 cache is cold before it.",
     )
     for row in found["layers"]:
         cells = [f"{row['layer']} {row['precision']}"]

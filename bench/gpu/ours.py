@@ -10,6 +10,7 @@ from bench.common.network import digest, network_of, parameters
 from bench.common.task import CRACK, Task
 from bench.common.worker import Answer, Work
 from bench.gpu.clock import DeviceClock
+from bench.gpu.timed import Timed
 from minispiral.device import Device
 from minispiral.distributed import World
 from minispiral.distributed.gpu import ThroughNccl
@@ -32,6 +33,7 @@ class Steps:
         self.precision = precision
         self.shared = exchanging(ThroughNccl(World()), task.batch) if nccl else nullcontext
         self.network = network_of(task, rng).to(Device("cuda"))
+        self.step: GpuTrainingStep | None = None  # of training
         shape = (task.batch, task.side, task.side)
         pixels = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
         mask = rng.random((*shape, 1)) < CRACK
@@ -49,6 +51,7 @@ class Steps:
             if not graph:
                 step.launched = 0  # so that none is captured
 
+        self.step = step
         return train
 
     def _inference(self, pixels: Any, graph: bool) -> Callable[[], object]:
@@ -71,7 +74,8 @@ class Steps:
 
 
 def worker(clock: DeviceClock) -> Work:
-    """Answers with the seconds of a step and the memory it takes; or with a digest."""
+    """Answers with the seconds of a step and its memory; with a digest; or with the milliseconds of
+    each kernel in a launched step."""
     kept: dict[str, Any] = {}
 
     def work(request: Answer) -> Answer:
@@ -84,12 +88,21 @@ def worker(clock: DeviceClock) -> Work:
             for _ in range(WARM_UP):
                 kept["steps"]()
             launch.gpu().synchronize()
+            training = kept["steps"].step
+            if request["graph"] and training is not None and training.graph is None:
+                kept.clear()
+                raise RuntimeError("the step was not captured as a graph; standard error says why")
             kept["bytes"] = before - clock.free()
         steps = kept["steps"]
         if request["what"] == "digest":
             for _ in range(request["count"]):
                 steps()
             return {"digest": digest(steps.network)}
+        if request["what"] == "kernels":
+            watched: Any = Timed(launch.gpu(), clock)
+            with launch.using(watched):
+                steps()
+            return {"kernels": watched.kernels()}
         return {
             "step": clock.seconds(steps, 1, calls=request["count"])[0],
             "bytes": kept["bytes"],

@@ -1,8 +1,9 @@
 """Training and inference by minispiral and by every form of PyTorch, which take turns."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +13,8 @@ from bench.common.engines import COMPILED, EAGER, LAYOUTS, OURS
 from bench.common.results import spread
 from bench.common.task import Task
 from bench.common.worker import Worker
-from bench.gpu.session import RequestFailed, Session, WorkerSession
+from bench.gpu.reporting import Report, quiet
+from bench.gpu.session import SECONDS, RequestFailed, Session, WorkerSession
 
 MODES, PRECISIONS = ("train", "infer"), ("tf32", "float32")
 CALLS = 5  # steps in a row whose average is one measurement
@@ -21,10 +23,18 @@ COMPILING = 400.0  # seconds that PyTorch may take to answer
 Sessions = Mapping[str, Session]
 
 
-def torch_sessions(compiled: bool = True) -> dict[str, WorkerSession]:
+def torch_sessions(compiled: bool = False, device: str = "cuda") -> dict[str, WorkerSession]:
     """Workers with PyTorch in each layout, and each compiled too."""
     return {
-        form.name: WorkerSession(partial(Worker, "torch.gpu", **form._asdict()), COMPILING)
+        form.name: WorkerSession(
+            partial(
+                Worker,
+                "torch.gpu",
+                patience=COMPILING if form.compiled else SECONDS,
+                device=device,
+                **form._asdict(),
+            )
+        )
         for form in (EAGER + COMPILED if compiled else EAGER)
     }
 
@@ -42,7 +52,7 @@ def measure(
     repeats: int,
     theirs: Sessions,
     open_ours: Callable[[], Session],
-    report: Callable[[int, int], None] = lambda done, of: None,
+    report: Report = quiet,
 ) -> dict[str, Any]:
     """By mode and precision, the median seconds and the memory of every form.
 
@@ -50,58 +60,52 @@ def measure(
     races.
     """
     found: dict[str, Any] = {**vars(task)}
-    kinds = [(mode, precision) for mode in MODES for precision in PRECISIONS]
-    for i, (mode, precision) in enumerate(kinds):
+    races = list(product(MODES, PRECISIONS, (False, True)))
+    for i, (mode, precision, graph) in enumerate(races):
         request = {"task": vars(replace(task, mode=mode)), "precision": precision}
-        forms: dict[str, Any] = {}
-        for graph in (False, True):
-            entrants = {f"{OURS} graph": (open_ours(), True)}
-            if not graph:
-                entrants[OURS] = (open_ours(), False)
-            for name, session in theirs.items():
-                entrants[f"{name} graph" if graph else name] = (session, graph)
-            for name, result in race(entrants, request, repeats).items():
-                if name == f"{OURS} graph" and graph:
-                    name = f"{OURS} graph, again"
-                forms[name] = result
-            for name, (session, _) in entrants.items():
-                if is_ours(name):
-                    session.close()
-                else:
-                    rest(session)
-        found[f"{mode} {precision}"] = forms
-        report(i + 1, len(kinds))
+        forms = found.setdefault(f"{mode} {precision}", {})
+        entrants = {f"{OURS} graph": (open_ours(), True)}
+        if not graph:
+            entrants[OURS] = (open_ours(), False)
+        for name, session in theirs.items():
+            entrants[f"{name} graph" if graph else name] = (session, graph)
+
+        for turn, name, result in race(entrants, request, repeats):
+            again = graph and name == f"{OURS} graph"
+            forms[f"{name}, again" if again else name] = result
+            item = {"mode": mode, "precision": precision, "form": name, **result}
+            report(item, found, (i + turn / (repeats + 1)) / len(races))
+        for name, (session, _) in entrants.items():
+            if is_ours(name):
+                session.close()
+            else:
+                rest(session)
     return found
 
 
 def race(
     entrants: Mapping[str, tuple[Session, bool]], request: Mapping[str, Any], repeats: int
-) -> dict[str, Any]:
-    """Each form warms up alone, then they take turns; one that fails once is left out."""
-    errors: dict[str, str] = {}
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Each form warms up alone, then they take turns; one that fails once is left out.
+
+    Gives the turn, the form and what is known of it after each answer but those of the warm-up.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in entrants}
-    last: dict[str, Any] = {}
+    failed: set[str] = set()
     for turn in range(repeats + 1):
         for name, (session, graph) in entrants.items():
-            if name in errors:
+            if name in failed:
                 continue
             try:
-                last[name] = session.ask(what="steps", graph=graph, count=CALLS, **request)
+                answer = session.ask(what="steps", graph=graph, count=CALLS, **request)
             except RequestFailed as error:
-                errors[name] = str(error)
+                failed.add(name)
+                yield turn, name, error.as_dict()
                 continue
             if turn > 0:
-                seconds[name].append(last[name]["step"])
-    return {
-        name: {"error": errors[name]}
-        if name in errors
-        else {
-            **spread(seconds[name]),
-            "mib": last[name]["bytes"] / 2**20,
-            "parameters": last[name]["parameters"],
-        }
-        for name in entrants
-    }
+                seconds[name].append(answer["step"])
+                mib, parameters = answer["bytes"] / 2**20, answer["parameters"]
+                yield turn, name, {**spread(seconds[name]), "mib": mib, "parameters": parameters}
 
 
 def rest(session: Session) -> None:
@@ -149,13 +153,13 @@ def tables(found: dict[str, Any]) -> Iterable[Table]:
             ["form"],
             [column for precision in PRECISIONS for column in (f"{precision} ms", "range", "MiB")],
         )
-        kinds = [found[f"{mode} {precision}"] for precision in PRECISIONS]
+        kinds = [found.get(f"{mode} {precision}", {}) for precision in PRECISIONS]
         for name in dict.fromkeys(name for kind in kinds for name in kind):
             cells = [name if is_ours(name) else f"PyTorch {name}"]
             for kind in kinds:
-                form = kind[name]
-                if "error" in form:
-                    cells += [form["error"], "", ""]
+                form = kind.get(name, {})
+                if "seconds" not in form:
+                    cells += [form.get("error", "not run"), "", ""]
                     continue
                 ends = form["fastest_seconds"], form["slowest_seconds"]
                 cells += [

@@ -8,6 +8,7 @@ from rich.table import Table
 from bench.common import text
 from bench.common.checks import Check
 from bench.common.engines import OURS
+from bench.gpu import gradients
 from bench.gpu.steps import best, is_eager, is_theirs
 
 Report = dict[str, Any]
@@ -29,6 +30,9 @@ def checks(report: Report) -> list[Check]:
     bits = report.get("determinism") or {}
     return [
         Check("kernels that are wrong", wrong(report.get("checks")), 0),
+        Check(
+            "gradients of a full step that are wrong", gradients.wrong(report.get("gradients")), 0
+        ),
         Check("step, TF32, over PyTorch's eager", over("train tf32", is_eager), 0.75),
         Check("step, TF32, over PyTorch's best form", over("train tf32", is_theirs), 1.0),
         Check("ms of a step, TF32", None if step is None else 1e3 * step, 16.0),

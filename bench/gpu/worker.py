@@ -4,15 +4,19 @@ import importlib
 from typing import Any
 
 from bench.common.worker import Answer, Served
-from bench.gpu.clock import GpuClock
+from bench.gpu.clock import DeviceClock, GpuClock, StandInClock
 from bench.gpu.guard import guarded
 from minispiral.kernels.cuda import launch
 
 
-def worker(part: str) -> Served:
-    """Answers as the function ``worker`` of ``bench.gpu``'s module of this name."""
+def worker(part: str, stand_in: str | None = None) -> Served:
+    """Answers as the function ``worker`` of ``bench.gpu``'s module of this name.
+
+    ``stand_in`` names what takes the GPU's place in a rehearsal, as ``module:class``.
+    """
+    clock = take_place(stand_in) if stand_in else GpuClock()
     gpu = launch.gpu()
-    serve_part = importlib.import_module(f"bench.gpu.{part}").worker(GpuClock())
+    serve_part = importlib.import_module(f"bench.gpu.{part}").worker(clock)
 
     def work(request: dict[str, Any]) -> Answer:
         with gpu.in_use():
@@ -20,3 +24,13 @@ def worker(part: str) -> Served:
         return answer
 
     return {}, guarded(work, gpu.synchronize)
+
+
+def take_place(stand_in: str) -> DeviceClock:
+    """From now on kernels run on what ``module:class`` makes; the clock for them.
+
+    It is named in words, since nothing here imports what runs kernels on the CPU.
+    """
+    module, _, name = stand_in.partition(":")
+    launch.using(getattr(importlib.import_module(module), name)()).__enter__()
+    return StandInClock()

@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
-from bench.common.clock import HostClock
 from bench.common.engines import LAYOUTS
 from bench.common.layer import Layer
 from bench.common.machine import installed
@@ -20,7 +19,7 @@ from bench.common.task import Task
 from bench.common.worker import WorkerError
 from bench.gpu import ceilings, checks, command, layers, nccl, ours, steps, targets
 from bench.gpu.cases import cases
-from bench.gpu.clock import DeviceClock, GpuClock
+from bench.gpu.clock import GpuClock, StandInClock
 from bench.gpu.guard import guarded
 from bench.gpu.model import recording
 from bench.gpu.session import RequestFailed, WorkerSession
@@ -28,19 +27,6 @@ from minispiral.kernels.cuda import sources
 from minispiral.kernels.cuda.table import KERNELS
 
 TASK = Task(batch=2, side=15, width=0.125, depths=2)
-
-
-class ExecutorClock(HostClock, DeviceClock):
-    """For kernels that run on the CPU."""
-
-    def copy(self, to, source):
-        to[...] = source
-
-    def free(self):
-        return 0
-
-    def facts(self):
-        return {"multiprocessors": 1}
 
 
 class Direct:
@@ -52,7 +38,7 @@ class Direct:
     def ask(self, **request):
         answer = json.loads(json.dumps(self.answer(json.loads(json.dumps(request)))))
         if "error" in answer:
-            raise RequestFailed(answer["error"])
+            raise RequestFailed(answer["error"], answer["traceback"], answer["lost"])
         return answer
 
     def close(self):
@@ -60,7 +46,7 @@ class Direct:
 
 
 def open_directly(part):
-    return Direct(importlib.import_module(f"bench.gpu.{part}").worker(ExecutorClock()))
+    return Direct(importlib.import_module(f"bench.gpu.{part}").worker(StandInClock()))
 
 
 def test_the_checks_run_every_kernel_there_is(executor, rng):
@@ -141,7 +127,7 @@ def test_choices_of_a_layer_are_tried_and_the_best_is_named(executor):
 def test_steps_launched_and_as_a_graph_leave_the_same_bits(executor):
     digests = set()
     for graph in (False, True):
-        work = ours.worker(ExecutorClock())
+        work = ours.worker(StandInClock())
         request = {"task": vars(TASK), "precision": "tf32", "graph": graph}
         assert work({"what": "steps", "count": 1, **request})["step"] > 0
         digests.add(work({"what": "digest", "count": 2, **request})["digest"])
@@ -205,7 +191,7 @@ def test_all_parts_run_and_are_kept(executor, tmp_path, monkeypatch):
     )
     monkeypatch.setattr(checks, "cases", lambda: cases()[:1])
     monkeypatch.setattr(steps, "CALLS", 1)
-    monkeypatch.setattr(command.determinism, "measure", lambda *_: 1 / 0)
+    monkeypatch.setattr(command.determinism, "measure", lambda *_, **__: 1 / 0)
     report = command.run(command.PARTS, plan, tmp_path)
     assert report["determinism"]["error"] == "ZeroDivisionError: division by zero"
     assert command.failures(report) == ["determinism"]
@@ -287,8 +273,9 @@ class Scripted:
 
 
 def test_a_worker_that_is_lost_is_started_anew():
-    started = [Scripted([{"x": 1}, None]), Scripted([{"error": "illegal address", "lost": True}])]
-    started.append(Scripted([{"error": "no such shape", "lost": False}, {"x": 3}]))
+    lost = {"error": "illegal address", "traceback": "line 1", "lost": True}
+    started = [Scripted([{"x": 1}, None]), Scripted([lost])]
+    started.append(Scripted([{**lost, "error": "no such shape", "lost": False}, {"x": 3}]))
     left = iter(started)
     session = WorkerSession(lambda: next(left))
     assert session.ask(case=0) == {"x": 1}
@@ -314,7 +301,7 @@ def test_who_fails_a_race_is_out_of_it():
             return {"step": value, "bytes": 2**20, "parameters": 5}
 
     entrants = {"a": (Entrant(9, 1, 3, 2), False), "b": (Entrant(9, 1, None), True)}
-    found = steps.race(entrants, {}, 3)
+    found = {name: result for _, name, result in steps.race(entrants, {}, 3)}
     assert found["a"]["seconds"] == 2
     assert (found["a"]["fastest_seconds"], found["a"]["slowest_seconds"]) == (1, 3)
     assert found["b"] == {"error": "out of memory"}

@@ -1,6 +1,7 @@
 """A worker that takes steps and times layers in PyTorch on the GPU."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from bench.common.layer import Layer
 from bench.common.task import Task
 from bench.common.worker import Answer, Served
 from bench.gpu.guard import guarded
+from bench.torch.gradients import write_gradients
 from bench.torch.layers import operations
 from bench.torch.step import Step
 
@@ -17,10 +19,10 @@ WARM_UP = 3  # steps
 GEMM = 8192  # rows and columns of the matrices whose product is timed
 
 
-def worker(layout: str, compiled: bool = False) -> Served:
-    """Answers requests for steps, as `bench.gpu.ours` does, and for single layers."""
-    clock = TorchClock()
-    return {}, guarded(Theirs(layout, compiled, "cuda", clock), clock.synchronize)
+def worker(layout: str, compiled: bool = False, device: str = "cuda") -> Served:
+    """Answers requests for steps, as `bench.gpu.ours` does, for single layers and for gradients."""
+    clock = TorchClock() if device == "cuda" else HostClock()
+    return {}, guarded(Theirs(layout, compiled, device, clock), clock.synchronize)
 
 
 class TorchClock(Clock):
@@ -73,6 +75,13 @@ class Theirs:
         torch.backends.cudnn.allow_tf32 = request["precision"] == "tf32"
         # Not while other work disturbs its timings, which it keeps.
         torch.backends.cudnn.benchmark = request.get("benchmark", True)
+        if what == "gradients":
+            self._forget()
+            given, result = Path(request["given"]), Path(request["result"])
+            write_gradients(
+                Task(**request["task"]), self.layout, self.device, request["dtype"], given, result
+            )
+            return {}
         if what == "gemm":
             return self._gemm(request["precision"] == "tf32", request["repeats"])
         if what == "layer":
