@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ from minispiral.files import replacing
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["read_mask", "read_photo", "write_picture"]
+__all__ = ["encode_picture", "read_mask", "read_photo", "write_picture"]
+
+# Grey PNG, masks and probabilities: run lengths alone. docs/gpu.md has sizes and times.
+QUICK_PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 
 
 def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
@@ -52,7 +56,8 @@ def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
         image = _deep_colour(picture, path, as_stored)
     if picture.file_format == "TIFF":
         image = _without_infrared(image, picture.layout, path)
-    return np.array(_over_white(image).convert("RGB"))
+    image = _over_white(image)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
@@ -60,22 +65,30 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
 
     Raises `UserError` for any other suffix and when the file cannot be written.
     """
+    path = Path(path)
+    encoded = encode_picture(path, array)
+    with replacing(path) as file:
+        file.write(encoded)
+
+
+def encode_picture(path: Path, array: NDArray[np.uint8]) -> memoryview:
+    """What `write_picture` writes to ``path``; raises `UserError` for a suffix it does not know."""
     from PIL import Image
 
-    path = Path(path)
     options: dict[str, int]
     match path.suffix.lower():
         case ".png":
-            image_format, options = "PNG", {}
+            image_format, options = "PNG", QUICK_PNG if array.ndim == 2 else {}
         case ".jpg" | ".jpeg":
             # Chroma subsampling would smear hairlines and thin coloured overlays.
             image_format, options = "JPEG", {"quality": 95, "subsampling": 0}
         case _:
             raise UserError(f"Pictures are written as .png or .jpg, not as {path.name}")
+    image = Image.fromarray(array)
+    del array  # of RGB the image is a copy: one is enough
     encoded = io.BytesIO()  # Pillow passes over what a full disk takes of a file only in part
-    Image.fromarray(array).save(encoded, image_format, **options)
-    with replacing(path) as file:
-        file.write(encoded.getbuffer())
+    image.save(encoded, image_format, **options)
+    return encoded.getbuffer()
 
 
 def _deep_colour(picture: Picture, path: Path, as_stored: bool) -> Image.Image:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from minispiral.data.ahead import Ahead
 from minispiral.data.patches import Flips, Mask, PatchSampler, Pixels
 
 
@@ -32,16 +32,10 @@ def prefetch(
     ahead. Exceptions in the thread are raised in the caller; closing the generator ends the thread.
     """
 
-    def draw() -> Batch:
-        pixels, mask, flips = sampler.draw(rng)
-        return Batch(pixels, mask, flips, dict(rng.bit_generator.state))
+    def draw() -> Generator[Batch, None, None]:
+        for _ in range(batches):
+            pixels, mask, flips = sampler.draw(rng)
+            yield Batch(pixels, mask, flips, dict(rng.bit_generator.state))
 
-    if batches < 1:
-        return
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
-        following = pool.submit(draw)
-        for remaining in range(batches - 1, -1, -1):
-            batch = following.result()
-            if remaining:
-                following = pool.submit(draw)
-            yield batch
+    with Ahead(draw(), "prefetch") as drawn:
+        yield from drawn

@@ -1,25 +1,23 @@
 """Find cracks in photograph files and write what was found."""
 
 import gc
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from minispiral.data.photos import read_photo
-from minispiral.detection.find import check_threshold, find_cracks
+from minispiral.detection.find import check_threshold
 from minispiral.detection.metrics import THRESHOLD
 from minispiral.detection.output import output_files, write_finding
 from minispiral.detection.photographs import find_photos, search_roots
+from minispiral.detection.search import Search, Work
 from minispiral.detection.turns import take_turns
-from minispiral.device import Device, choose
+from minispiral.device import choose
 from minispiral.distributed import World, world
 from minispiral.errors import UserError
 from minispiral.files import writing_error
 from minispiral.kernels.cpu import parallel
-from minispiral.memory import NotEnoughMemory, memory_for
-from minispiral.networks import Network
+from minispiral.memory import NotEnoughMemory
 from minispiral.runs.checkpoint import load_network
 
 
@@ -91,17 +89,30 @@ def detect(
     network = everyone.together(lambda: load_network(run, device=chosen))
     _make_folder(everyone, out)
 
-    def work(i: int, tiles: Callable[[int, int], None] | None) -> Detection:
-        try:
-            result = _detect_one(network, chosen, found[i], as_stored, outputs[i], threshold, tiles)
-        except NotEnoughMemory as error:
-            result = Detection(found[i], error=str(error))
-        if result.error is not None:
-            gc.collect()  # the frames of a failed attempt hold its arrays, in cycles
-            parallel.trim()
-        return result
+    search = Search(network, chosen, threshold, as_stored)
+    with search.through([found[i] for i in everyone.turns(len(found))]) as searched:
 
-    return take_turns(everyone, len(found), work, progress, report)
+        def work(i: int, tiles: Callable[[int, int], None] | None) -> Detection:
+            search.listener = found[i], tiles
+            return _write(next(searched), outputs[i])
+
+        return take_turns(everyone, len(found), work, progress, report)
+
+
+def _write(work: Work, files: Mapping[str, Path]) -> Detection:
+    """Write what was found, if anything was, and say so."""
+    pixels, finding = work.pixels, work.finding
+    if pixels is not None and finding is not None:
+        with work.stage(NotEnoughMemory):
+            write_finding(files, pixels, finding)
+    work.release()
+    if finding is None or work.error is not None:
+        gc.collect()  # the frames of a failed attempt hold its arrays, in cycles
+        parallel.trim()
+        return Detection(work.photo, error=work.error)
+    return Detection(
+        work.photo, None, finding.crack_pixels, finding.crack_share, work.seconds, **files
+    )
 
 
 def _plan(
@@ -130,26 +141,3 @@ def _make_folder(everyone: World, out: Path) -> None:
 
     everyone.from_first(make)
     everyone.together(check)
-
-
-def _detect_one(
-    network: Network,
-    device: Device,
-    photo: Path,
-    as_stored: bool,
-    files: Mapping[str, Path],
-    threshold: float,
-    progress: Callable[[int, int], None] | None,
-) -> Detection:
-    """Find the cracks in one photograph and write them; a file that is no picture is an error."""
-    start = time.perf_counter()
-    with memory_for(photo):
-        try:
-            pixels = read_photo(photo, as_stored)
-        except UserError as error:
-            return Detection(photo, error=str(error))
-        with device.in_use():
-            finding = find_cracks(network, pixels, threshold, progress)
-        write_finding(files, pixels, finding)
-    seconds = time.perf_counter() - start
-    return Detection(photo, None, finding.crack_pixels, finding.crack_share, seconds, **files)

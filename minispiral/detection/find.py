@@ -30,7 +30,7 @@ class Finding:
     @property
     def crack_share(self) -> float:
         """The share of crack among all pixels."""
-        return float(np.mean(self.crack))
+        return self.crack_pixels / self.crack.size
 
 
 def find_cracks(

@@ -2,18 +2,19 @@
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.data.formats import same_name
-from minispiral.data.photos import write_picture
+from minispiral.data.photos import encode_picture
 from minispiral.detection.find import Finding
 from minispiral.detection.pictures import overlay
 from minispiral.errors import UserError
-from minispiral.files import longest_name, name_length, writing_error
+from minispiral.files import longest_name, name_length, replacing, writing_error
+from minispiral.kernels.cpu import parallel
 
 ENDINGS = {"probability": ".probability.png", "mask": ".mask.png", "overlay": ".overlay.jpg"}
 
@@ -115,15 +116,32 @@ def write_finding(files: Mapping[str, Path], photo: NDArray[np.uint8], finding: 
     """Write probability map, mask and overlay, as large as ``photo``, to the files of their names.
 
     The map holds ``round(255 * probability)``, the mask 255 on crack; the overlay is the
-    photograph with the crack pixels painted over. Raises `UserError` when a file cannot be written.
+    photograph with the crack pixels painted over. They are made at the same time. Where there is
+    too little memory for one of them, nothing is written. Raises `UserError` when a file cannot
+    be written.
     """
     folder = files["probability"].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise writing_error(folder, error) from error
-    # The largest comes first: where there is too little memory, nothing is written.
-    write_picture(files["overlay"], overlay(photo, finding.crack))
-    values = finding.probability * np.float32(255)
-    write_picture(files["probability"], np.rint(values, out=values).astype(np.uint8))
-    write_picture(files["mask"], finding.crack * np.uint8(255))
+    pictures: dict[str, Callable[[], NDArray[np.uint8]]] = {  # those that take longest come first
+        "probability": lambda: _levels(finding.probability),
+        "overlay": lambda: overlay(photo, finding.crack),
+        "mask": lambda: finding.crack * np.uint8(255),
+    }
+
+    def write(kind: str, encoded: memoryview) -> None:
+        with replacing(files[kind]) as file:
+            file.write(encoded)
+
+    encoded = parallel.run(lambda kind: encode_picture(files[kind], pictures[kind]()), pictures)
+    parallel.run(lambda one: write(*one), zip(pictures, encoded, strict=True))
+
+
+def _levels(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``round(255 * probability)``, a part of the rows at a time."""
+    levels = np.empty(probability.shape, np.uint8)
+    for rows in parallel.row_tiles(*probability.shape):
+        levels[rows] = np.rint(probability[rows] * np.float32(255))
+    return levels

@@ -45,7 +45,8 @@ def overlay(
             )
     if truth is None:
         picture = photo.copy()
-        np.copyto(picture, np.array(DETECTED, np.uint8), where=crack[..., np.newaxis])
+        for row, here in zip(picture, crack, strict=True):  # many at once take memory by the crack
+            row[here] = DETECTED
         return picture
     truth = truth.astype(bool, copy=False)
     grey = photo[..., 1] // 3  # green carries most of the luminance

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minispiral.data.store import PhotoStore
-from minispiral.detection import detect as detection
+from minispiral.detection import detect, search
 from minispiral.errors import UserError
 from minispiral.memory import NotEnoughMemory, is_memory_error, memory_for
 from tests.small import ROOT, TRAINING, command, make_dataset, make_photo, refusal
@@ -71,14 +71,15 @@ def test_detect_names_the_photograph_and_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    true, calls = getattr(detection, where), iter(range(9))
+    module = detect if where == "write_finding" else search
+    true, calls = getattr(module, where), iter(range(9))
 
     def short_of_memory(*arguments: object, **named: object) -> object:
         if next(calls) == 1:
             raise GUISES[guise]()
         return true(*arguments, **named)
 
-    monkeypatch.setattr(detection, where, short_of_memory)
+    monkeypatch.setattr(module, where, short_of_memory)
     out = tmp_path / "out"
     result = command("detect", trained / "run", photos, "--out", out, "--json")
     assert result.exit_code == 1
