@@ -80,34 +80,43 @@ __global__ void __launch_bounds__(256)
 // y (m, c), with `relu` followed by a ReLU.
 template <class T, bool relu>
 __global__ void __launch_bounds__(256)
-    normalize(const T *x, const T *mean, const T *var, const T *gamma, const T *beta, double eps,
-              int m, int c, T *y) {
+    normalize(const T *__restrict__ x, const T *mean, const T *var, const T *gamma, const T *beta,
+              double eps, int m, int c, T *__restrict__ y) {
   const int channel = own_channel();
   if (channel >= c) return;
   const Affine<T> affine(channel, mean, var, gamma, beta, eps);
-  for (int row = first_row(); row < m; row += row_step()) {
-    const T value = affine(x[row * c + channel]);
-    y[row * c + channel] = relu && value < 0 ? T(0) : value;
-  }
+  in_batches<batch>(
+      first_row(), m, row_step(), [&](int row) { return x[row * c + channel]; },
+      [&](int row, T own) {
+        const T value = affine(own);
+        y[row * c + channel] = relu && value < 0 ? T(0) : value;
+      });
 }
+
+// What one place has of the input and of the gradient behind: a number or several of each.
+template <class Numbers>
+struct Pixel {
+  Numbers x, gy;
+};
 
 // The sums over each block's rows: partial (gridDim.y, c).
 template <class T, bool relu>
 __global__ void __launch_bounds__(256)
-    block_grad_sums(const T *x, const T *gy, const T *mean, const T *var, const T *gamma,
-                    const T *beta, double eps, int m, int c, GradSums *partial) {
+    block_grad_sums(const T *__restrict__ x, const T *__restrict__ gy, const T *mean, const T *var,
+                    const T *gamma, const T *beta, double eps, int m, int c, GradSums *partial) {
   const int channel = own_channel();
   GradSums own = {};
   if (channel < c) {
     const Affine<T> affine(channel, mean, var, gamma, beta, eps);
     const double centre = mean[channel];
-    for (int row = first_row(); row < m; row += row_step()) {
-      const T value = x[row * c + channel];
-      if (relu && !(affine(value) > 0)) continue;
-      const double g = gy[row * c + channel];
-      own.g += g;
-      own.g_centred += g * (value - centre);
-    }
+    in_batches<batch>(
+        first_row(), m, row_step(),
+        [&](int row) { return Pixel<T>{x[row * c + channel], gy[row * c + channel]}; },
+        [&](int, const Pixel<T> &own_pixel) {
+          if (relu && !(affine(own_pixel.x) > 0)) return;
+          own.g += own_pixel.gy;
+          own.g_centred += own_pixel.gy * (own_pixel.x - centre);
+        });
   }
   const GradSums all = merge_rows(own);
   if (threadIdx.y == 0 && channel < c) partial[blockIdx.y * c + channel] = all;
@@ -122,42 +131,72 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.y == 0 && own_channel() < c) merged[own_channel()] = all;
 }
 
-// ggamma and gbeta (c,), and the rows a, b and d of `coefficients` (3, c). Sorted by what changes
-// from pixel to pixel, the formula of gx is gx = a * g + b * x + d. With `constant`, mean and var
-// are given numbers, and b and d are 0.
+// What gx needs of each channel, as the rows of `coefficients` (5, c). Sorted by what changes from
+// pixel to pixel, its formula is gx = a * g + b * x + d, and g is gy where scale * x + shift > 0.
+enum Coefficient { of_g, of_x, constant, scale_of_x, shift_of_x };
+
+// ggamma and gbeta (c,), and the coefficients of gx. With `given` mean and var, gx does not depend
+// on the sums.
 template <class T>
 __global__ void __launch_bounds__(256)
     merge_grad_sums(const GradSums *partial, int blocks, const T *mean, const T *var,
-                    const T *gamma, double eps, bool constant, int m, int c, T *ggamma, T *gbeta,
-                    T *coefficients) {
+                    const T *gamma, const T *beta, double eps, bool given, int m, int c, T *ggamma,
+                    T *gbeta, T *coefficients) {
   const GradSums all = merge_blocks(partial, blocks, c);
   const int channel = own_channel();
   if (threadIdx.y > 0 || channel >= c) return;
+  const Affine<T> affine(channel, mean, var, gamma, beta, eps);
   const double inv = 1 / sqrt(var[channel] + eps);
   const double a = gamma[channel] * inv;
-  const double b = constant ? 0 : -a * inv * inv * all.g_centred / m;
-  const double d = constant ? 0 : -a * all.g / m - b * mean[channel];
+  const double b = given ? 0 : -a * inv * inv * all.g_centred / m;
+  const double d = given ? 0 : -a * all.g / m - b * mean[channel];
   ggamma[channel] = all.g_centred * inv;
   gbeta[channel] = all.g;
-  coefficients[channel] = a;
-  coefficients[c + channel] = b;
-  coefficients[2 * c + channel] = d;
+  coefficients[of_g * c + channel] = a;
+  coefficients[of_x * c + channel] = b;
+  coefficients[constant * c + channel] = d;
+  coefficients[scale_of_x * c + channel] = affine.scale;
+  coefficients[shift_of_x * c + channel] = affine.shift;
 }
 
-// gx (m, c). `beta` serves the mask of the ReLU only.
+// gx (m, c) for `n` channels of each thread, which lie side by side.
+template <int n, bool relu, class T>
+__device__ void apply_grad_to(const T *__restrict__ x, const T *__restrict__ gy,
+                              const T *__restrict__ coefficients, int m, int c,
+                              T *__restrict__ gx) {
+  using Numbers = Adjacent<T, n>;
+  const int channel = n * own_channel();
+  if (channel >= c) return;
+  const auto vector = [&](Coefficient row) {
+    return load<Numbers>(coefficients + row * c + channel);
+  };
+  const Numbers a = vector(of_g), b = vector(of_x), d = vector(constant);
+  const Numbers scale = vector(scale_of_x), shift = vector(shift_of_x);
+  in_batches<2>(
+      first_row(), m, row_step(),
+      [&](int row) {
+        const int at = row * c + channel;
+        return Pixel<Numbers>{load<Numbers>(x + at), load<Numbers>(gy + at)};
+      },
+      [&](int row, const Pixel<Numbers> &own) {
+        Numbers result;
+#pragma unroll
+        for (int i = 0; i < n; i++) {
+          const bool passes = !relu || fma(scale[i], own.x[i], shift[i]) > 0;
+          const T g = passes ? own.gy[i] : T(0);
+          result[i] = fma(a[i], g, fma(b[i], own.x[i], d[i]));
+        }
+        store(gx + row * c + channel, result);
+      });
+}
+
+// gx (m, c). With `wide` a thread has 16 bytes of channels: c is a multiple of as many, and arrays
+// are aligned to them.
 template <class T, bool relu>
 __global__ void __launch_bounds__(256)
-    apply_grad(const T *x, const T *gy, const T *mean, const T *var, const T *gamma, const T *beta,
-               double eps, const T *coefficients, int m, int c, T *gx) {
-  const int channel = own_channel();
-  if (channel >= c) return;
-  const Affine<T> affine(channel, mean, var, gamma, beta, eps);
-  const T a = coefficients[channel];
-  const T b = coefficients[c + channel];
-  const T d = coefficients[2 * c + channel];
-  for (int row = first_row(); row < m; row += row_step()) {
-    const T value = x[row * c + channel];
-    const T g = relu && !(affine(value) > 0) ? T(0) : gy[row * c + channel];
-    gx[row * c + channel] = fma(a, g, fma(b, value, d));
-  }
+    apply_grad(const T *x, const T *gy, const T *coefficients, bool wide, int m, int c, T *gx) {
+  if (wide)
+    apply_grad_to<16 / sizeof(T), relu>(x, gy, coefficients, m, c, gx);
+  else
+    apply_grad_to<1, relu>(x, gy, coefficients, m, c, gx);
 }

@@ -9,11 +9,11 @@ from numpy.typing import DTypeLike
 
 from .. import collective
 from ..norm import Norm
-from .launch import Array, blocks, ctype, empty, launch
-from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
+from .launch import MOST_BLOCKS, Array, blocks, ctype, empty, launch
+from .rows import SHARED_DOUBLE, THREADS, adjacent, block_of, grid_of, merging
 from .table import declare
 
-for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
+for t, few, many in (("float", 48, 48), ("double", 64, 64)):  # registers
     for name in ("block_moments", "merge_moments", "merge_norm_moments"):
         declare("batchnorm.cu", f"{name}<{t}>", shared=3 * SHARED_DOUBLE, registers=many)
     declare("batchnorm.cu", f"merge_grad_sums<{t}>", shared=2 * SHARED_DOUBLE, registers=few)
@@ -26,8 +26,6 @@ for t, few, many in (("float", 40, 48), ("double", 48, 64)):  # registers
 for part, numbers in (("Moments", 3), ("GradSums", 2)):
     name = f"merge_parts<{part}>"
     declare("batchnorm.cu", name, shared=numbers * SHARED_DOUBLE, registers=48)
-
-_CHANNELS = 4  # of a block that merges parts, which are many
 
 
 def moments(x: Array, norm: Norm | None = None) -> tuple[Array, Array]:
@@ -46,9 +44,9 @@ def merged_moments(parts: Array, dtype: DTypeLike, norm: Norm | None = None) -> 
     """
     t, c = ctype(dtype), parts.shape[1]
     mean, var = empty((c,), dtype), empty((c,), dtype)
-    grid, block = (blocks(c, _CHANNELS),), (_CHANNELS, THREADS // _CHANNELS)
     if collective.is_shared():
-        parts = collective.gather(_merged("Moments", parts, grid, block))
+        parts = collective.gather(_merged("Moments", parts))
+    grid, block = merging(len(parts), c)
     arguments = parts, np.int32(len(parts)), np.int32(c)
     if norm is None:
         launch(f"merge_moments<{t}>", grid, *arguments, mean, var, block=block)
@@ -82,7 +80,8 @@ def normalize(
     vectors = mean, var, gamma, beta, np.float64(eps)
     sizes = np.int32(m), np.int32(c)
     name = f"normalize<{t}, {_boolean(relu)}>"
-    launch(name, grid_of(m, c), x, *vectors, *sizes, y, block=block_of(c))
+    grid = grid_of(m, c, most=MOST_BLOCKS[1])
+    launch(name, grid, x, *vectors, *sizes, y, block=block_of(c))
     return y
 
 
@@ -101,41 +100,46 @@ def normalize_grad(
 ) -> tuple[Array, Array, Array]:
     """``sums (parts, c, 2)`` are those that the first pass would take, where others took them."""
     t, (rows, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
-    grid, block = grid_of(rows, c), block_of(c)
     ggamma, gbeta = empty((c,), x.dtype), empty((c,), x.dtype)
-    coefficients, gx = empty((3, c), x.dtype), empty(x.shape, x.dtype)
-
-    inputs = x, gy, mean, var, gamma, beta, np.float64(eps)
+    coefficients, gx = empty((5, c), x.dtype), empty(x.shape, x.dtype)
+    vectors = mean, var, gamma, beta, np.float64(eps)
     sizes = np.int32(rows), np.int32(c)
+
     if sums is None:
+        grid = grid_of(rows, c)
         sums = empty((grid[1], c, 2), np.float64)
         name = f"block_grad_sums<{t}, {_boolean(relu)}>"
-        launch(name, grid, *inputs, *sizes, sums, block=block)
+        launch(name, grid, x, gy, *vectors, *sizes, sums, block=block_of(c))
 
     def merge_sums(parts: Array, rows: int, ggamma: Array, gbeta: Array) -> None:
         """From the sums of the parts of ``rows``; `apply_grad` takes the last coefficients."""
-        vectors = mean, var, gamma, np.float64(eps), np.bool_(constant)
-        arguments = parts, np.int32(len(parts)), *vectors, np.int32(rows), np.int32(c)
+        given = parts, np.int32(len(parts)), *vectors, np.bool_(constant)
         results = ggamma, gbeta, coefficients
-        launch(f"merge_grad_sums<{t}>", grid[:1], *arguments, *results, block=block)
+        grid, block = merging(len(parts), c)
+        sizes = np.int32(rows), np.int32(c)
+        launch(f"merge_grad_sums<{t}>", grid, *given, *sizes, *results, block=block)
 
     merge_sums(sums, rows, ggamma, gbeta)
     if collective.is_shared() and not constant:
-        gathered = collective.gather(_merged("GradSums", sums, grid[:1], block))
         of_all = empty((c,), x.dtype), empty((c,), x.dtype)  # which nobody wants
-        merge_sums(gathered, m, *of_all)
+        merge_sums(collective.gather(_merged("GradSums", sums)), m, *of_all)
+    count = adjacent(x, gy, coefficients, gx)
+    columns = c // count  # of threads
+    grid, block = grid_of(rows, columns, most=MOST_BLOCKS[1]), block_of(columns)
     name = f"apply_grad<{t}, {_boolean(relu)}>"
-    launch(name, grid, *inputs, coefficients, *sizes, gx, block=block)
+    launch(name, grid, x, gy, coefficients, np.bool_(count > 1), *sizes, gx, block=block)
     return gx, ggamma, gbeta
 
 
-def _merged(kind: str, parts: Array, grid: tuple[int], block: tuple[int, int]) -> Array:
+def _merged(kind: str, parts: Array) -> Array:
     """The parts ``(parts, c, ...)`` of this process as one, ``(c, ...)``.
 
-    On the grid on which parts become results: a single process gets the same bits either way.
+    By the blocks by which parts become results: a single process gets the same bits either way.
     """
     merged = empty(parts.shape[1:], np.float64)
-    sizes = np.int32(len(parts)), np.int32(parts.shape[1])
+    count, c = parts.shape[:2]
+    grid, block = merging(count, c)
+    sizes = np.int32(count), np.int32(c)
     launch(f"merge_parts<{kind}>", grid, parts, *sizes, merged, block=block)
     return merged
 

@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(256, 2)
     }
   }
   if (!with_moments) return;
-  const Moments all = merge_rows(own.moments());
+  const Moments all = merge_gathered(own);
   if (threadIdx.y == 0 && lane < big) partial[blockIdx.x * big + lane] = all;
 }
 

@@ -1,5 +1,10 @@
-// Mean and variance of the channels, gathered in parts and merged. A part is centred on one of its
-// values or on its own mean, so nothing cancels, however far from zero the values are.
+// Mean and variance of the channels, gathered in parts and merged.
+//
+// What is summed are distances from an origin, which is a value of the channel or the mean of some:
+// distances and squares of parts that have one origin add up without a division. How far the origin
+// is from the mean of all shows among the squares too, so that what cancels is at most as many times
+// larger than what is left as there are parts, however far from zero the values are: some of the 16
+// digits of a double.
 
 #ifndef MINISPIRAL_MOMENTS_CUH
 #define MINISPIRAL_MOMENTS_CUH
@@ -13,17 +18,29 @@ struct Moments {
   __device__ double variance() const { return (squares < 0 ? 0 : squares) / count; }  // biased
 };
 
-// Two sets of values as one (Chan, Golub and LeVeque 1979).
-__device__ inline Moments merge(Moments a, Moments b) {
-  const double count = a.count + b.count;
-  if (count == 0) return a;
-  const double distance = b.mean - a.mean;
-  return {count, a.mean + distance * (b.count / count),
-          a.squares + b.squares + distance * distance * (a.count * b.count / count)};
+// Of values as they are seen from an origin: their number, and the sums of their distances from it
+// and of the squares of these.
+struct Distances {
+  double count, sum, squares;
+
+  __device__ Moments from(double origin) const {
+    if (count == 0) return {};
+    const double shift = sum / count;
+    return {count, origin + shift, squares - sum * shift};
+  }
+
+  // Seen from another origin, which lies `by` before the first.
+  __device__ Distances moved(double by) const {
+    const double distance = count == 0 ? 0 : by;  // which may not be a number
+    return {count, sum + count * distance, squares + distance * (2 * sum + count * distance)};
+  }
+};
+
+__device__ inline Distances merge(Distances a, Distances b) {
+  return {a.count + b.count, a.sum + b.sum, a.squares + b.squares};
 }
 
-// What one thread gathers, value by value. Distances are taken from the first value: squares of the
-// values themselves would cancel where the mean of a channel is large.
+// What one thread gathers, value by value. Its origin is the first.
 template <class T>
 struct Gathered {
   int count = 0;
@@ -36,12 +53,20 @@ struct Gathered {
     sum += distance;
     squares += distance * distance;
   }
-
-  __device__ Moments moments() const {
-    if (count == 0) return {};
-    return {double(count), origin + sum / count, squares - sum * sum / count};
-  }
 };
+
+// The moments of what the threads of a channel have gathered, seen from the origin of row 0. The
+// threads of row 0, of which one has a value if any has, get the right result. All threads call it.
+template <class T>
+__device__ Moments merge_gathered(const Gathered<T> &own) {
+  T *origins = dynamic_shared<T>();
+  if (threadIdx.y == 0) origins[threadIdx.x] = own.origin;
+  __syncthreads();
+  const double origin = origins[threadIdx.x];
+  __syncthreads();  // the origins are no longer read
+  const Distances distances{double(own.count), own.sum, own.squares};
+  return merge_rows(distances.moved(own.origin - origin)).from(origin);
+}
 
 // The moments of own_channel(), where there is one, over the rows of this block. The threads of row
 // 0 get the right result. `value(row)` is called once for each row.
@@ -50,7 +75,20 @@ __device__ Moments moments_of_rows(int m, int c, Value value) {
   Gathered<T> own;
   if (own_channel() < c)
     for (int row = first_row(); row < m; row += row_step()) own.add(value(row));
-  return merge_rows(own.moments());
+  return merge_gathered(own);
+}
+
+// The second of two passes, see rows.cuh: the parts are seen from the mean of the first that has a
+// value.
+__device__ inline Moments merge_blocks(const Moments *__restrict__ parts, int blocks, int c) {
+  const int channel = min(own_channel(), c - 1);
+  int first = 0;
+  while (first < blocks - 1 && parts[first * c + channel].count == 0) first++;
+  const double origin = parts[first * c + channel].mean;
+  const Distances all = merge_seen(parts, blocks, c, [&](const Moments &part) {
+    return Distances{part.count, 0, part.squares}.moved(part.mean - origin);
+  });
+  return all.from(origin);
 }
 
 // The moments of a few dozen values in the registers of a warp, in float: a rounded mean, and the
@@ -58,10 +96,8 @@ __device__ Moments moments_of_rows(int m, int c, Value value) {
 struct TileMoments {
   float mean, rest, squares;
 
-  __device__ Moments of(int count) const {
-    if (count == 0) return {};
-    const double shift = double(rest) / count;
-    return {double(count), mean + shift, squares - rest * shift};
+  __device__ Distances seen_from(double origin, int count) const {
+    return Distances{double(count), rest, squares}.moved(mean - origin);
   }
 };
 
@@ -105,10 +141,13 @@ __device__ inline void merge_tiles(const TileMoments *tiles, int warps, int heig
   __syncthreads();
   const int column = threadIdx.x;
   if (column >= columns || column >= channels) return;
-  Moments all = {};
-  for (int i = 0; i < warps; i++)
-    all = merge(all, tiles[i * columns + column].of(rows_among(rows, i * height, height)));
-  result[column] = all;
+  const double origin = tiles[column].mean;  // of the first warp, which has a row if any has
+  Distances all = {};
+  for (int i = 0; i < warps; i++) {
+    const int count = rows_among(rows, i * height, height);
+    all = merge(all, tiles[i * columns + column].seen_from(origin, count));
+  }
+  result[column] = all.from(origin);
 }
 
 #endif  // MINISPIRAL_MOMENTS_CUH

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from minispiral.kernels import arithmetic, batchnorm, reference
+from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda.batchnorm import merged_moments
 from minispiral.kernels.norm import Norm
 from tests.cuda_on_cpu import CpuDevice, call, in_both_orders, needs_compiler
 from tests.kernels.test_batchnorm import EPS, assert_matches, calls, dtypes, seeds, small_shapes
@@ -47,6 +49,40 @@ def test_moments_keep_their_digits_far_from_zero(rng):
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=1e-7)
     np.testing.assert_allclose(var, exact.var((0, 1, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "c"), [(4000, 2), (517, 5), (67, 33), (5, 301)])
+def test_many_parts_far_from_zero_are_merged_without_losing_digits(rng, rows, c):
+    """Parts of one row to nine; the first has none, as where a process has no image."""
+    x = rng.normal(rng.uniform(-1e6, 1e6, c), rng.uniform(0.1, 2, c), (rows, c))
+    x[: rows // 3] += 30  # parts are far from each other too
+    cuts = np.concatenate(([0], np.cumsum(rng.integers(1, 10, rows))))
+    parts = np.split(x, cuts[cuts < rows])
+    told = [(len(p), p.mean(0), ((p - p.mean(0)) ** 2).sum(0)) for p in parts[1:]]
+    given = np.stack([np.zeros((c, 3)), *(np.stack([np.full(c, n), *ms], -1) for n, *ms in told)])
+    mean, var = in_both_orders(merged_moments, given, np.float64)
+    exact = x.astype(np.longdouble)
+    np.testing.assert_allclose(mean, exact.mean(0).astype(np.float64), rtol=1e-14)
+    np.testing.assert_allclose(var, exact.var(0).astype(np.float64), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_arrays_that_are_not_aligned_give_the_same_bits(rng, dtype):
+    """Where they are, and channels come in 16 bytes, a thread reads as many at once."""
+    x, gy, mean, var, gamma, beta, eps = calls(rng, (2, 9, 7, 20), dtype)["normalize_relu_grad"]
+
+    def with_offset(x, gy):
+        vectors = (launch.gpu().put(vector) for vector in (mean, var, gamma, beta))
+        arrays = (array[array.size - gy.size :].reshape(2, 9, 7, 20) for array in (x, gy))
+        return batchnorm.normalize_relu_grad(*arrays, *vectors, eps)
+
+    aligned = in_both_orders(with_offset, x.ravel(), gy.ravel())
+    longer = np.append(np.ones(1, dtype), x.ravel())
+    expected = batchnorm.normalize_relu_grad(x, gy, mean, var, gamma, beta, eps)
+    assert_matches(aligned, expected, dtype, scale=100)
+    device = CpuDevice(reverse=True)  # arrays begin at a page, so this one is off by a number
+    for array, other in zip(call(device, with_offset, longer, gy.ravel()), aligned, strict=True):
+        np.testing.assert_array_equal(array, other)
 
 
 def test_constant_moments_do_not_follow_x(rng):

@@ -77,6 +77,27 @@ MISTAKES = {
         "moments",
         "memory that is not there",
     ),
+    "a batch of loads beyond the last row": Mistake(
+        "rows.cuh",
+        "if (start + j * step < stop) loaded[j]",
+        "loaded[j]",
+        "moments",
+        "memory that is not there",
+    ),
+    "an origin that is overwritten before all have read it": Mistake(
+        "moments.cuh",
+        "  __syncthreads();  // the origins are no longer read\n",
+        "",
+        "moments",
+        "wrong",
+    ),
+    "several channels of a thread beyond the last": Mistake(
+        "batchnorm.cu",
+        "const int channel = n * own_channel();\n  if (channel >= c) return;",
+        "const int channel = n * own_channel();",
+        "normalize_relu_grad",
+        "memory that is not there",
+    ),
     "a block's result that nobody writes": Mistake(
         "losses.cu", "partial[blockIdx.y] = all", "partial[0] = all", "sums", "wrong"
     ),
@@ -224,12 +245,18 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
     """A function of the kernels with arguments, and its results on the CPU."""
     module = {
         "moments": batchnorm,
+        "normalize_relu_grad": batchnorm,
         "sums": losses,
         "flip": layout,
         "max_pool2d_grad": pooling,
     }.get(function, conv2d)
     arguments = {
         "moments": (arrays(rng, 2, 17, 19, 33),),
+        "normalize_relu_grad": (
+            *arrays(rng, 2, 2, 9, 7, 36),
+            *(rng.uniform(0.5, 2, (4, 36)).astype(np.float32)),
+            1e-5,
+        ),
         "sums": (losses.F1(), arrays(rng, 2, 63, 65, 1), rng.random((2, 63, 65, 1)) < 0.3),
         "conv2d": (arrays(rng, 2, 7, 6, 5), arrays(rng, 3, 3, 5, 3), 2, 1),
         "conv2d_mma": (arrays(rng, 3, 9, 9, 36), arrays(rng, 3, 3, 36, 8), 2, 1),

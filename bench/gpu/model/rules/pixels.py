@@ -3,6 +3,7 @@
 from bench.gpu.model.recording import Launch
 from bench.gpu.model.rules.common import Rules, over_blocks, over_rows, rows, tree, words
 from bench.gpu.model.rules.loops import Rule, Turns
+from minispiral.kernels.cuda.rows import BATCH
 
 
 def _pixel_losses(launch: Launch) -> Rule:
@@ -28,6 +29,11 @@ def _finish_parts(launch: Launch) -> Rule:
     return Rule([tree(launch), Turns("LDG.32", 1, launch["parts"], around, which=-1)], others=0)
 
 
+def _apply_grad(launch: Launch) -> Rule:
+    bits = "128" if launch["wide"] else words(launch)
+    return Rule([Turns(f"STG.{bits}", 1, rows(launch, launch["m"], 2))], others=0)
+
+
 STRAIGHT = (
     *("add", "multiply", "sigmoid_of", "convert", "blend", "scale_shift", "scale_pixels", "flip"),
     *("copy_channels", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
@@ -35,12 +41,10 @@ STRAIGHT = (
 
 RULES: Rules = {
     **dict.fromkeys(STRAIGHT, lambda launch: Rule()),
-    "normalize": lambda launch: Rule([Turns(f"STG.{words(launch)}", 1, rows(launch, launch["m"]))]),
-    "apply_grad": lambda launch: Rule(
-        [Turns(f"STG.{words(launch)}", 1, rows(launch, launch["m"]))]
-    ),
+    "normalize": over_rows(1, BATCH),
+    "apply_grad": _apply_grad,
     "block_moments": over_rows(1),
-    "block_grad_sums": over_rows(2),
+    "block_grad_sums": over_rows(2, BATCH),
     "block_row_sums": over_rows(1),
     "merge_moments": over_blocks(3),
     "merge_norm_moments": over_blocks(3),
