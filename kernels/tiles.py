@@ -33,6 +33,12 @@ def cut(
     return twin.cut(photo, corners, hw, dtype)
 
 
+def blank(photo: Array, dtype: DTypeLike = np.float32) -> Array:
+    """A map of zeros ``(h, w)`` for a photograph ``(h, w, 3)``, where that lies."""
+    twin = cuda if on_gpu(photo) else cpu
+    return twin.blank(photo, dtype)
+
+
 def blend(
     total: Array,
     logits: Array,

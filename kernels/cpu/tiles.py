@@ -19,6 +19,10 @@ def cut(
     return layout.scale_pixels(np.stack([photo[grid] for grid in grids]), dtype)
 
 
+def blank(photo: Array, dtype: DTypeLike) -> Array:
+    return np.zeros(photo.shape[:2], dtype)
+
+
 def blend(
     total: Array,
     logits: Array,

@@ -27,6 +27,12 @@ def cut(
     return y
 
 
+def blank(photo: Array, dtype: DTypeLike) -> Array:
+    y = empty(photo.shape[:2], dtype)
+    y[...] = 0
+    return y
+
+
 def blend(
     total: Array,
     logits: Array,

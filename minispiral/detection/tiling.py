@@ -153,7 +153,7 @@ def predict(
         batch = max(GPU_PIXELS // (hw[0] * hw[1]), 1) if on_gpu(parameter) else CPU_BATCH
     # A kernel takes no larger array; the host then cuts and blends.
     held = like(photo, parameter) if photo.size <= MOST_ELEMENTS else photo
-    probability = np.zeros_like(held[..., 0], np.float32)
+    probability = tiles.blank(held)
 
     training = network.training
     network.eval()

@@ -3,11 +3,14 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from minispiral.data.photos import read_photo
+from minispiral.detection import tiling
+from minispiral.detection.detect import detect
 from minispiral.detection.tiling import predict
 from minispiral.device import Device
 from minispiral.kernels.cuda import launch
@@ -84,16 +87,44 @@ def test_train_evaluate_detect_and_inspect(data, tmp_path, gpu):
     assert np.abs(probabilities[0] - probabilities[1]).max() <= 1
 
 
-def test_probabilities_are_those_of_numpy(data, tmp_path):
+def test_probabilities_are_those_of_numpy(data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     train(config(data, "cpu"), run)
     photo = read_photo(data / "images" / "b.png")
-    for batch in (1, 2):
+    for batch, most in ((1, photo.size), (2, photo.size - 1), (None, photo.size)):
+        monkeypatch.setattr(tiling, "MOST_ELEMENTS", most)  # beyond it, the host keeps the map
         ours, theirs = (
             predict(load_network(run, device=device), photo, side=127, batch=batch)
             for device in (Device("cuda"), Device("cpu"))
         )
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_several_photographs_one_of_them_damaged(data, tmp_path):
+    train(config(data, "cpu"), tmp_path / "run")
+    photos = tmp_path / "photos"
+    shutil.copytree(data / "images", photos)
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes()[:300])
+    shutil.copy(data / "images" / "a.png", photos / "d.png")
+    found = {}
+    for device in ("cuda", "cpu"):
+        told, progress = [], []
+        out = tmp_path / device
+        results = detect(
+            *(tmp_path / "run", [str(photos)], out),
+            report=told.append,
+            progress=lambda *done, progress=progress: progress.append(done),
+            device=device,
+        )
+        assert told == results
+        assert [result.error is None for result in results] == [True, True, False, True]
+        assert progress == sorted(progress)
+        assert progress[-1] == (4, 4)
+        found[device] = {path.name: read_photo(path) for path in sorted(out.iterdir())}
+    assert len(found["cuda"]) == 9
+    for name, picture in found["cpu"].items():
+        if "probability" in name:
+            assert np.abs(found["cuda"][name].astype(int) - picture).max() <= 1
 
 
 @pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda")])
