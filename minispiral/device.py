@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 from minispiral.kernels import arrays
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import launch, obstacles
 from minispiral.kernels.cuda.tf32 import tf32
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32")
 
 NO_CUPY = "CuPy is not installed"
-EXTRA = "pip install 'minispiral[gpu]'"
 
 Array = Any  # NumPy's or the GPU's
 
@@ -127,10 +126,11 @@ def announcement(chosen: Device) -> str:
 def _obstacle() -> str | None:
     """Why there is no GPU to compute on, and what to do about it; None where there is one."""
     try:
-        gpu = launch.gpu()
+        return launch.gpu().obstacle()
     except ImportError as error:
         if error.name == "cupy":
-            return f"{NO_CUPY}; install the extra `gpu` ({EXTRA})"
-        return f"CuPy cannot be imported ({error}); install it again ({EXTRA})"
-    found = gpu.obstacle()
-    return None if found is None else f"{found}; see `nvidia-smi`"
+            return f"{NO_CUPY}; install the extra `gpu` ({obstacles.install()})"
+        reason = obstacles.first_line(error.__cause__ or error)
+        return obstacles.of_packages() or (
+            f"CuPy cannot be imported ({reason}); install it again ({obstacles.install()})"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import nccl, sources, streams
+from . import nccl, obstacles, sources, streams
 from .table import KERNELS, Kernel, expressions
 
 Array = Any  # CuPy's
@@ -21,7 +21,13 @@ class CupyGpu:
     """A `minispiral.kernels.cuda.launch.Gpu`; ImportError where CuPy is not installed."""
 
     def __init__(self) -> None:
-        import cupy
+        twice = obstacles.of_packages()
+        with warnings.catch_warnings():
+            if twice is not None:
+                warnings.simplefilter("ignore")  # CuPy's, of a page
+            import cupy
+        if twice is not None:
+            warnings.warn(f"Of CuPy's packages, {twice}.", stacklevel=2)
 
         self.cupy = cupy
         self.functions: dict[tuple[int, str], Any] = {}  # by number of the GPU and expression
@@ -29,14 +35,15 @@ class CupyGpu:
         self._stream: Any = None
 
     def obstacle(self) -> str | None:
-        if not self.cupy.cuda.is_available():
-            return "no GPU with a driver for CUDA was found"
+        found = obstacles.of_version(self.cupy) or obstacles.of_driver(self.cupy)
+        if found is not None:
+            return found
         try:  # everything from the compiler to the answer, on the smallest kernel
             step = self.put(np.zeros((), np.int64))
             self.launch(KERNELS["count_step"], (1,), (1,), [step])
             self.get(step)
         except Exception as error:  # of many kinds: the driver's, NVRTC's, CuPy's own
-            return f"the GPU runs no kernels ({str(error).partition(chr(10))[0]})"
+            return obstacles.of_error(self.cupy, error, self.describe())
         return None
 
     def describe(self) -> str:
@@ -83,7 +90,7 @@ class CupyGpu:
         return self.cupy.empty(shape, dtype)
 
     def put(self, values: NDArray[Any]) -> Array:
-        return self.cupy.asarray(values)
+        return self.cupy.asarray(values, order="C")
 
     def get(self, array: Array) -> NDArray[Any]:
         values: NDArray[Any] = self.cupy.asnumpy(array)

@@ -4,6 +4,7 @@ This is what the library asks of CuPy besides memory and launches.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +29,11 @@ class Recording:
             stream.begin_capture()
             try:
                 work()
-            finally:
-                self.graph = stream.end_capture()
+            except BaseException:
+                with suppress(Exception):  # what failed may have made the capture invalid
+                    stream.end_capture()
+                raise
+            self.graph = stream.end_capture()
 
     def launch(self) -> None:
         self.graph.launch(self.stream)

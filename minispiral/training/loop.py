@@ -146,6 +146,7 @@ class Loop:
             config.loss,
             config.loss_parameters,
             sharing(sharers(state.world, state.device.is_gpu, report.message), config.batch),
+            report.message,
         )
         self.train_on.reset(state.progress.sums)
         self.fetched_at = 0.0

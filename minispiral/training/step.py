@@ -4,11 +4,13 @@ Patches arrive as they were cut. The step flips and scales them on the device it
 
 On a GPU nothing inside a step is read back: the totals that a run reports are summed there and
 fetched on demand. Two steps are launched kernel by kernel and the third is captured as a CUDA
-graph; from then on a step is an upload and one launch of that graph. Where processes share a batch
-and speak through their processors, which no graph can hold, every step is launched.
+graph; from then on a step is an upload and one launch of that graph. Every step is launched where
+processes share a batch and speak through their processors, which no graph can hold, and where
+capturing fails.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -36,6 +38,7 @@ class TrainingStep:
     says of each patch whether its rows and whether its columns are to be reversed (default: not).
     A batch whose loss is NaN changes nothing but the totals. ``shared`` is what
     `minispiral.distributed.sharing` returned, if other processes have the other patches of a batch.
+    ``say`` is told in a line what makes the steps slower than they could be.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class TrainingStep:
         loss: str = "pseudo-f1",
         loss_parameters: Mapping[str, float] | None = None,
         shared: Callable[[], AbstractContextManager[None]] = nullcontext,
+        say: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.network, self.adam = network, adam
-        self.shared = shared
+        self.shared, self.say = shared, say
         self.loss, self.loss_parameters = LOSSES[loss], loss_parameters or {}
         weights = network.parameters()[0].data
         self.dtype = weights.dtype
@@ -91,6 +95,7 @@ class GpuTrainingStep(TrainingStep):
     uploads: launch.Uploads
     launched = 0
     graph: Callable[[], None] | None = None
+    failed = False  # to capture one
 
     def __call__(self, pixels: Pixels, mask: Mask, flips: Flips | None = None) -> None:
         if flips is None:
@@ -102,14 +107,30 @@ class GpuTrainingStep(TrainingStep):
         self.uploads.send(pixels, mask, flips)
         self.adam.steps += 1
         with self.shared():
-            if self.graph is None and (self.launched < LAUNCHED or not collective.is_recordable()):
+            if self.graph is None and self.launched >= LAUNCHED and not self.failed:
+                self._capture()
+            if self.graph is None:
                 self._launch(self.adam.locate_gradients)
                 self.launched += 1
-                return
-            if self.graph is None:
-                self.graph = launch.gpu().record(self._launch)
-                self.adam.locate_gradients()  # which are there at every launch of the graph
-            self.graph()
+            else:
+                self.graph()
+
+    def _capture(self) -> None:
+        """Make ``graph``, or say why there is none: a launched step gives the same numbers."""
+        if not collective.is_recordable():
+            return
+        self.adam.zero_grad()  # before the graph's memory is taken: theirs is free for it
+        try:
+            self.graph = launch.gpu().record(self._launch)
+        except Exception as error:  # of many kinds: the driver's, CuPy's own, no memory for it
+            self.failed = True
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            self.say(
+                "No step can be captured as a CUDA graph, so every kernel is launched by itself, "
+                f"which takes longer: {reason}"
+            )
+        else:
+            self.adam.locate_gradients()  # which are there at every launch of the graph
 
     def _launch(self, before_adam: Callable[[], None] = lambda: None) -> None:
         """Launch all kernels of a step."""
@@ -126,10 +147,11 @@ def training_step(
     loss: str = "pseudo-f1",
     loss_parameters: Mapping[str, float] | None = None,
     shared: Callable[[], AbstractContextManager[None]] = nullcontext,
+    say: Callable[[str], None] = warnings.warn,
 ) -> TrainingStep:
     """The training step for a network on ``device``; to be called inside ``device.in_use()``."""
     kind = GpuTrainingStep if device.is_gpu else TrainingStep
-    return kind(network, adam, loss, loss_parameters, shared)
+    return kind(network, adam, loss, loss_parameters, shared, say)
 
 
 def _none(pixels: Pixels) -> Flips:

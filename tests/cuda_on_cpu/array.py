@@ -49,7 +49,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     itemsize = property(lambda self: self.memory.itemsize)
     strides = property(lambda self: self.memory.strides)
     flags = property(lambda self: self.memory.flags)
-    T = property(lambda self: DeviceArray(self.memory.T))
+    T = property(lambda self: self._view(self.memory.T))
 
     def __repr__(self) -> str:
         return f"DeviceArray({self.memory!r})"
@@ -60,54 +60,73 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __array__(self, *arguments: Any, **named: Any) -> NDArray[Any]:
         raise TypeError("an array of the device does not become one of the host unasked")
 
+    def _view(self, memory: NDArray[Any]) -> "DeviceArray":
+        """An array of the same memory."""
+        return DeviceArray(memory)
+
+    def _copy(self, values: NDArray[Any]) -> "DeviceArray":
+        """A new array with these values."""
+        return DeviceArray(values)
+
+    def _ready(self, what: str) -> None:
+        """Make sure that ``what`` may be done now; RuntimeError where a graph would not hold it."""
+        check_not_recording(what)
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **named: Any) -> Any:
-        check_not_recording(ufunc.__name__)
+        self._ready(ufunc.__name__)
         for operand in inputs:
             if isinstance(operand, np.ndarray):
                 raise TypeError(f"{ufunc.__name__} of an array of the device and one of the host")
         if "out" in named:
             named["out"] = tuple(_memory(out) for out in named["out"])
-        return _wrap(getattr(ufunc, method)(*map(_memory, inputs), **named))
+        return self._wrap(getattr(ufunc, method)(*map(_memory, inputs), **named))
 
     def __array_function__(
         self, function: Any, types: Any, arguments: Sequence[Any], named: dict[str, Any]
     ) -> Any:
-        check_not_recording(function.__name__)
+        self._ready(function.__name__)
         if any(isinstance(argument, np.ndarray) for argument in arguments):
             raise TypeError(f"{function.__name__} of an array of the device and one of the host")
         named = {name: _memory(value) for name, value in named.items()}
-        return _wrap(function(*map(_memory, arguments), **named))
+        return self._wrap(function(*map(_memory, arguments), **named))
+
+    def _wrap(self, result: Any) -> Any:
+        if isinstance(result, np.ndarray | np.generic):
+            return self._copy(np.asarray(result))
+        if isinstance(result, list | tuple):
+            return type(result)(map(self._wrap, result))
+        return result
 
     def __getitem__(self, place: Any) -> "DeviceArray":
-        return DeviceArray(np.asarray(self.memory[_memory(place)]))
+        return self._view(np.asarray(self.memory[_memory(place)]))
 
     def __setitem__(self, place: Any, value: Any) -> None:
-        check_not_recording("assignment")
+        self._ready("assignment")
         if isinstance(value, np.ndarray) and value.ndim:
             raise TypeError("an array of the host was assigned to one of the device")
         self.memory[_memory(place)] = _memory(value)
 
     def reshape(self, *shape: Any) -> "DeviceArray":
-        return DeviceArray(self.memory.reshape(*shape))
+        return self._view(self.memory.reshape(*shape))
 
     def copy(self) -> "DeviceArray":
-        check_not_recording("copy")
-        return DeviceArray(self.memory.copy())
+        self._ready("copy")
+        return self._copy(self.memory.copy())
 
     def astype(self, dtype: DTypeLike) -> "DeviceArray":
-        check_not_recording("astype")
-        return DeviceArray(self.memory.astype(dtype))
+        self._ready("astype")
+        return self._copy(self.memory.astype(dtype))
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> "DeviceArray":
-        check_not_recording("sum")
-        return DeviceArray(np.asarray(self.memory.sum(axis, keepdims=keepdims)))
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> "DeviceArray":
+        self._ready("sum")
+        return self._copy(np.asarray(self.memory.sum(axis, keepdims=keepdims)))
 
     def any(self) -> "DeviceArray":
-        check_not_recording("any")
-        return DeviceArray(np.asarray(self.memory.any()))
+        self._ready("any")
+        return self._copy(np.asarray(self.memory.any()))
 
     def item(self) -> Any:
-        check_not_recording("a value read by the host")
+        self._ready("a value read by the host")
         DeviceArray.reads += 1
         return self.memory.item()
 
@@ -128,11 +147,3 @@ def _memory(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_memory, value))
     return value
-
-
-def _wrap(result: Any) -> Any:
-    if isinstance(result, np.ndarray | np.generic):
-        return DeviceArray(np.asarray(result))
-    if isinstance(result, list | tuple):
-        return type(result)(map(_wrap, result))
-    return result

@@ -1,7 +1,6 @@
 """Which device is chosen, and what is said where there is none."""
 
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from minispiral.errors import UserError
 from minispiral.kernels.cuda import launch
 from minispiral.training.config import TrainConfig
 from tests.cuda_on_cpu import CpuDevice
+from tests.cuda_on_cpu.cupy_double import Machine, in_place_of_cupy
 from tests.small import command, refusal
 
 
@@ -20,22 +20,6 @@ def no_cupy(monkeypatch):
     monkeypatch.setattr(launch, "_gpu", None)
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """CuPy is there and nothing works; ``available`` for a GPU that runs no kernels."""
-
-    def compile_nothing(**options):
-        raise RuntimeError("Failed to find CUDA headers.\nInstall them.")
-
-    cupy = SimpleNamespace(available=False, RawModule=compile_nothing, asarray=np.array)
-    cupy.cuda = SimpleNamespace(
-        is_available=lambda: cupy.available, Device=lambda: SimpleNamespace(id=0)
-    )
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(launch, "_gpu", None)
-    return cupy
-
-
 def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
     assert device.choose() == device.choose("cpu") == device.CPU
     assert device.announcement(device.CPU) == "computing on the CPU"
@@ -43,7 +27,7 @@ def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
         device.choose("cuda")
     assert str(refused.value) == (
         "device cuda was given, but only cpu is possible here: CuPy is not installed; install the "
-        "extra `gpu` (pip install 'minispiral[gpu]')"
+        "extra `gpu` (pip install --upgrade 'minispiral[gpu]')"
     )
     assert refused.value.parameter == "device"
     with pytest.raises(UserError, match="but only float32 is possible here: CuPy") as refused:
@@ -51,20 +35,39 @@ def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
     assert refused.value.parameter == "precision"
 
 
-def test_a_gpu_that_is_not_there_or_does_not_work(broken):
-    for available, obstacle in (
-        (False, "no GPU with a driver for CUDA was found"),
-        (True, "the GPU runs no kernels (Failed to find CUDA headers.)"),
-    ):
-        broken.available = available
+@pytest.mark.parametrize(
+    ("machine", "obstacle"),
+    [
+        (Machine(status=100), "the driver finds no GPU; see `nvidia-smi`"),
+        (Machine(nvrtc=False), "CuPy finds no compiler, NVRTC; install it"),
+    ],
+)
+def test_a_gpu_that_is_not_there_or_does_not_work(machine, obstacle, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with in_place_of_cupy(machine):
         assert device.choose() == device.CPU
-        assert device.announcement(device.CPU) == (
-            f"computing on the CPU: {obstacle}; see `nvidia-smi`"
-        )
+        said = device.announcement(device.CPU)
+        assert said.startswith(f"computing on the CPU: {obstacle}")
         with pytest.raises(UserError) as refused:
             device.choose("cuda")
         assert obstacle in str(refused.value)
         assert refused.value.parameter == "device"
+
+
+def test_a_cupy_that_cannot_be_imported_says_why_in_a_line(monkeypatch):
+    frame = "=" * 60
+
+    def fail():
+        try:
+            raise ImportError("libcudart.so.12: cannot open shared object file")
+        except ImportError as cause:
+            raise ImportError(f"\n{frame}\nFailed to import CuPy.\n{frame}\n") from cause
+
+    monkeypatch.setattr(launch, "gpu", fail)
+    assert device.announcement(device.CPU) == (
+        "computing on the CPU: CuPy cannot be imported (libcudart.so.12: cannot open shared object "
+        "file); install it again (pip install --upgrade 'minispiral[gpu]')"
+    )
 
 
 def test_a_gpu_that_works_is_taken():
