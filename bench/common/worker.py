@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Timer
@@ -50,7 +51,14 @@ def own_output() -> TextIO:
 
 
 class WorkerError(Exception):
-    """A worker ended before it answered, or was ended because it did not answer in time."""
+    """A worker ended before it answered, or was ended because it did not answer in time.
+
+    ``traceback`` is its own if it failed at its start.
+    """
+
+    def __init__(self, words: str, traceback: str = "") -> None:
+        super().__init__(words)
+        self.traceback = traceback
 
 
 class Worker:
@@ -73,6 +81,8 @@ class Worker:
             text=True,
         )
         self.facts = self._answer()
+        if "error" in self.facts:
+            raise WorkerError(f"bench.{module}: {self.facts['error']}", self.facts["traceback"])
         self.seconds: list[float] = []
         self.peak_mib = 0.0
 
@@ -135,7 +145,12 @@ class Worker:
 def main() -> None:
     module, options = sys.argv[1:]
     answers = own_output()
-    facts, work = importlib.import_module(module).worker(**json.loads(options))
+    try:
+        facts, work = importlib.import_module(module).worker(**json.loads(options))
+    except Exception as error:
+        failure = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        print(json.dumps(failure), file=answers, flush=True)
+        raise
     serve(facts, work, answers)
 
 

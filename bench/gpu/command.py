@@ -32,6 +32,8 @@ from bench.gpu import (
     steps,
     targets,
 )
+from bench.gpu.first.command import first
+from bench.gpu.host import host
 from bench.gpu.model.command import model
 from bench.gpu.reporting import Report
 from bench.gpu.session import Session, part
@@ -162,7 +164,8 @@ def gpu(
 
     On a GPU that has not run these kernels yet, begin with `python -m bench gpu first`.
 
-    Without a GPU, `python -m bench gpu model` counts what a step would take.
+    Without a GPU, `python -m bench gpu model` counts what a step would take, and
+    `python -m bench gpu host` times the host's part of a detection.
     """
     if context.invoked_subcommand is not None:
         return
@@ -187,7 +190,9 @@ def gpu(
         sys.exit(1)
 
 
+gpu.add_command(first)
 gpu.add_command(model)
+gpu.add_command(host)
 
 
 def run(parts: Iterable[str], plan: Plan, out: Path, quiet: bool = False) -> dict[str, Any]:

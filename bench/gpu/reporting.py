@@ -1,13 +1,11 @@
 """How a part tells of its items as they are measured, so that what ends it costs one item."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-
-class Report(Protocol):
-    """Is called after each item of a part."""
-
-    def __call__(self, item: dict[str, Any], found: dict[str, Any], share: float) -> None:
-        """``item`` is new, ``found`` all there is so far, ``share`` of the part is done."""
+# Called after each item of a part: with the item, with all that was found so far, and with the
+# share of the part that is done.
+Report = Callable[[dict[str, Any], dict[str, Any], float], None]
 
 
 def quiet(item: dict[str, Any], found: dict[str, Any], share: float) -> None:

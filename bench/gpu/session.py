@@ -52,7 +52,7 @@ class WorkerSession:
             answer = self.worker.ask(**request)
         except WorkerError as error:
             self.close()
-            raise RequestFailed(str(error), lost=True) from None
+            raise RequestFailed(str(error), error.traceback, lost=True) from None
         if "error" in answer:
             if answer["lost"]:
                 self.close()

@@ -1,12 +1,15 @@
 """A worker that serves the requests of a part on the GPU."""
 
 import importlib
+from contextlib import ExitStack
 from typing import Any
 
 from bench.common.worker import Answer, Served
 from bench.gpu.clock import DeviceClock, GpuClock, StandInClock
 from bench.gpu.guard import guarded
 from minispiral.kernels.cuda import launch
+
+_taken = ExitStack()  # places, until the process ends
 
 
 def worker(part: str, stand_in: str | None = None) -> Served:
@@ -32,5 +35,5 @@ def take_place(stand_in: str) -> DeviceClock:
     It is named in words, since nothing here imports what runs kernels on the CPU.
     """
     module, _, name = stand_in.partition(":")
-    launch.using(getattr(importlib.import_module(module), name)()).__enter__()
+    _taken.enter_context(launch.using(getattr(importlib.import_module(module), name)()))
     return StandInClock()

@@ -32,7 +32,12 @@ def compiler() -> str | None:
 
 @cache
 def _folder() -> Path:
-    """Where libraries are kept until the process ends."""
+    """Where libraries are kept until the process ends.
+
+    Several processes share the folder of the variable ``CUDA_ON_CPU_FOLDER``, which outlasts them.
+    """
+    if "CUDA_ON_CPU_FOLDER" in os.environ:
+        return Path(os.environ["CUDA_ON_CPU_FOLDER"])
     folder = tempfile.mkdtemp(prefix="cuda-on-cpu-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
@@ -60,10 +65,11 @@ def build(file: Path, expressions: Sequence[str], flags: Sequence[str] = ()) -> 
     key = hashlib.sha256("\0".join([text, *command, *(f.read_text() for f in read)]).encode())
     library = _folder() / f"{file.stem}-{key.hexdigest()[:16]}.so"
     if not library.exists():
-        made = library.with_suffix(".cpp")
+        made = library.with_suffix(f".{os.getpid()}.cpp")  # another process may be at it too
         made.write_text(text)
+        part = made.with_suffix(".so")
         done = subprocess.run(
-            [*command, "-o", str(library), str(made)],
+            [*command, "-o", str(part), str(made)],
             env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
             capture_output=True,
             text=True,
@@ -71,6 +77,7 @@ def build(file: Path, expressions: Sequence[str], flags: Sequence[str] = ()) -> 
         )
         if done.returncode != 0:
             raise CompilerError(done.stderr)
+        part.replace(library)
     return ctypes.CDLL(str(library))
 
 

@@ -1,0 +1,109 @@
+"""What GPU and what software this is. Each question is asked for itself."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.common.machine import conditions
+from bench.gpu.first.setting import Setting, without
+from bench.gpu.session import RequestFailed
+from minispiral.device import choose
+
+QUERY = (
+    "name,driver_version,memory.total,memory.used,clocks.sm,clocks.max.sm,clocks.mem,"
+    "power.draw,temperature.gpu,ecc.mode.current,mig.mode.current,compute_mode"
+)
+PACKAGES = ("cupy", "numpy", "torch", "nvidia", "cuda")  # the beginnings of their names
+FOLDERS = (  # where NVIDIA's tools may be if they are not on the path
+    "/usr/local/cuda/bin",
+    "/usr/local/cuda/compute-sanitizer",
+    "/opt/nvidia/nsight-compute",
+)
+TOOLS = ("nvidia-smi", "compute-sanitizer", "ncu", "nvcc", "cuobjdump")
+
+
+def facts(setting: Setting, put: Callable[[dict[str, Any]], None]) -> None:
+    """A stage: nothing here can make another question fail."""
+    for what, ask in {
+        "machine": _machine,
+        "nvidia-smi": _smi,
+        "packages": _packages,
+        "tools": lambda: {name: tool(name) for name in TOOLS},
+        "cupy": _cupy,
+    }.items():
+        try:
+            put({"what": what, **ask()})
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}"
+            put({"what": what, "error": words, "traceback": traceback.format_exc()})
+    for name in ("facts", "first.machine"):
+        session = setting.open(name)
+        try:
+            put({"what": "gpu" if name == "facts" else "a small kernel", **session.ask()})
+        except RequestFailed as error:
+            put({"what": name, **error.as_dict()})
+        session.close()
+
+
+def worker(clock: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Answers with the device that the library chooses, which runs a kernel for that."""
+    return lambda request: {"device": str(choose("cuda", "tf32"))}
+
+
+def tool(name: str) -> str | None:
+    """Where a program is; None if it is not found."""
+    path = shutil.which(name)
+    if path is None:
+        for folder in map(Path, FOLDERS):
+            found = [*folder.glob(name), *folder.glob(f"*/{name}")]
+            if found:
+                return str(found[0])
+    return path
+
+
+def _machine() -> dict[str, Any]:
+    cuda = {name: value for name, value in os.environ.items() if "CUDA" in name or "CUPY" in name}
+    places = {"executable": sys.executable, "release": platform.release()}
+    return {**conditions(), **places, "environment": cuda}
+
+
+def _smi() -> dict[str, Any]:
+    program = tool("nvidia-smi")
+    if program is None:
+        return {"skipped": "nvidia-smi is not found"}
+    words = [program, f"--query-gpu={QUERY}", "--format=csv,noheader"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=15, check=False)
+    values = [value.strip() for value in done.stdout.split(",")]
+    if done.returncode != 0 or len(values) != len(QUERY.split(",")):
+        return {"error": f"exit code {done.returncode}: {done.stdout} {done.stderr}".strip()}
+    return dict(zip(QUERY.split(","), values, strict=True))
+
+
+def _packages() -> dict[str, Any]:
+    found = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+    return {"versions": {n: v for n, v in sorted(found.items()) if n.startswith(PACKAGES)}}
+
+
+def _cupy() -> dict[str, Any]:
+    """Where CuPy finds the headers of CUDA, and where it keeps what it has compiled."""
+    missing = without("cupy")
+    if missing is not None:
+        return {"skipped": missing}
+    cupy, environment = (importlib.import_module(name) for name in ("cupy", "cupy._environment"))
+    compiler = importlib.import_module("cupy.cuda.compiler")
+    headers = environment.get_cuda_path()
+    return {
+        "version": cupy.__version__,
+        "headers": str(headers),
+        "headers_exist": headers is not None and (Path(headers) / "include").exists(),
+        "cache": str(compiler.get_cache_dir()),
+        "nvrtc": str(importlib.import_module("cupy_backends.cuda.libs.nvrtc").getVersion()),
+    }
