@@ -205,8 +205,9 @@ class Measurement:
     """The cracks of one photograph of ``width`` x ``height`` pixels.
 
     ``cracks``: all lines, crack by crack, longest first. ``blur``: standard deviation of the
-    camera's blur as learnt, px, the pixel itself not counted; ``sharpening``: the share of an
-    unsharp mask, 0 for none. ``limit``: width below which a crack's light cannot be told from the
+    camera's blur as learnt, px, the pixel itself not counted. ``sharpening``: how much brighter
+    than the wall the light beside the cracks is, as a share of their depth, 0 to 1: the halo of
+    an unsharp mask. ``limit``: width below which a crack's light cannot be told from the
     wall's texture, px. ``caveats``: see `Caveat`. ``transfer``: how pixel values were taken to
     stand for light. ``scale``: `None` where unknown, then everything is in pixels.
     """
@@ -273,7 +274,9 @@ class Measurement:
             height=record["height"],
             cracks=tuple(MeasuredCrack.from_json(crack) for crack in record["cracks"]),
             contrast=Contrast(
-                *(_float(contrast[name]) for name in ("value", "low", "high")),
+                _float(contrast["value"]),
+                _float(contrast["low"]),
+                _float(contrast["high"]),
                 Rest(contrast["rests"]),
             ),
             blur=_float(record["blur"]),

@@ -1,0 +1,1 @@
+"""How well cracks are measured: lengths and widths against a truth that is known."""

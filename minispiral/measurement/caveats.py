@@ -1,0 +1,121 @@
+"""What a photograph itself says against its widths: sharpening, compression, clipping."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.measurement.curves import Floats
+from minispiral.measurement.light import Light
+from minispiral.measurement.profiles import Profiles
+from minispiral.measurement.records import Caveat
+from minispiral.measurement.wide import half_depth
+
+HALO = 0.02  # of a crack's depth: more beside it is the halo of an unsharp mask
+COARSE = 5  # grey levels between the DCT coefficients: JPEG qualities below about 80
+CLIPPED = 0.02  # of the places beside or on the cracks
+BLOCKS = 4000  # of 8 x 8 px, enough to see the steps of their coefficients
+BLACK, WHITE = 0.0005, 0.99  # of the light: half and 253 of 255 grey levels in sRGB
+
+
+def halo(profiles: Profiles, offsets: Floats) -> float:
+    """How much brighter than the wall the light beside the cracks is, as a share of their depth.
+
+    1.5 to 2.5 px from the edges at half depth, where the halo of an unsharp mask of radius 1 px
+    lies. Medians over the windows; 0 without any, and where there is none.
+    """
+    if not len(profiles):
+        return 0.0
+    values = profiles.values
+    edge = half_depth(values, offsets)[:, None] / 2
+    wall = np.median(values[:, np.abs(offsets) > 0.6 * offsets[-1]], axis=1)
+    ring = (np.abs(offsets) >= edge + 1.5) & (np.abs(offsets) <= edge + 2.5)
+    beside = (values * ring).sum(axis=1) / np.maximum(1, ring.sum(axis=1))
+    there = ring.any(axis=1)
+    depth = float(np.median(wall - values.min(axis=1)))
+    if not there.any() or depth <= 0:
+        return 0.0
+    return max(0.0, float(np.median((beside - wall)[there])) / depth)
+
+
+def quantisation(photo: NDArray[np.uint8]) -> int:
+    """The step of the coarsest of the lowest DCT coefficients, in grey levels; 1 if none is seen.
+
+    After JPEG compression the coefficients of blocks of 8 x 8 px are multiples of a step q, so that
+    cos(2 pi c / q) is near 1; coefficients below q / 2 say nothing. Blocks that do not begin at the
+    picture's corner, as after a crop, are not recognised.
+    """
+    from scipy.fft import dctn
+
+    height, width = (side // 8 for side in photo.shape[:2])
+    every = max(1, height * width // BLOCKS)
+    rows, cols = np.divmod(np.arange(0, height * width, every), max(1, width))
+    index = np.arange(8)
+    blocks = photo[(8 * rows)[:, None, None] + index[:, None], (8 * cols)[:, None, None] + index]
+    luma = blocks.astype(np.float64)
+    if photo.ndim == 3:
+        luma = luma @ np.array([0.299, 0.587, 0.114])
+    coefficients = dctn(luma - 128, axes=(1, 2), norm="ortho")
+    coarsest = 1
+    for u, v in ((0, 1), (1, 0), (1, 1)):
+        c = coefficients[:, u, v]
+        for q in range(2, 41):
+            told = c[np.abs(c) > q / 2]
+            if len(told) >= 30 and np.cos(2 * np.pi * told / q).mean() > 0.6:
+                coarsest = max(coarsest, q)
+    return coarsest
+
+
+def caveats(
+    photo: NDArray[np.uint8], light: Light, lines: list[Floats], sharpening: float
+) -> tuple[Caveat, ...]:
+    """What has to be said about the photograph's widths as a whole."""
+    found = []
+    if sharpening > HALO:
+        found.append(
+            Caveat(
+                "sharpened",
+                "The light beside the cracks is brighter than the wall, as after sharpening: "
+                "cracks below 1.5 pixels may come out 0.3 pixels too wide.",
+            )
+        )
+    step = quantisation(photo)
+    if step >= COARSE:
+        found.append(
+            Caveat(
+                "compressed",
+                f"The photograph was strongly compressed (JPEG steps of {step} grey levels): "
+                "widths are up to 0.5 pixels less certain than usual.",
+            )
+        )
+    dark, bright = _clipped(light, lines)
+    if bright > CLIPPED:
+        found.append(
+            Caveat(
+                "overexposed",
+                f"The wall is white at {bright:.0%} of the places beside cracks, so that the "
+                "light a crack swallows is not seen in full: widths come out too small.",
+            )
+        )
+    if dark > CLIPPED:
+        found.append(
+            Caveat(
+                "underexposed",
+                f"The cracks are black at {dark:.0%} of the places, so that their contrast is not "
+                "seen in full: widths below 2 pixels come out too small.",
+            )
+        )
+    return tuple(found)
+
+
+def _clipped(light: Light, lines: list[Floats]) -> tuple[float, float]:
+    """The share of places on the cracks that are black, and beside them that are white."""
+    black, white, count = 0, 0, 0
+    for points in lines:
+        cols = np.clip(np.floor(points[:, 0]).astype(int), 8, max(8, light.width - 9))
+        rows = np.clip(np.floor(points[:, 1]).astype(int), 8, max(8, light.height - 9))
+        if min(light.width, light.height) < 17:
+            continue
+        black += int((light.grey[rows, cols] < BLACK).sum())
+        beside = [light.grey[rows + dy, cols + dx] for dy, dx in ((0, 8), (0, -8), (8, 0), (-8, 0))]
+        white += int((np.median(beside, axis=0) > WHITE).sum())
+        count += len(points)
+    return (black / count, white / count) if count else (0.0, 0.0)

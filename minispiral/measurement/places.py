@@ -1,0 +1,119 @@
+"""Which places along the cracks count, and why the others do not."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.measurement.curves import Floats, along
+from minispiral.measurement.profiles import Profiles
+from minispiral.measurement.records import Reason
+from minispiral.measurement.settings import Settings
+from minispiral.measurement.strokes import Stroke
+
+TOUCH = 3.0  # px: lines nearer than this meet
+END = 8.0  # px: an end as near as this to another line of its crack is a junction
+
+
+class Reasons:
+    """The reason of each of ``m`` windows; the first that is found stays."""
+
+    def __init__(self, count: int) -> None:
+        self.found: list[Reason] = [Reason.COUNTED] * count
+
+    def add(self, where: NDArray[np.bool_], reason: Reason) -> None:
+        for i in np.flatnonzero(where):
+            if self.found[i] is Reason.COUNTED:
+                self.found[i] = reason
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        return np.array([reason is Reason.COUNTED for reason in self.found], bool)
+
+
+def by_position(
+    profiles: Profiles, lines: list[Floats], strokes: list[Stroke], settings: Settings
+) -> Reasons:
+    """Reasons that lie in where a window is: border, junction, gap, too near another line."""
+    reasons = Reasons(len(profiles))
+    reasons.add(profiles.border <= settings.reach, Reason.BORDER)
+    if not len(profiles):
+        return reasons
+    from scipy.spatial import cKDTree
+
+    windows = cKDTree(profiles.points)
+    meeting, beside = _meetings(lines, strokes, settings)
+    for points, radius, reason in (
+        (meeting, settings.junction, Reason.JUNCTION),
+        (_bridges(strokes), settings.window / 2, Reason.GAP),
+    ):
+        if len(points):
+            far, _ = cKDTree(points).query(profiles.points)
+            reasons.add(far <= radius, reason)
+    near = np.zeros(len(profiles), bool)
+    for k, points in beside.items():
+        inside = windows.query_ball_point(points, settings.window / 2)
+        for i in set().union(*inside):
+            near[i] |= profiles.line[i] == k
+    reasons.add(near, Reason.NEIGHBOUR)
+    return reasons
+
+
+def _meetings(
+    lines: list[Floats], strokes: list[Stroke], settings: Settings
+) -> tuple[Floats, dict[int, Floats]]:
+    """Where lines meet (k, 2), and for each line its points with another within the profile.
+
+    Two parts of one line count as two where the way along it is more than three times the reach.
+    """
+    from scipy.spatial import cKDTree
+
+    if not lines:
+        return np.zeros((0, 2)), {}
+    points = np.concatenate(lines)
+    line = np.repeat(np.arange(len(lines)), [len(each) for each in lines])
+    at = np.concatenate([along(each) for each in lines])
+    pairs = cKDTree(points).query_pairs(settings.reach, output_type="ndarray")
+    a, b = pairs.T
+    apart = (line[a] != line[b]) | (np.abs(at[a] - at[b]) > 3 * settings.reach)
+    closed = np.array([np.hypot(*(each[0] - each[-1])) < TOUCH for each in lines])
+    apart &= (line[a] != line[b]) | ~closed[line[a]]
+    a, b = a[apart], b[apart]
+    touching = np.hypot(*(points[a] - points[b]).T) < TOUCH
+    met = [points[a[touching]]]
+    beside = {
+        int(k): points[np.unique(np.concatenate([a[line[a] == k], b[line[b] == k]]))]
+        for k in np.unique(np.concatenate([line[a], line[b]]))
+    }
+    for k, each in enumerate(lines):  # a branch may end a little short of the line it left
+        for tip in (each[0], each[-1]):
+            for j, other in enumerate(lines):
+                if j != k and strokes[j].crack == strokes[k].crack:
+                    far = np.hypot(*(other - tip).T)
+                    if far.min() < END:
+                        met.append(other[far.argmin()][None])
+    return np.concatenate(met), beside
+
+
+def _bridges(strokes: list[Stroke]) -> Floats:
+    """Points 1 px apart on all bridges."""
+    found = [np.zeros((0, 2))]
+    for stroke in strokes:
+        for a, b in stroke.bridges:
+            steps = np.linspace(0, 1, max(2, int(np.hypot(*(b - a)))))[:, None]
+            found.append(a + steps * (b - a))
+    return np.concatenate(found)
+
+
+def holes(profiles: Profiles, widths: Floats) -> NDArray[np.bool_]:
+    """Windows far wider than the crack around them, (m,): a pore or a broken edge, not the crack.
+
+    Wider than 1.8 times the median of the 13 windows around, or, since a spall may be longer than
+    those, than 3 times the median of the whole line.
+    """
+    out = np.zeros(len(profiles), bool)
+    for k in np.unique(profiles.line):
+        here = np.flatnonzero(profiles.line == k)
+        w = widths[here]
+        whole = float(np.median(w))
+        around = np.array([np.median(w[max(0, i - 6) : i + 7]) for i in range(len(w))])
+        out[here] = (w > 1.8 * around + 0.3) | (w > 3 * whole + 0.5)
+    return out
