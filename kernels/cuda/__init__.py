@@ -9,7 +9,7 @@ has an order that the shapes alone decide.
 Importing the package declares every kernel in `minispiral.kernels.cuda.table`.
 """
 
-from . import adam, arithmetic, batchnorm, conv2d, layout, losses, pooling, statistics
+from . import adam, arithmetic, batchnorm, conv2d, layout, losses, pooling, statistics, tiles
 
 __all__ = [
     "adam",
@@ -20,4 +20,5 @@ __all__ = [
     "losses",
     "pooling",
     "statistics",
+    "tiles",
 ]

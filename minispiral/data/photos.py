@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["encode_picture", "read_mask", "read_photo", "write_picture"]
-
-# Grey PNG, masks and probabilities: run lengths alone. docs/gpu.md has sizes and times.
-QUICK_PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 
 
 def read_photo(path: Path | str, as_stored: bool = False) -> NDArray[np.uint8]:
@@ -78,7 +74,7 @@ def encode_picture(path: Path, array: NDArray[np.uint8]) -> memoryview:
     options: dict[str, int]
     match path.suffix.lower():
         case ".png":
-            image_format, options = "PNG", QUICK_PNG if array.ndim == 2 else {}
+            image_format, options = "PNG", {}
         case ".jpg" | ".jpeg":
             # Chroma subsampling would smear hairlines and thin coloured overlays.
             image_format, options = "JPEG", {"quality": 95, "subsampling": 0}

@@ -44,12 +44,12 @@ def sound_png(path: Path, pixels: bool = True) -> io.BytesIO:
     front, back = [SIGNATURE], []
     for kind, data, right in _chunks(path, pixels):
         if kind == b"IDAT":
-            back.append(_chunk(kind, data))
+            back.append(chunk(kind, data))
         elif kind in SHOWN or kind[:1].isupper() or (kind == b"eXIf" and right):
-            front.append(_chunk(kind, data))
+            front.append(chunk(kind, data))
         elif right and kind in (b"tEXt", b"zTXt", b"iTXt"):
             front.append(_orientation(kind, data))
-    return io.BytesIO(b"".join([*front, *back, _chunk(b"IEND", b"")]))
+    return io.BytesIO(b"".join([*front, *back, chunk(b"IEND", b"")]))
 
 
 def _chunks(path: Path, pixels: bool) -> Iterator[tuple[bytes, bytes, bool]]:
@@ -118,16 +118,17 @@ def _orientation(kind: bytes, data: bytes) -> bytes:
     except (zlib.error, IndexError):
         return b""
     if key == b"Raw profile type exif":
-        return _chunk(b"tEXt", key + b"\0" + text)
+        return chunk(b"tEXt", key + b"\0" + text)
     found = re.search(rb'tiff:Orientation(="|>)[1-8]', text)
-    return _chunk(b"iTXt", key + bytes(5) + found[0]) if found else b""
+    return chunk(b"iTXt", key + bytes(5) + found[0]) if found else b""
 
 
 def _decompress(data: bytes) -> bytes:
     return zlib.decompressobj().decompress(data, MAX_TEXT)
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file: length, kind, data, check (PNG specification, section 5.3)."""
     check = struct.pack(">I", zlib.crc32(kind + data))
     return struct.pack(">I", len(data)) + kind + data + check
 

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from minispiral.data.formats import same_name
 from minispiral.data.photos import encode_picture
 from minispiral.detection.find import Finding
+from minispiral.detection.grey_png import grey_png
 from minispiral.detection.pictures import overlay
 from minispiral.errors import UserError
 from minispiral.files import longest_name, name_length, replacing, writing_error
 from minispiral.kernels.cpu import parallel
+
+Encoded = bytes | memoryview
 
 ENDINGS = {"probability": ".probability.png", "mask": ".mask.png", "overlay": ".overlay.jpg"}
 
@@ -125,18 +128,24 @@ def write_finding(files: Mapping[str, Path], photo: NDArray[np.uint8], finding: 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise writing_error(folder, error) from error
-    pictures: dict[str, Callable[[], NDArray[np.uint8]]] = {  # those that take longest come first
-        "probability": lambda: _levels(finding.probability),
-        "overlay": lambda: overlay(photo, finding.crack),
-        "mask": lambda: finding.crack * np.uint8(255),
-    }
+    encoders = encoders_of(photo, finding)
+    encoded = parallel.run(lambda kind: encoders[kind](), encoders)
 
-    def write(kind: str, encoded: memoryview) -> None:
+    def write(one: tuple[str, Encoded]) -> None:
+        kind, data = one
         with replacing(files[kind]) as file:
-            file.write(encoded)
+            file.write(data)
 
-    encoded = parallel.run(lambda kind: encode_picture(files[kind], pictures[kind]()), pictures)
-    parallel.run(lambda one: write(*one), zip(pictures, encoded, strict=True))
+    parallel.run(write, zip(encoders, encoded, strict=True))
+
+
+def encoders_of(photo: NDArray[np.uint8], finding: Finding) -> dict[str, Callable[[], Encoded]]:
+    """What makes each of the files that `write_finding` writes; what takes longest comes first."""
+    return {
+        "overlay": lambda: encode_picture(Path(ENDINGS["overlay"]), overlay(photo, finding.crack)),
+        "probability": lambda: grey_png(_levels(finding.probability)),
+        "mask": lambda: grey_png(finding.crack * np.uint8(255)),
+    }
 
 
 def _levels(probability: NDArray[np.float32]) -> NDArray[np.uint8]:

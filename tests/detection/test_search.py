@@ -47,8 +47,7 @@ def threads() -> list[str]:
 def test_photographs_come_in_their_order_and_one_that_is_damaged_costs_no_other(
     device: Device, photos: list[Path]
 ) -> None:
-    network = StandIn(brightness)
-    with Search(network, device, 0.4, as_stored=False).through(photos) as searched:
+    with Search(StandIn(brightness), device, 0.4, as_stored=False).through(photos) as searched:
         assert len(threads()) == (2 if device.is_gpu else 0)
         for photo, work in zip(photos, searched, strict=True):
             assert work.photo == photo
@@ -59,7 +58,7 @@ def test_photographs_come_in_their_order_and_one_that_is_damaged_costs_no_other(
             assert work.error is None
             assert work.seconds > 0
             np.testing.assert_array_equal(work.pixels, read_photo(photo))
-            expected = find_cracks(network, work.pixels, 0.4)
+            expected = find_cracks(StandIn(brightness), work.pixels, 0.4)
             np.testing.assert_array_equal(work.finding.probability, expected.probability)
             np.testing.assert_array_equal(work.finding.crack, expected.crack)
     assert not threads()
