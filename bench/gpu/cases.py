@@ -61,8 +61,10 @@ class Case(NamedTuple):
 
 
 def to_tf32(x: Array) -> Array:
-    """The nearest number of 10 bits of fraction, ties away from zero; float32."""
-    bits = (x.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    """The nearest number of 10 bits of fraction, ties to even; float32."""
+    bits = x.view(np.uint32)
+    odd = bits >> np.uint32(13) & np.uint32(1)
+    bits = (bits + np.uint32(0xFFF) + odd) & np.uint32(0xFFFFE000)
     rounded: Array = bits.view(np.float32)
     return rounded
 

@@ -51,7 +51,7 @@ from numpy.typing import NDArray
 
 from minispiral.kernels import arithmetic, batchnorm, conv2d, losses, reference
 from minispiral.kernels.adam import Update
-from minispiral.kernels.cuda import conv2d_few, conv2d_mma, launch, sources
+from minispiral.kernels.cuda import conv2d_few, conv2d_mma, launch, sources, split_k
 from minispiral.kernels.cuda.tf32 import tf32
 
 plt.rcParams["font.size"] = 10
@@ -491,7 +491,7 @@ fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 sides = 2.0 ** np.arange(9)
 ax.plot(sides, 2 / sides, "o-", label="square tiles")
 for name in ("Large", "Medium"):
-    tile_m, tile_n = conv2d_mma.TILINGS[name]
+    tile_m, tile_n, _ = conv2d_mma.TILINGS[name]
     reads = 1 / tile_m + 1 / tile_n
     ax.plot((tile_m * tile_n) ** 0.5, reads, "s", ms=9, label=f"{name}: {tile_m} x {tile_n}")
 ax.set_xscale("log", base=2)
@@ -525,10 +525,21 @@ for pitch in (16, 17, 18, 20):
 assert busiest_bank(20) == 1
 
 # %% [markdown]
-# With four unused numbers after each row of 16, all 32 threads can read at once. This is the
-# `k + 4` in `kernels/cuda/matrix_product.cuh`. The copies move four numbers at a time, so a row
-# must begin at a multiple of four: 20 is the smallest distance that works.
-#
+# With four unused numbers after each row of 16, all 32 threads can read at once. The copies move
+# four numbers at a time, so a row must begin at a multiple of four: 20 is the smallest distance
+# that works. The library wastes no memory: it exchanges the four chunks of four numbers in each
+# row. Chunk $c$ of row $r$ lies in place $c \oplus (\lfloor r / 2 \rfloor \bmod 4)$. A warp reads
+# eight rows of one chunk at a time (`ldmatrix`), 32 numbers:
+
+# %%
+r = np.arange(8)
+for name, place in (("in order", 0 * r + 2), ("exchanged", 2 ^ (r // 2 % 4))):
+    numbers = (16 * r + 4 * place)[:, None] + np.arange(4)
+    used = np.bincount(numbers.ravel() % 32)
+    print(f"the third chunk of eight rows, chunks {name}: {used.max()} numbers in one bank")
+assert used.max() == 1
+
+# %% [markdown]
 # **Asynchronous copies.** While a block multiplies the tiles of one step, the copies for the next
 # three steps are already under way (`cp.async`). A thread requests a copy and goes on. Before it
 # uses the tiles it waits until all its copies except those of the last two steps have arrived. Then
@@ -591,14 +602,16 @@ for ax, (name, registers) in zip(axes, OWNERS.items(), strict=True):
 # A float32 number has a fraction of 23 bits. Tensor cores do not multiply such numbers. They take
 # *TF32*: the same range, but a fraction of only 10 bits, so each factor has a relative error of up
 # to $2^{-11}$, about 0.0005. Sums are kept in float32. In NumPy, rounding to TF32 means adding half
-# of the last bit that stays, and cutting off the other 13 bits:
+# of the last bit that stays (a little less if this is 0, so that ties go to the even number), and
+# cutting off the other 13 bits:
 
 
 # %%
 def to_tf32(x: Array) -> Array:
-    """The nearest numbers with 10 bits of fraction, ties away from zero."""
+    """The nearest numbers with 10 bits of fraction, ties to even."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    rounded: Array = ((bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+    half = np.uint32(0xFFF) + (bits >> np.uint32(13) & np.uint32(1))
+    rounded: Array = ((bits + half) & np.uint32(0xFFFFE000)).view(np.float32)
     return rounded
 
 
@@ -676,7 +689,7 @@ image = rng.standard_normal((1, 9, 9, 64)).astype(np.float32)
 weights = rng.standard_normal((3, 3, 64, 32)).astype(np.float32)
 exact = reference.conv2d(image, weights, 2)
 if not MISSING:
-    for allowed, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Medium>")):
+    for allowed, name in ((False, "conv2d_mma<Precise>"), (True, "conv2d_mma<Small>")):
         device = CpuDevice(only=[name, "finish_parts"])
         with launch.using(device), tf32(allowed):
             arrays = device.put(image), device.put(weights)
@@ -697,16 +710,15 @@ if not MISSING:
 #
 # The weight gradient needs it most: its result is as small as the weights, and its sums run over
 # all pixels of the batch. The number of parts depends only on the shapes. With $T$ tiles and sums
-# of $S$ steps it is
-#
-# $$ p = \max(1,\; \min(\lfloor 256 / T \rfloor,\; \lfloor S / 8 \rfloor)), $$
-#
-# enough blocks to fill a large GPU, but none with fewer than 8 steps.
+# of $S$ steps, $p$ parts need $T p$ blocks of $\lceil S / p \rceil$ steps each, and a GPU with room
+# for $R$ blocks runs them in $\lceil T p / R \rceil$ waves. The library estimates the time from
+# this, and from the bytes of the parts, and takes the $p$ for which it is least, if no block has
+# fewer than 8 steps. It counts on the $R = 264$ places of an H100, on any GPU.
 
 
 # %%
 def parts_of(tiles: int, steps: int) -> int:
-    return max(1, min(256 // tiles, steps // 8))
+    return split_k.parts(tiles, steps, conv2d_mma.TILINGS["Precise"].block(products=3))
 
 
 class Watched:
@@ -726,7 +738,8 @@ class Watched:
 
 x = rng.standard_normal((4, 31, 31, 16)).astype(np.float32)
 gy = rng.standard_normal((4, 15, 15, 32)).astype(np.float32)
-tiles, steps = 9, -(-4 * 15 * 15 // conv2d_mma.TERMS)  # a tile for each place in the kernel
+rows, columns, _ = conv2d_mma.TILINGS["Precise"]
+tiles, steps = -(-9 * 16 // rows), -(-4 * 15 * 15 // conv2d_mma.TERMS)
 print(f"{tiles} tiles, {steps} steps of {conv2d_mma.TERMS} pixels: {parts_of(tiles, steps)} parts")
 
 if not MISSING:
@@ -757,8 +770,7 @@ for (h, side), (big, small) in zip(
     itertools.pairwise(sides), itertools.pairwise(channels), strict=True
 ):
     if big > conv2d_few.FEW:  # the first layer has a kernel of its own
-        columns, rows = conv2d_mma.TILINGS["Precise"]
-        tiles = 9 * -(-big // rows) * -(-small // columns)
+        tiles = -(-9 * big // rows) * -(-small // columns)
         steps = -(-32 * side * side // conv2d_mma.TERMS)
         names.append(f"{h} to {side}")
         plain.append(tiles)
@@ -768,9 +780,9 @@ fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 at = np.arange(len(names))
 ax.bar(at - 0.2, plain, 0.4, label="tiles of the result")
 ax.bar(at + 0.2, in_parts, 0.4, label="blocks, with split sums")
-ax.axhline(256, color="C3", lw=1, ls="--", label="256")
+ax.axhline(264, color="C3", lw=1, ls="--", label="264")
 ax.set_xticks(at, names)
-ax.set(xlabel="layer, by its sides in pixels", ylabel="blocks", ylim=(0, 360))
+ax.set(xlabel="layer, by its sides in pixels", ylabel="blocks", ylim=(0, 560))
 ax.legend(ncols=3, loc="upper center")
 
 # %% [markdown]

@@ -6,6 +6,8 @@ in float32. Where `minispiral.kernels.cuda.tf32` allows it, factors are rounded 
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,26 +21,69 @@ from .epilogues import EpilogueArguments
 from .launch import Array, blocks, gpu
 from .table import declare
 
-# Rows and columns of a block's tile of the result; see matrix_product.cuh.
-TILINGS = {
-    "Large": (128, 128),
-    "Medium": (128, 64),
-    "Precise": (128, 64),
-    "NarrowMedium": (128, 64),
-    "NarrowPrecise": (128, 64),
-}
 TERMS = 16  # of the sums, that a block adds in one step
 _STAGES = 4  # steps whose tiles are in shared memory
 
-for tiling, (m, n) in TILINGS.items():
-    # Numbers in a step's two tiles. Rows of terms are padded by 4, terms of rows by 8.
-    for name, floats in (
-        ("conv2d_mma", m * (TERMS + 4) + TERMS * (n + 8)),
-        ("conv2d_input_grad_mma", (m + n) * (TERMS + 4)),
-        ("conv2d_weight_grad_mma", TERMS * (m + 8 + n + 8)),
-    ):
-        shared = 4 * _STAGES * floats
-        declare("conv2d_mma.cu", f"{name}<{tiling}>", shared=shared, registers=128)
+
+class Tiling(NamedTuple):
+    """How a block divides the result; see matrix_product.cuh."""
+
+    rows: int  # of a block's tile
+    columns: int
+    warp_columns: int  # of a warp's tile, which has 64 rows
+
+    @property
+    def threads(self) -> int:
+        return 32 * self.rows // 64 * self.columns // self.warp_columns
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory."""
+        return 4 * _STAGES * TERMS * (self.rows + self.columns)
+
+    def block(self, products: int) -> split_k.Block:
+        """What a block takes, with so many products of a tensor core for one.
+
+        Clocks of an H100: a tensor core adds 650 products in one, an SM has 23 bytes of L2 in one.
+        """
+        tile = self.rows * self.columns
+        from_l2 = 4 * TERMS * (self.rows + self.columns) / 23
+        step = max(products * TERMS * tile / 650, from_l2)
+        return split_k.Block(256 // self.threads, step, 0.15 * tile, 4 * tile)
+
+    def tiles(self, rows: Sequence[int], columns: int) -> tuple[int, int]:
+        """How many cover a result that has parts of so many rows."""
+        return sum(blocks(part, self.rows) for part in rows), blocks(columns, self.columns)
+
+
+TILINGS = {
+    "Large": Tiling(256, 128, 64),
+    "Medium": Tiling(128, 128, 64),
+    "Tall": Tiling(256, 64, 64),
+    "Small": Tiling(128, 64, 32),
+    "Precise": Tiling(128, 64, 32),
+    "NarrowSmall": Tiling(128, 64, 32),
+    "NarrowPrecise": Tiling(128, 64, 32),
+}
+# Those that are chosen from, for channels in fours and others.
+_CANDIDATES = {
+    (True, False): ("Large", "Medium", "Tall", "Small"),
+    (True, True): ("NarrowSmall",),
+    (False, False): ("Precise",),
+    (False, True): ("NarrowPrecise",),
+}
+_FOR_WEIGHTS = {"Tall": "Small"}  # whose threads each copy channels of one tap only
+
+for name, tiling in TILINGS.items():
+    for kernel in ("conv2d_mma", "conv2d_input_grad_mma", "conv2d_weight_grad_mma"):
+        if kernel != "conv2d_weight_grad_mma" or name not in _FOR_WEIGHTS:
+            declare(
+                "conv2d_mma.cu",
+                f"{kernel}<{name}>",
+                threads=tiling.threads,
+                shared=tiling.shared,
+                registers=255,
+            )
 
 
 def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
@@ -50,13 +95,12 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
 def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
     x = array_of(x)
     check_aligned(x, w)
-    pixels = conv.n * conv.oh * conv.ow
-    tiling = choose_tiling(pixels, conv.small, _is_narrow(conv))
-    rows, columns = TILINGS[tiling]
-    tiles = blocks(pixels, rows), blocks(conv.small, columns)
-    steps = conv.kh * conv.kw * blocks(conv.big, TERMS)
-    operands = struct(conv), x, w
-    split_k.launch_with_epilogue(f"conv2d_mma<{tiling}>", tiles, steps, operands, y, epilogue)
+    rows = [conv.n * conv.oh * conv.ow]
+    steps = _steps(conv.kh * conv.kw, conv.big, _is_narrow(conv))
+    tiling = choose_tiling(rows, conv.small, steps, _is_narrow(conv))
+    tiles, parts = _divide(tiling, rows, conv.small, steps)
+    expression, operands = f"conv2d_mma<{tiling}>", (struct(conv), x, w)
+    split_k.launch_with_epilogue(expression, tiles, parts, operands, y, epilogue)
 
 
 def conv2d_input_grad(
@@ -65,40 +109,62 @@ def conv2d_input_grad(
     gy = array_of(gy)
     check_aligned(gy, w)
     n, stride = conv.n, conv.stride
-    tiling = choose_tiling(n * conv.h * conv.w, conv.big, _is_narrow(conv))
-    rows, columns = TILINGS[tiling]
     # Which taps reach a pixel depends on its row and column modulo the stride. The pixels of a tile
     # have the same remainders.
     down, across = ([len(range(r, s, stride)) for r in range(stride)] for s in (conv.h, conv.w))
-    tiles = sum(blocks(n * h * v, rows) for h in down for v in across), blocks(conv.big, columns)
-    steps = blocks(conv.kh, stride) * blocks(conv.kw, stride) * blocks(conv.small, TERMS)
+    rows = [n * h * v for h in down for v in across]
+    taps = max(1, conv.kh * conv.kw // stride**2)  # on average
+    steps = _steps(taps, conv.small, _is_narrow(conv))
+    tiling = choose_tiling(rows, conv.big, steps, _is_narrow(conv))
+    tiles, parts = _divide(tiling, rows, conv.big, steps)
     expression, operands = f"conv2d_input_grad_mma<{tiling}>", (struct(conv), gy, w)
-    split_k.launch_with_epilogue(expression, tiles, steps, operands, gx, epilogue)
+    split_k.launch_with_epilogue(expression, tiles, parts, operands, gx, epilogue)
 
 
 def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
     x, gy = array_of(x), array_of(gy)
     check_aligned(x, gy)
-    tiling = choose_tiling(conv.small, conv.big, _is_narrow(conv))
-    columns, rows = TILINGS[tiling]  # this kernel turns the tile
-    tiles = conv.kh * conv.kw * blocks(conv.big, rows), blocks(conv.small, columns)
-    parts = split_k.parts(math.prod(tiles), blocks(conv.n * conv.oh * conv.ow, TERMS))
+    narrow = _is_narrow(conv)
+    big = blocks(conv.big, CHUNK) * CHUNK if narrow else conv.big
+    rows = [conv.kh * conv.kw * big]
+    steps = blocks(conv.n * conv.oh * conv.ow, TERMS)
+    tiling = choose_tiling(rows, conv.small, steps, narrow)
+    tiling = _FOR_WEIGHTS.get(tiling, tiling)
+    tiles, parts = _divide(tiling, rows, conv.small, steps)
     expression, operands = f"conv2d_weight_grad_mma<{tiling}>", (struct(conv), x, gy)
     split_k.launch_in_parts(expression, tiles, parts, operands, gw)
 
 
-def choose_tiling(rows: int, columns: int, narrow: bool) -> str:
-    """The tiling for a result of so many rows and columns.
+def choose_tiling(rows: Sequence[int], columns: int, steps: int, narrow: bool) -> str:
+    """The tiling that takes least time for a result of ``columns`` and parts of so many ``rows``.
 
     Large tiles read their operands less often, but keep a GPU busy only where the result is large.
     """
-    if narrow:
-        return "NarrowMedium" if tf32.is_allowed() else "NarrowPrecise"
-    if not tf32.is_allowed():
-        return "Precise"
-    m, n = TILINGS["Large"]
-    large = columns >= n and blocks(rows, m) * blocks(columns, n) >= split_k.FULL
-    return "Large" if large else "Medium"
+
+    def clocks(name: str) -> float:
+        block = TILINGS[name].block(_products())
+        tiles, parts = _divide(name, rows, columns, steps)
+        return split_k.clocks(math.prod(tiles), steps, parts, block)
+
+    return min(_CANDIDATES[tf32.is_allowed(), narrow], key=clocks)
+
+
+def _divide(
+    tiling: str, rows: Sequence[int], columns: int, steps: int
+) -> tuple[tuple[int, int], int]:
+    """Tiles, and the parts of their sums."""
+    tiles = TILINGS[tiling].tiles(rows, columns)
+    return tiles, split_k.parts(math.prod(tiles), steps, TILINGS[tiling].block(_products()))
+
+
+def _steps(taps: int, channels: int, narrow: bool) -> int:
+    """Of sums over taps and channels; a step of a narrow tiling has channels of one tap."""
+    return taps * blocks(channels, TERMS) if narrow else blocks(taps * channels, TERMS)
+
+
+def _products() -> int:
+    """Of TF32 numbers, for one product."""
+    return 1 if tf32.is_allowed() else 3
 
 
 def _is_narrow(conv: Convolution) -> bool:

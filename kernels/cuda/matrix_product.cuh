@@ -17,31 +17,37 @@
 // How a block divides its tile (m, n) of the result: into a tile (warp_m, warp_n) for each warp,
 // made of products (16, 8). A step adds `k` terms of the sums; the tiles of `stages` steps are in
 // shared memory. `narrow` tilings read and write number by number, since rows begin anywhere.
+//
+// The larger a warp's tile, the fewer numbers it loads for each product. Its sums fill most of the
+// registers that a thread can have, so an SM has 8 warps.
 template <int m_, int n_, int warp_m_, int warp_n_, bool precise_, bool narrow_>
 struct Tiling {
   static constexpr int m = m_, n = n_, k = 16, warp_m = warp_m_, warp_n = warp_n_;
   static constexpr int stages = 4, threads = m / warp_m * (n / warp_n) * 32;
+  static constexpr int blocks = 256 / threads;  // of an SM
   static constexpr bool precise = precise_, narrow = narrow_;
 };
 
-using Large = Tiling<128, 128, 64, 32, false, false>;
-using Medium = Tiling<128, 64, 32, 32, false, false>;
-using Precise = Tiling<128, 64, 32, 32, true, false>;
-using NarrowMedium = Tiling<128, 64, 32, 32, false, true>;
-using NarrowPrecise = Tiling<128, 64, 32, 32, true, true>;
+using Large = Tiling<256, 128, 64, 64, false, false>;
+using Medium = Tiling<128, 128, 64, 64, false, false>;
+using Tall = Tiling<256, 64, 64, 64, false, false>;
+using Small = Tiling<128, 64, 64, 32, false, false>;
+using Precise = Tiling<128, 64, 64, 32, true, false>;
+using NarrowSmall = Tiling<128, 64, 64, 32, false, true>;
+using NarrowPrecise = Tiling<128, 64, 64, 32, true, true>;
 
-// The same with the roles of m and n exchanged.
+// Copies a chunk of four numbers, of which the first `count` exist, or none where `valid` is 0; the
+// others become 0. Where rows begin at multiples of four, all four exist.
 template <class T>
-using Transposed = Tiling<T::n, T::m, T::warp_n, T::warp_m, T::precise, T::narrow>;
-
-// Copies a chunk of four numbers, of which the first `count` exist; the others become 0.
-template <class T>
-__device__ void copy_chunk(float *to, const float *from, int count) {
+__device__ void copy_chunk(float *to, const float *from, unsigned valid, int count) {
   if (T::narrow) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) cp_async4(to + i, i < count ? from + i : from, i < count);
+    for (int i = 0; i < 4; i++) {
+      const bool exists = valid && i < count;
+      cp_async4(to + i, exists ? from + i : from, exists);
+    }
   } else {
-    cp_async16(to, from, count > 0);
+    cp_async16(to, from, valid);
   }
 }
 
@@ -56,24 +62,122 @@ __device__ void write_pair(float *to, float a, float b, int count) {
   }
 }
 
-// A tile in shared memory of `rows` rows (of A, or columns of B) by `k` terms: the terms of a row
-// or the rows of a term are contiguous, as they are in the source. The pitch is such that a warp
-// that loads its registers for the tensor core hits each of the 32 banks once. Thread t copies the
-// chunks t, t + 256 and so on, of four numbers each.
-template <int rows, int k>
+// Tiles in shared memory of `rows` rows (of A, or columns of B) by 16 terms, in chunks of four
+// numbers that are contiguous in the source: terms of a row, or rows of a term. Chunk c lies at 4 c,
+// and thread t copies the chunks t, t + threads and so on. They are in such an order that what a
+// warp reads at once hits each bank once.
+//
+// Left and Right load the registers of a warp for the product (16, 8) of 16 rows and 8 columns, from
+// `first` on, and 8 terms from k on. A lane, with g = lane / 4, has two rows of the 16, left_row(0)
+// and left_row(1), and column g. What a lane's addresses have in common is computed once.
+
+template <int rows>
 struct TermsTogether {
-  static constexpr int pitch = k + 4, size = rows * pitch, chunks = rows * k / 4;
-  __device__ static int at(int row, int term) { return row * pitch + term; }
-  __device__ static int chunk_row(int chunk) { return chunk / (k / 4); }
-  __device__ static int chunk_term(int chunk) { return chunk % (k / 4) * 4; }
+  static constexpr int chunks = rows * 4, size = 4 * chunks;
+  __device__ static int chunk_row(int chunk) { return chunk / 4; }
+  __device__ static int chunk_term(int chunk) { return (chunk % 4 ^ chunk / 8 % 4) * 4; }
+  __device__ static int left_row(int half) { return threadIdx.x % 32 / 4 + 8 * half; }
+
+  // Where the chunk of a row and some terms lies.
+  __device__ static int at(int row, int term) { return 4 * (row * 4 + (term / 4 ^ row / 2 % 4)); }
+
+  struct Left {
+    int own[2];  // for k of 0 and 8
+
+    __device__ explicit Left(int first) {
+      const int lane = threadIdx.x % 32, row = first + lane % 16, term = lane / 16 * 4;
+      own[0] = held(at(row, term));
+      own[1] = held(at(row, term + 8));
+    }
+
+    template <int count>
+    __device__ void read(const float *tile, int k, float (&a)[count][4]) const {
+      const float *from = tile + own[k / 8];
+#pragma unroll
+      for (int i = 0; i < count; i++) load_matrices(a[i], from + 16 * 16 * i);
+    }
+  };
+
+  struct Right {
+    int own[2];
+
+    __device__ explicit Right(int first) {
+      const int lane = threadIdx.x % 32;
+      const int row = first + lane / 16 * 8 + lane % 8, term = lane / 8 % 2 * 4;
+      own[0] = held(at(row, term));
+      own[1] = held(at(row, term + 8));
+    }
+
+    template <int count>
+    __device__ void read(const float *tile, int k, float (&b)[count][2]) const {
+      const float *from = tile + own[k / 8];
+#pragma unroll
+      for (int j = 0; j < count; j += 2) {
+        float two[4];
+        load_matrices(two, from + 8 * 16 * j);
+        b[j][0] = two[0];
+        b[j][1] = two[1];
+        b[j + 1][0] = two[2];
+        b[j + 1][1] = two[3];
+      }
+    }
+  };
 };
 
-template <int rows, int k>
+template <int rows>
 struct RowsTogether {
-  static constexpr int pitch = rows + 8, size = k * pitch, chunks = rows * k / 4;
-  __device__ static int at(int row, int term) { return term * pitch + row; }
-  __device__ static int chunk_row(int chunk) { return chunk % (rows / 4) * 4; }
-  __device__ static int chunk_term(int chunk) { return chunk / (rows / 4); }
+  static constexpr int chunks = rows * 4, size = 4 * chunks, of_term = rows / 4;
+  __device__ static int chunk_row(int chunk) {
+    return (chunk % of_term ^ chunk / of_term % 4 * 2) * 4;
+  }
+  __device__ static int chunk_term(int chunk) { return chunk / of_term; }
+  __device__ static int left_row(int half) { return threadIdx.x % 32 / 4 * 2 + half; }
+
+  // Where the number of a row lies, for the term q = lane % 4.
+  __device__ static int at(int row) {
+    const int q = threadIdx.x % 4;
+    return q * rows + (row / 4 ^ 2 * q) * 4 + row % 4;
+  }
+
+  struct Left {
+    int own[2];  // for even and odd products
+
+    __device__ explicit Left(int first) {
+      own[0] = held(at(first + left_row(0)));
+      own[1] = held(at(first + left_row(0) + 16));
+    }
+
+    template <int count>
+    __device__ void read(const float *tile, int k, float (&a)[count][4]) const {
+#pragma unroll
+      for (int i = 0; i < count; i++)
+#pragma unroll
+        for (int r = 0; r < 4; r += 2) {
+          const float *from = tile + own[i % 2] + (i / 2 * 32 + (k + 2 * r) * rows);
+          const float2 two = *reinterpret_cast<const float2 *>(from);
+          a[i][r] = two.x;
+          a[i][r + 1] = two.y;
+        }
+    }
+  };
+
+  struct Right {
+    int own[4];  // for products modulo 4
+
+    __device__ explicit Right(int first) {
+#pragma unroll
+      for (int j = 0; j < 4; j++) own[j] = held(at(first + threadIdx.x % 32 / 4 + 8 * j));
+    }
+
+    template <int count>
+    __device__ void read(const float *tile, int k, float (&b)[count][2]) const {
+#pragma unroll
+      for (int j = 0; j < count; j++)
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+          b[j][r] = (tile + own[j % 4])[j / 4 * 32 + (k + 4 * r) * rows];
+    }
+  };
 };
 
 // This block's share of `steps` steps.
@@ -88,30 +192,44 @@ struct Share {
 };
 
 // A contiguous matrix with rows of `width` numbers; the tile has the columns from `first` on.
-template <class T, class Tile>
+template <class T>
 struct Matrix {
+  using Tile = RowsTogether<T::n>;
+  static constexpr int own = Tile::chunks / T::threads;
+
   const float *numbers;
-  int width, first;
+  int width, left;  // columns from this thread's chunk on
+  int term[own], offset[own];
+
+  __device__ Matrix(const float *numbers, int width, int first) : numbers(numbers), width(width) {
+    static_assert(T::threads / Tile::of_term % 4 == 0, "or chunks would have different columns");
+    const int column = first + Tile::chunk_row(threadIdx.x);
+    left = width - column;
+#pragma unroll
+    for (int n = 0; n < own; n++) {
+      const int row = Tile::chunk_term(threadIdx.x + n * T::threads);
+      term[n] = left > 0 ? row : 1 << 30;  // which no row is
+      offset[n] = held(row * width + column);
+    }
+  }
 
   // The terms of the tile are the rows from `row` on, before `rows`.
   __device__ void load(float *tile, int row, int rows) const {
 #pragma unroll
-    for (int i = 0; i < Tile::chunks / T::threads; i++) {
-      const int chunk = threadIdx.x + i * T::threads;
-      const int term = Tile::chunk_term(chunk), column = Tile::chunk_row(chunk);
-      const int count = row + term < rows ? width - first - column : 0;
-      const float *from = numbers + (count > 0 ? (row + term) * width + first + column : 0);
-      copy_chunk<T>(tile + Tile::at(column, term), from, count);
-    }
+    for (int n = 0; n < own; n++)
+      copy_chunk<T>(tile + 4 * threadIdx.x + 4 * T::threads * n,
+                    numbers + (row * width + offset[n]), term[n] < rows - row, left);
   }
 };
 
 // A thread's numbers of its block's tile of the result: for each product (16, 8) of its warp, two
-// neighbours in row g = lane / 4 and two in row g + 8.
-template <class T>
+// neighbours in each of two rows. A and B are the kinds of tiles of the factors.
+template <class T, class A, class B>
 struct Result {
   static constexpr int across = T::warp_m / 16, along = T::warp_n / 8;
   float sum[across][along][4] = {};
+  const typename A::Left left{warp_row()};
+  const typename B::Right right{warp_column()};
 
   __device__ static int warp_row() { return threadIdx.x / 32 % (T::m / T::warp_m) * T::warp_m; }
   __device__ static int warp_column() { return threadIdx.x / 32 / (T::m / T::warp_m) * T::warp_n; }
@@ -121,14 +239,13 @@ struct Result {
   // Calls write(row, column, a, b) for each pair of neighbours a and b in a row.
   template <class Write>
   __device__ void for_each_pair(Write write) const {
-    const int g = threadIdx.x % 32 / 4;
 #pragma unroll
     for (int i = 0; i < across; i++)
 #pragma unroll
       for (int half = 0; half < 2; half++)
 #pragma unroll
         for (int j = 0; j < along; j++)
-          write(warp_row() + 16 * i + 8 * half + g, warp_column() + 8 * j + own_column(),
+          write(warp_row() + 16 * i + A::left_row(half), warp_column() + 8 * j + own_column(),
                 sum[i][j][2 * half], sum[i][j][2 * half + 1]);
   }
 
@@ -155,44 +272,33 @@ struct Result {
       for (int k = 0; k < 2; k++) {
         const TileMoments own = moments_of_lanes<2 * across, 4>(
             count, [&](int i) { return sum[i / 2][j][i % 2 * 2 + k]; },
-            [&](int i) { return 8 * i + g; });
+            [&](int i) { return i / 2 * 16 + A::left_row(i % 2); });
         const int column = warp_column() + 8 * j + own_column() + k;
         if (g == 0) tiles[warp_row() / T::warp_m * T::n + column] = own;
       }
   }
 
   // Adds the product of two tiles.
-  template <class A, class B>
   __device__ void add_product(const float *a_tile, const float *b_tile) {
-    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
     float step[across][along][4] = {};  // kept apart from `sum` in precise sums only
 #pragma unroll
     for (int k = 0; k < T::k; k += 8) {
-      unsigned a[across][4], b[along][2], a_rest[across][4], b_rest[along][2];
-#pragma unroll
-      for (int i = 0; i < across; i++)
-#pragma unroll
-        for (int r = 0; r < 4; r++) {
-          const int row = warp_row() + 16 * i + g + r % 2 * 8, term = k + q + r / 2 * 4;
-          split(a_tile[A::at(row, term)], a[i][r], a_rest[i][r]);
-        }
-#pragma unroll
-      for (int j = 0; j < along; j++)
-#pragma unroll
-        for (int r = 0; r < 2; r++)
-          split(b_tile[B::at(warp_column() + 8 * j + g, k + q + r * 4)], b[j][r], b_rest[j][r]);
-#pragma unroll
-      for (int i = 0; i < across; i++)
-#pragma unroll
-        for (int j = 0; j < along; j++) {
-          if (T::precise) {
-            mma_tf32(step[i][j], a_rest[i], b[j]);  // the small ones first
-            mma_tf32(step[i][j], a[i], b_rest[j]);
-            mma_tf32(step[i][j], a[i], b[j]);
-          } else {
-            mma_tf32(sum[i][j], a[i], b[j]);
-          }
-        }
+      float a[across][4], b[along][2];
+      left.read(a_tile, k, a);
+      right.read(b_tile, k, b);
+      unsigned a_number[across][4], b_number[along][2];
+      round(a, a_number);
+      round(b, b_number);
+      if (!T::precise) {
+        multiply_add(a_number, b_number, sum);
+        continue;
+      }
+      unsigned a_rest[across][4], b_rest[along][2];
+      rest(a, a_number, a_rest);
+      rest(b, b_number, b_rest);
+      multiply_add(a_rest, b_number, step);  // the small ones first
+      multiply_add(a_number, b_rest, step);
+      multiply_add(a_number, b_number, step);
     }
     if (T::precise) {
 #pragma unroll
@@ -204,16 +310,38 @@ struct Result {
     }
   }
 
-  // x as a number that a tensor core can hold and, for precise sums, the rest of it as another.
-  __device__ static void split(float x, unsigned &number, unsigned &rest) {
-    number = to_tf32(x);
-    if (T::precise) rest = to_tf32(x - float_of(number));
+  __device__ static void multiply_add(const unsigned (&a)[across][4], const unsigned (&b)[along][2],
+                                      float (&sum)[across][along][4]) {
+#pragma unroll
+    for (int i = 0; i < across; i++)
+#pragma unroll
+      for (int j = 0; j < along; j++) mma_tf32(sum[i][j], a[i], b[j]);
+  }
+
+  // To numbers that a tensor core can hold.
+  template <int count, int size>
+  __device__ static void round(const float (&x)[count][size], unsigned (&number)[count][size]) {
+#pragma unroll
+    for (int i = 0; i < count; i++)
+#pragma unroll
+      for (int r = 0; r < size; r++) number[i][r] = to_tf32(x[i][r]);
+  }
+
+  // What this has left of each, up to 12 bits, of which a tensor core ignores the last; rounding
+  // would change it by as much.
+  template <int count, int size>
+  __device__ static void rest(const float (&x)[count][size], const unsigned (&number)[count][size],
+                              unsigned (&rest)[count][size]) {
+#pragma unroll
+    for (int i = 0; i < count; i++)
+#pragma unroll
+      for (int r = 0; r < size; r++) rest[i][r] = bits_of(x[i][r] - float_of(number[i][r]));
   }
 };
 
 // Adds the products of `steps` pairs of tiles. `load` starts to copy the next pair each time.
-template <class A, class B, class T, class Load>
-__device__ void multiply(Result<T> &result, int steps, Load load) {
+template <class T, class A, class B, class Load>
+__device__ void multiply(Result<T, A, B> &result, int steps, Load load) {
   constexpr int pair = A::size + B::size;
   float *memory = dynamic_shared<float>();
   const auto load_step = [&](int step) {
@@ -229,7 +357,7 @@ __device__ void multiply(Result<T> &result, int steps, Load load) {
     __syncthreads();  // all copies of this step have arrived, and the last step's are free
     load_step(step + T::stages - 1);
     const float *tiles = memory + step % T::stages * pair;
-    result.template add_product<A, B>(tiles, tiles + A::size);
+    result.add_product(tiles, tiles + A::size);
   }
 }
 

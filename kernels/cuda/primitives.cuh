@@ -13,15 +13,23 @@ __device__ __forceinline__ T *dynamic_shared() {
   return reinterpret_cast<T *>(memory);
 }
 
+// x, which the compiler keeps in a register from here on: it may not compute it again.
+__device__ __forceinline__ int held(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 #if __CUDA_ARCH__ >= 800  // the rest needs an Ampere GPU or a later one
 
 // Copies 16 (or 4) bytes from global to shared memory in the background, or zeros where `valid` is
-// false, and then reads nothing. Both addresses are multiples of 16 (or 4). The copy belongs to the
+// 0, and then reads nothing. Both addresses are multiples of 16 (or 4). The copy belongs to the
 // group that the next cp_async_commit of this thread closes.
-__device__ __forceinline__ void cp_async16(void *to, const void *from, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+__device__ __forceinline__ void cp_async16(void *to, const void *from, unsigned valid) {
+  asm volatile(
+      "{ .reg .pred none; setp.eq.u32 none, %2, 0;"
+      " cp.async.cg.shared.global [%0], [%1], 16, none; }" ::"r"(
                    static_cast<unsigned>(__cvta_generic_to_shared(to))),
-               "l"(from), "r"(valid ? 16 : 0)
+               "l"(from), "r"(valid)
                : "memory");
 }
 
@@ -46,11 +54,25 @@ __device__ __forceinline__ void cp_async_wait() {
 __device__ __forceinline__ unsigned bits_of(float x) { return __float_as_uint(x); }
 __device__ __forceinline__ float float_of(unsigned bits) { return __uint_as_float(bits); }
 
-// To the nearest number with 10 bits of fraction, ties away from zero; as bits, for mma_tf32.
+// To the nearest number with 10 bits of fraction, ties to even; as bits, for mma_tf32.
 __device__ __forceinline__ unsigned to_tf32(float x) {
+#if __CUDA_ARCH__ >= 900
   unsigned bits;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
   return bits;
+#else  // has no such instruction
+  const unsigned bits = bits_of(x);
+  const bool finite = (bits & 0x7f800000) != 0x7f800000;
+  return finite ? (bits + 0xfff + (bits >> 13 & 1)) & 0xffffe000 : bits;
+#endif
+}
+
+// Four matrices (8, 4) from shared memory, spread over the warp: lane l has the number in row l / 4
+// and column l % 4 of each. Row i of matrix k is the 16 bytes to which `from` of lane 8 k + i points.
+__device__ __forceinline__ void load_matrices(float (&x)[4], const float *from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(from))));
 }
 
 // D (16, 8) += A (16, 8) B (8, 8), spread over the warp. With g = lane / 4 and q = lane % 4:

@@ -141,8 +141,8 @@ inline void copy_now(const Copy &copy) {
 
 }  // namespace cuda_on_cpu
 
-inline void cp_async16(void *to, const void *from, bool valid) {
-  cuda_on_cpu::copy_later<16>(to, from, valid);
+inline void cp_async16(void *to, const void *from, unsigned valid) {
+  cuda_on_cpu::copy_later<16>(to, from, valid != 0);
 }
 
 inline void cp_async4(void *to, const void *from, bool valid) {
@@ -166,6 +166,8 @@ void cp_async_wait() {
   for (std::size_t &end : groups) end -= count;
 }
 
+inline int held(int x) { return x; }
+
 inline std::uint32_t bits_of(float x) {
   std::uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -178,11 +180,24 @@ inline float float_of(std::uint32_t bits) {
   return x;
 }
 
-// To the nearest number with 10 bits of fraction, ties away from zero (cvt.rna.tf32.f32).
+// To the nearest number with 10 bits of fraction, ties to even (cvt.rn.tf32.f32).
 inline std::uint32_t to_tf32(float x) {
   const std::uint32_t bits = bits_of(x);
   const bool finite = (bits & 0x7F800000) != 0x7F800000;
-  return finite ? (bits + 0x1000) & ~0x1FFFu : bits;
+  return finite ? (bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu : bits;
+}
+
+// Four matrices (8, 4) from shared memory, spread over the warp as the PTX manual has it: lane l has
+// the number in row l / 4 and column l % 4 of each. Lane 8 k + i says where row i of matrix k is.
+inline void load_matrices(float (&x)[4], const float *from) {
+  using namespace cuda_on_cpu;
+  if (reinterpret_cast<std::uintptr_t>(from) % 16)
+    fail("ldmatrix of a row at a misaligned address: %p", static_cast<const void *>(from));
+  struct Row {
+    alignas(sizeof(Shown)) const float *numbers;
+  };
+  const Row *rows = exchange("ldmatrix", ~0u, Row{from});
+  for (unsigned k = 0; k < 4; k++) x[k] = rows[8 * k + lane() / 4].numbers[lane() % 4];
 }
 
 // D (16, 8) += A (16, 8) B (8, 8), spread over a warp as the PTX manual has it. With g = lane / 4

@@ -135,7 +135,7 @@ def calls(file):
         cuda_conv2d.ALGORITHMS = (conv2d_mma,)
         for tiling in conv2d_mma.TILINGS:
             conv2d_mma.choose_tiling = lambda *_, tiling=tiling: tiling
-            columns, narrow = conv2d_mma.TILINGS[tiling][1], "Narrow" in tiling
+            columns, narrow = conv2d_mma.TILINGS[tiling].columns, "Narrow" in tiling
             big, small = 12 - narrow, columns + 4 - narrow
             x, w, gy = (
                 rng.random(shape).astype(dtype)

@@ -25,6 +25,7 @@ IN_PARTS = split_k, "parts", lambda *_: 3
 CASES = {
     "Large": ([tiling("Large")], TENSOR_CORES),
     "Medium": ([tiling("Medium")], TENSOR_CORES),
+    "Tall": ([tiling("Tall")], MANY_CHANNELS),
     "Precise": ([tiling("Precise")], MANY_CHANNELS),
     "in parts": ([tiling("Medium"), IN_PARTS], MANY_CHANNELS),
     "narrow": ([], Case(2, (11, 13), 19, 67, (3, 3), 2, 0)),

