@@ -22,6 +22,7 @@ from minispiral.kernels import (
     losses,
     pooling,
     statistics,
+    tiles,
 )
 from minispiral.kernels.adam import Update
 from minispiral.kernels.arrays import like
@@ -40,35 +41,6 @@ TOLERANCES = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-5}
 EPS = 1e-5
 
 
-class Call(NamedTuple):
-    """A function and its arguments, whose arrays are put on the device that is to compute it.
-
-    For a function that changes its arguments, ``changed`` are the positions of its results.
-    """
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    changed: tuple[int, ...] = ()
-
-
-class Case(NamedTuple):
-    """A call that is completed by random numbers."""
-
-    name: str
-    precision: str  # "float32", "tf32" or "float64"
-    make: Callable[[Rng], Call]
-    file: str  # whose kernels it is about
-
-
-def to_tf32(x: Array) -> Array:
-    """The nearest number of 10 bits of fraction, ties to even; float32."""
-    bits = x.view(np.uint32)
-    odd = bits >> np.uint32(13) & np.uint32(1)
-    bits = (bits + np.uint32(0xFFF) + odd) & np.uint32(0xFFFFE000)
-    rounded: Array = bits.view(np.float32)
-    return rounded
-
-
 def cases() -> list[Case]:
     """Every function, and for the convolutions every kernel with every way to share its work."""
     found = [*few_channels(), *tensor_cores(), *plain_convolutions()]
@@ -80,122 +52,6 @@ def cases() -> list[Case]:
 
 
 Made = Iterator[tuple[str, Callable[[Rng], Call]]]
-
-
-# Convolutions
-
-
-EPILOGUES = ("", "moments", "scale and shift")
-
-
-def convolution(
-    rng: Rng,
-    operation: str,
-    precision: str,
-    big: int,
-    small: int,
-    epilogue: str = "",
-    tiling: str | None = None,
-    parts: int | None = None,
-    most: int = 17,
-    images: int = 1,
-) -> Call:
-    """One of the three operations on ``images`` or more, of random sides up to ``most``."""
-    dtype = np.float64 if precision == "float64" else np.float32
-    kh, kw, stride, pad = (int(rng.integers(*ends)) for ends in ((1, 4), (1, 4), (1, 4), (0, 3)))
-    n, h, w = int(rng.integers(images, 4)), *(int(i) for i in rng.integers(3, most + 1, 2))
-    oh, ow = output_hw((h, w), (kh, kw), stride, pad)
-    x, weights, gy = (
-        rng.uniform(-1, 2, shape).astype(dtype)
-        for shape in ((n, h, w, big), (kh, kw, big, small), (n, oh, ow, small))
-    )
-    arguments: tuple[Any, ...] = {
-        "conv2d": (x, weights),
-        "conv2d_input_grad": (gy, weights, (h, w)),
-        "conv2d_weight_grad": (x, gy, (kh, kw)),
-    }[operation]
-    if precision == "tf32":
-        arguments = tuple(to_tf32(a) if isinstance(a, np.ndarray) else a for a in arguments)
-    vectors = rng.uniform(-1, 1, (2, small if operation == "conv2d" else big)).astype(dtype)
-
-    def run(scale: Any, shift: Any, *arguments: Any) -> Any:
-        run_operation = partial(getattr(conv2d, operation), *arguments, stride=stride, pad=pad)
-        with chosen(tiling, parts), tf32(precision == "tf32"):
-            if epilogue == "moments":
-                moments = Moments()
-                return run_operation(epilogue=moments), moments.mean, moments.var
-            if epilogue == "scale and shift":
-                return run_operation(epilogue=ScaleShiftReLU(scale, shift))
-            return run_operation()
-
-    return Call(run, (*vectors, *arguments))
-
-
-def convolutions(name: str, precision: str, file: str, **options: Any) -> Iterator[Case]:
-    """All three operations, each with every epilogue that it takes."""
-    for operation in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
-        for epilogue in ("",) if operation == "conv2d_weight_grad" else EPILOGUES:
-            options |= {"operation": operation, "precision": precision, "epilogue": epilogue}
-            words = f"{operation}, {name} {epilogue}".rstrip()
-            yield Case(words, precision, partial(convolution, **options), file)
-
-
-def few_channels() -> Iterator[Case]:
-    """The kernels for larger images of few channels, which round nothing."""
-    for big in range(1, FEW + 1):
-        small = 68 if big % 2 else 37
-        yield from convolutions(
-            f"{big} channels", "float32", "conv2d_few.cu", big=big, small=small, most=29
-        )
-
-
-def tensor_cores() -> Iterator[Case]:
-    """All tilings, on results smaller and larger than a tile, in one part and in several."""
-    in_fours = ((8, 132, 1), (36, 20, 3), (132, 72, 1), (12, 8, 5))
-    for tiling in TILINGS:
-        precision = "float32" if tiling.endswith("Precise") else "tf32"
-        narrow = ((9, 131, 1), (35, 18, 3), (130, 73, 1)) if tiling.startswith("Narrow") else ()
-        for big, small, parts in narrow or in_fours:
-            yield from convolutions(
-                f"{tiling}, {big} x {small}, parts {parts}",
-                precision,
-                "conv2d_mma.cu",
-                big=big,
-                small=small,
-                tiling=tiling,
-                parts=parts,
-                most=13,
-            )
-
-
-def plain_convolutions() -> Iterator[Case]:
-    """Sizes and dtypes that no other kernel accepts."""
-    for precision in ("float32", "float64"):
-        yield from convolutions("plain", precision, "conv2d_plain.cu", big=5, small=3)
-        # One row alone, which chance may make of the above, is not shared among blocks.
-        operation = "conv2d_weight_grad"
-        yield Case(
-            f"{operation}, plain, several rows",
-            precision,
-            partial(
-                convolution, operation=operation, precision=precision, big=5, small=3, images=2
-            ),
-            "conv2d_plain.cu",
-        )
-
-
-# Everything else
-
-
-def normal(rng: Rng, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    return rng.standard_normal(shape).astype(dtype)
-
-
-def image(rng: Rng, dtype: np.dtype[Any], c: int | None = None) -> Array:
-    """An image of random sides whose mean is not zero."""
-    n, h, w = rng.integers(2, (4, 40, 30))
-    shifted: Array = normal(rng, (n, h, w, c or int(rng.integers(1, 70))), dtype) + dtype.type(0.5)
-    return shifted
 
 
 def shared(make: Callable[[Rng], Call], rng: Rng) -> Call:
@@ -353,6 +209,25 @@ def pools(dtype: np.dtype[Any]) -> Made:
     yield "max_pool2d_grad", max_pool2d_grad
 
 
+def photographs(dtype: np.dtype[Any]) -> Made:
+    corners, hw = [(-19, 7), (20, -3), (3, 3)], (37, 23)
+
+    def cut(rng: Rng) -> Call:
+        photo = rng.integers(256, size=(int(rng.integers(1, 60)), 31, 3), dtype=np.uint8)
+        return Call(lambda photo: tiles.cut(photo, corners, hw, dtype), (photo,))
+
+    def blend(rng: Rng) -> Call:
+        def blended(total: Any, logits: Any, rows: Any, columns: Any) -> None:
+            tiles.blend(total, logits, corners, [(rows, columns)] * len(corners))
+
+        total, logits = normal(rng, (41, 29), dtype), normal(rng, (3, *hw, 1), dtype)
+        weights = (rng.random(side).astype(dtype) for side in hw)
+        return Call(blended, (total, logits, *weights), (0,))
+
+    yield "cut", cut
+    yield "blend of tiles", blend
+
+
 def optimisers(dtype: np.dtype[Any]) -> Made:
     def third_update(p: Any, g: Any, m: Any, v: Any) -> None:
         update = Update(p, 0.1, 0.9, 0.999, 1e-8)
@@ -375,5 +250,6 @@ SOURCES = {
     "arithmetic.cu": small_steps,
     "layout.cu": layouts,
     "pooling.cu": pools,
+    "tiles.cu": photographs,
     "adam.cu": optimisers,
 }

@@ -149,13 +149,15 @@ def walls(run: Path, photo: Path, count: int) -> dict[str, float]:
     return {"one": alone.seconds, "the next": (moments[-1] - moments[1]) / (count - 1)}
 
 
-def measure(size: tuple[int, int], repeats: int, count: int) -> dict[str, Any]:
+def measure(
+    size: tuple[int, int], repeats: int, count: int, depths: int = DEPTHS, width: float = 1.0
+) -> dict[str, Any]:
     """What `host` prints, for a photograph of ``size (height, width)``."""
     gpu = Idle(answer(*size))
     with tempfile.TemporaryDirectory() as folder, launch.using(gpu):
         run, photo = Path(folder) / "run", Path(folder) / "photo.jpg"
         run.mkdir()
-        write_run(run, range(1, DEPTHS + 1), 1.0)
+        write_run(run, range(1, depths + 1), width)
         write_photo(photo, *size)
         found = stages(run, photo, gpu, repeats)
         encode = max(found[f"encode {kind}"] + found[f"write {kind}"] for kind in ENDINGS)
