@@ -21,6 +21,7 @@ COMMANDS = (  # in the order in which they are used; each is a function in a mod
     "train",
     "evaluate",
     "detect",
+    "report",
     "inspect",
     "describe",
     "gradcheck",

@@ -105,6 +105,7 @@ JOBS = {
     "train": "minispiral.training.loop",
     "evaluate": "minispiral.detection.evaluate",
     "detect": "minispiral.detection.detect",
+    "report": "minispiral.report.cracks.folder",
     "inspect": "minispiral.detection.maps",
     "describe": "minispiral.networks.describe",
     "gradcheck": "minispiral.gradcheck",
