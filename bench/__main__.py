@@ -8,6 +8,7 @@ from bench.common.worker import WorkerError
 from bench.cpu.command import cpu
 from bench.cpu.costs import costs
 from bench.gpu.command import gpu
+from bench.measure.command import command as measure
 from bench.paper.baselines import baselines
 from bench.paper.command import paper
 from bench.paper.joints import joints
@@ -31,7 +32,7 @@ def main() -> None:
     """Measure minispiral on this machine."""
 
 
-for command in (baselines, costs, cpu, decoding, gpu, joints, paper, scale):
+for command in (baselines, costs, cpu, decoding, gpu, joints, measure, paper, scale):
     main.add_command(command)
 
 

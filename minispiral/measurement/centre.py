@@ -9,6 +9,12 @@ from minispiral.measurement.settings import Settings
 
 STEP = 0.5  # px, between the places across the line that the path may take
 MARGIN = 6.0  # px beyond them: where the light of the wall is read
+ACROSS = 0.8  # px, standard deviation of the smoothing across
+# Of each search: reach (the settings' first), smoothing along before, of the line after, all in px.
+# Weaker smoothing follows the noise of narrow cracks; stronger cuts the corners of rough ones, whose
+# length then comes out 0.5 % shorter.
+SEARCHES = ((0.0, 1.0, 1.0), (1.5, 0.7, 0.6))
+STIFFNESS = 0.5  # of the noise across, for a step to the side
 
 
 def refined(light: Light, chain: Floats, settings: Settings) -> Floats:
@@ -21,18 +27,19 @@ def refined(light: Light, chain: Floats, settings: Settings) -> Floats:
     points = resampled(smoothed(chain, settings.smooth))
     if len(points) < 5:
         return points
-    for search, along, smooth in ((settings.search, 1.5, 1.5), (1.5, 1.0, 1.0)):
+    for reach, along, smooth in SEARCHES:
+        search = reach or settings.search
         places = round(search / STEP)
         margin = round(MARGIN / STEP)
         offsets: Floats = STEP * np.arange(-places - margin, places + margin + 1.0)
         values = light.across(points, offsets)
         wall = np.median(values, axis=1, keepdims=True)
         values = values / np.maximum(smoothed(wall, 5.0), 1e-3)
-        values = smoothed(smoothed(values, along).T, 0.8 / STEP).T
+        values = smoothed(smoothed(values, along).T, ACROSS / STEP).T
         inner = values[:, margin:-margin]
         noise = float(np.median(np.abs(inner - np.median(inner, axis=1, keepdims=True)))) + 1e-3
         tie = 0.002 * (offsets[margin:-margin] / search) ** 2  # where all is alike: the middle
-        column = darkest_path(inner + tie, noise) + margin
+        column = darkest_path(inner + tie, STIFFNESS * noise) + margin
         offset = offsets[column] + STEP * _vertex(values, column)
         points = points + normals(points) * offset[:, None]
         points = resampled(smoothed(points, smooth))

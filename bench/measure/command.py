@@ -1,0 +1,241 @@
+"""``python -m bench measure``: widths and lengths against the truth, and what measuring costs."""
+
+import json
+import resource
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.common import options
+from bench.common.machine import conditions
+from bench.common.results import keep
+from bench.measure.render import Case
+from bench.measure.rows import ROWS, Row, case_of
+from bench.measure.score import BESIDE, branch_errors, errors, gathered, rms, scores
+from minispiral.data.synth import make_sample
+from minispiral.measurement import Measurement, Reading, Scale, Settings, measure
+from minispiral.measurement.curves import length
+
+PARTS = ("rows", "lengths", "synth", "cost")
+FILE = "measure.json"
+CARD = 0.05  # mm, between the lines of a crack card
+SCALE = Scale(0.2)  # mm per pixel, where a card is read
+SYNTH_TRANSFER = "linear"  # as `minispiral synth` paints
+
+Found = dict[str, Any]
+
+
+@click.command("measure")
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
+@click.option("--photos", default=8, show_default=True, help="Photographs of each row and width.")
+@click.option("--row", "chosen", multiple=True, type=click.Choice(list(ROWS)), help="Only this.")
+@click.option("--seed", type=int, help="Of all that is drawn at random [default: fresh].")
+@options.as_json
+@options.out("measure.json goes")
+def command(
+    parts: tuple[str, ...],
+    photos: int,
+    chosen: tuple[str, ...],
+    seed: int | None,
+    as_json: bool,
+    out: Path,
+) -> None:
+    """Measure cracks whose width is known, and say how wrong the widths are.
+
+    \b
+    rows     rendered cracks: one row for each kind of photograph and each range of widths
+    lengths  rendered cracks: straight ones at any angle, curved and rough ones
+    synth    photographs of `minispiral synth`, their masks taken for probabilities
+    cost     seconds and memory for a photograph of 20 megapixels
+
+    Each time fresh cases are drawn. Beside the method stand what counting mask pixels (the distance
+    transform) and the width at half depth give at the same places.
+    """
+    seed = int(np.random.SeedSequence().entropy % 2**32) if seed is None else seed  # type: ignore[operator]
+    report: Found = {}
+    for part in parts or PARTS:
+        rng = np.random.default_rng([seed, PARTS.index(part)])
+        click.echo(f"measuring {part}, seed {seed}", err=True)
+        found: Found = {"seed": seed, "photos": photos, "machine": conditions()}
+        if part == "rows":
+            found["rows"] = {
+                name: rows(name, ROWS[name], photos, rng) for name in chosen or tuple(ROWS)
+            }
+        elif part == "lengths":
+            found["lengths"] = lengths(photos, rng)
+        elif part == "synth":
+            found.update(synth(3 * photos, rng))
+        else:
+            found.update(cost(rng))
+        report[part] = found
+        if not chosen:
+            keep(out / FILE, {part: found})
+        if not as_json:
+            Console(width=160).print(table(part, found))
+    if as_json:
+        click.echo(json.dumps(report))
+
+
+def rows(name: str, row: Row, photos: int, rng: np.random.Generator) -> Found:
+    """The errors of a row, by range of widths."""
+    found: Found = {}
+    for low, high in row.bins:
+        parts, settings = [], Settings()
+        for _ in range(photos):
+            case = case_of(row, low, high, rng)
+            measured = measured_case(case, row, rng)
+            parts.append(scores(case.photo, case.trace, case.cracks, measured, settings))
+        of = gathered(parts)
+        # A taper is counted where it is as wide as the range says, and a 4 px crack is no subject.
+        limits = (0.0, np.inf) if name == "tapering" else (0.75 * low, 1.05 * high)
+        if name == "beside 4 px":
+            limits = (0.0, high)
+        found[f"{low:g}-{high:g}"] = {**errors(of, *limits), **_branches(of)}
+        click.echo(f"{name} {low:g}-{high:g} px", err=True)
+    return found
+
+
+def _branches(of: Any) -> Found:
+    return {f"branch_{name}": each for name, each in branch_errors(of).items()}
+
+
+def measured_case(case: Case, row: Row, rng: np.random.Generator) -> Measurement:
+    """Measured, after one reading by card in the middle half of the crack where the row says so."""
+    if not row.card:
+        return measure(case.photo, case.trace)
+    crack = case.cracks[0]
+    at = int(rng.integers(len(crack.points) // 4, 3 * len(crack.points) // 4))
+    read = CARD * max(1, round(float(crack.widths[at]) * SCALE.mm_per_pixel / CARD))
+    reading = Reading(*crack.points[at].tolist(), read)
+    return measure(case.photo, case.trace, readings=[reading], scale=SCALE)
+
+
+def lengths(photos: int, rng: np.random.Generator) -> Found:
+    """Relative errors of the length of lines 1 to 3 px wide, by shape."""
+    found = {}
+    for name in ("alone", "curved", "rough"):
+        parts = []
+        for _ in range(3 * photos):
+            case = case_of(ROWS[name], 1.0, 3.0, rng)
+            measured = measure(case.photo, case.trace)
+            parts.append(scores(case.photo, case.trace, case.cracks, measured, Settings()))
+        measured_length, true, smooth = gathered(parts).length.T
+        error = measured_length / true - 1
+        found[name] = {
+            "mean": float(error.mean()),
+            "rms": rms(error),
+            "worst": float(np.abs(error).max()),
+            "of_smoothed_truth": float((measured_length / smooth - 1).mean()),
+        }
+    return found
+
+
+def synth(photos: int, rng: np.random.Generator) -> Found:
+    """Errors on synthetic photographs of 640 x 480 px."""
+    parts, settings = [], Settings()
+    for _ in range(photos):
+        sample = make_sample(rng, 480, 640)
+        measured = measure(sample.photo, sample.mask, transfer=SYNTH_TRANSFER)
+        parts.append(scores(sample.photo, sample.mask, sample.cracks, measured, settings))
+    of = gathered(parts)
+    bins = ((0.0, 0.5), (0.5, 1.0), (1.0, 1.5), (1.5, 2.0), (2.0, 3.3))
+    measured_length, true, smooth = of.length.sum(axis=0)
+    return {
+        "all": errors(of),
+        "widths": {f"{low:g}-{high:g}": errors(of, low, high) for low, high in bins},
+        "false_alarms": float((of.far >= BESIDE).mean()),
+        "branches": branch_errors(of),
+        "length_of_true": measured_length / true - 1,
+        "length_of_smoothed_truth": measured_length / smooth - 1,
+    }
+
+
+def cost(rng: np.random.Generator) -> Found:
+    """Seconds (the best of three) and memory of one photograph of 20 megapixels."""
+    sample = make_sample(rng, 3678, 5472)
+    while sum(length(crack.points) for crack in sample.cracks) < 10_000:  # 15,000 is usual
+        sample = make_sample(rng, 3678, 5472)
+    probability = np.uint8(255) * sample.mask
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        measured = measure(sample.photo, probability, transfer=SYNTH_TRANSFER)
+        seconds.append(time.perf_counter() - start)
+    tracemalloc.start()
+    measure(sample.photo, probability, transfer=SYNTH_TRANSFER)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return {
+        "seconds": min(seconds),
+        "peak_megabytes": peak / 1e6,
+        "process_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "cracks": len(measured.cracks),
+        "length_px": sum(crack.length for crack in measured.cracks),
+        "places": sum(len(crack.places.at) for crack in measured.cracks),
+    }
+
+
+def table(part: str, found: Found) -> Table:
+    """A part's report for a person to read."""
+    if part == "rows":
+        return _widths("Widths, px", found["rows"])
+    if part == "synth":
+        return _widths("Widths in synthetic photographs, px", {"synth": found["widths"]})
+    shown = Table(title=part.capitalize())
+    if part == "lengths":
+        for heading in ("Shape", "Mean", "RMS", "Worst"):
+            shown.add_column(heading)
+        for name, of in found["lengths"].items():
+            shown.add_row(name, f"{of['mean']:+.1%}", f"{of['rms']:.1%}", f"{of['worst']:.1%}")
+        return shown
+    for heading in ("What", "Value"):
+        shown.add_column(heading)
+    for name in ("seconds", "peak_megabytes", "length_px", "places"):
+        shown.add_row(name.replace("_", " "), f"{found[name]:.1f}")
+    return shown
+
+
+def _widths(title: str, rows: dict[str, Found]) -> Table:
+    shown = Table(title=title)
+    for heading in (
+        "Row",
+        "Width",
+        "Places",
+        "Counted",
+        "Bias",
+        "RMSE",
+        "Inside 95 %",
+        "Interval +-",
+        "Mean: RMSE",
+        "inside",
+        "Distance transform",
+        "Half depth",
+    ):
+        shown.add_column(heading)
+    for name, bins in rows.items():
+        for width, of in bins.items():
+            if not of["places"]:
+                shown.add_row(name, width, "0")
+                continue
+            branch = of.get("branch_mean", {"rmse": float("nan"), "inside": float("nan")})
+            shown.add_row(
+                name,
+                width,
+                str(of["places"]),
+                f"{of['counted']:.0%}",
+                f"{of['bias']:+.2f}",
+                f"{of['rmse']:.2f}",
+                f"{of['inside']:.0%}",
+                f"{of['half_interval']:.2f}",
+                f"{branch['rmse']:.2f}",
+                f"{branch['inside']:.0%}",
+                f"{of['distance_transform_rmse']:.2f}",
+                f"{of['half_depth_rmse']:.2f}",
+            )
+    return shown
