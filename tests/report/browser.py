@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,15 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 30  # for an answer
+
+# Runs a program with two descriptors as its 3 and 4; either may be one of these already.
+ON_3_AND_4 = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(each), fcntl.F_DUPFD, 10) for each in sys.argv[1:3]]
+for descriptor, each in enumerate(high, 3):
+    os.dup2(each, descriptor)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def chromium() -> str | None:
@@ -154,9 +164,11 @@ def browsing(profile: Path, executable: str) -> Iterator[Browser]:
     out_of, theirs_out = os.pipe()
     started = subprocess.Popen(
         [
-            "sh",
+            sys.executable,
             "-c",
-            f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}',
+            ON_3_AND_4,
+            str(theirs_in),
+            str(theirs_out),
             executable,
             "--headless=new",
             "--no-sandbox",
