@@ -1,23 +1,21 @@
 """Calls of the kernels' functions on random numbers, to be made on the GPU and on the CPU.
 
-The expected results are those of the NumPy twins in float64. If TF32 is asked for, the numbers are
-first rounded as the tensor cores round them: a tolerance for rounding would hide a wrong index.
+The expected results are those of the NumPy twins in float64.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.gpu.choices import chosen
+from bench.gpu.case import Array, Call, Case, Rng, image, normal
+from bench.gpu.convolution_cases import few_channels, plain_convolutions, tensor_cores
 from minispiral.distributed import World
 from minispiral.kernels import (
     arithmetic,
     batchnorm,
     collective,
-    conv2d,
     layout,
     losses,
     pooling,
@@ -26,14 +24,7 @@ from minispiral.kernels import (
 )
 from minispiral.kernels.adam import Update
 from minispiral.kernels.arrays import like
-from minispiral.kernels.cuda.conv2d_few import FEW
-from minispiral.kernels.cuda.conv2d_mma import TILINGS
-from minispiral.kernels.cuda.tf32 import tf32
-from minispiral.kernels.epilogues import Moments, ScaleShiftReLU
-from minispiral.kernels.shapes import output_hw
-
-Rng = np.random.Generator
-Array = NDArray[Any]
+from minispiral.kernels.norm import Norm
 
 # The largest error over the largest number. Tensor cores truncate their sums; a number that they
 # round to TF32 though they should not is off by 3e-4. `accuracy` measures how exact they are.
@@ -88,7 +79,17 @@ def normalisations(dtype: np.dtype[Any]) -> Made:
             lambda mean, *rest: batchnorm.scale_shift(mean.dtype, mean, *rest), (*vectors, EPS)
         )
 
+    def with_norm(rng: Rng) -> Call:
+        def call(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any) -> Any:
+            norm = Norm(gamma, beta, 0.1, running_mean, running_var, 0.3)
+            return *batchnorm.moments(x, norm), norm.scale, norm.shift, running_mean, running_var
+
+        x = image(rng, dtype)
+        vectors = rng.uniform(0.1, 1, (4, x.shape[-1])).astype(dtype)
+        return Call(call, (x, *vectors))
+
     yield "moments", moments
+    yield "moments with a norm", with_norm
     yield "moments, shared", partial(shared, moments)
     shared_grad = partial(normalised, "normalize_relu_grad", True, True, False)
     yield "normalize_relu_grad, shared", partial(shared, shared_grad)
@@ -156,6 +157,12 @@ def small_steps(dtype: np.dtype[Any]) -> Made:
         return Call(arithmetic.blend, (running, value, 0.9, 0.1), (0,))
 
     yield "sigmoid", lambda rng: Call(arithmetic.sigmoid, (3 * image(rng, dtype),))
+
+    def total(rng: Rng) -> Call:
+        x = image(rng, dtype)
+        return Call(arithmetic.total, (x, normal(rng, x.shape, dtype), normal(rng, x.shape, dtype)))
+
+    yield "total", total
     yield "add", partial(combined, "add")
     yield "multiply", partial(combined, "multiply")
     yield f"astype {dtype}", partial(converted, dtype)

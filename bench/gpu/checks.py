@@ -10,7 +10,8 @@ from rich.table import Table
 
 from bench.common import text
 from bench.common.worker import Answer, Work
-from bench.gpu.cases import TOLERANCES, Call, cases
+from bench.gpu.case import Call
+from bench.gpu.cases import TOLERANCES, cases
 from bench.gpu.clock import DeviceClock
 from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session

@@ -20,9 +20,11 @@ from bench.common.worker import WorkerError
 from bench.gpu import ceilings, checks, command, layers, nccl, ours, steps, targets
 from bench.gpu.cases import cases
 from bench.gpu.clock import GpuClock, StandInClock
+from bench.gpu.first import kernels
 from bench.gpu.guard import guarded
 from bench.gpu.model import recording
 from bench.gpu.session import RequestFailed, WorkerSession
+from minispiral.kernels import arithmetic
 from minispiral.kernels.cuda import sources
 from minispiral.kernels.cuda.table import KERNELS
 
@@ -49,14 +51,74 @@ def open_directly(part):
     return Direct(importlib.import_module(f"bench.gpu.{part}").worker(StandInClock()))
 
 
-def test_the_checks_run_every_kernel_there_is(executor, rng):
+def test_the_checks_run_every_kernel_there_is(executor, rng, monkeypatch):
+    """Of all cases those that launch some kernel with least to do, and some others."""
+    least = {one.case for one in kernels.smallest().values()}
+    chosen = least | set(rng.choice(len(cases()), 30).tolist())
+    monkeypatch.setattr(checks, "cases", lambda: [cases()[i] for i in sorted(chosen)])
     seed = int(rng.integers(1 << 32))
     found = checks.measure(open_directly("checks"), seed, rounds=1)
     wrong = [row for row in found["cases"] if not checks.passed(row)]
     assert found["passed"], (seed, wrong)
     assert found["kernels_not_run"] == []
     assert targets.wrong(found) == 0
-    assert len({(row["name"], row["precision"]) for row in found["cases"]}) == len(cases())
+
+
+def test_every_case_has_a_name_of_its_own():
+    assert len({(case.name, case.precision) for case in cases()}) == len(cases())
+
+
+def test_a_file_that_loses_workers_leaves_out_no_cases_but_its_own(monkeypatch):
+    """Also of a file that is slow to compile and never does."""
+    files = {"conv2d_few.cu": checks.MOST_LOST, "conv2d_mma.cu": checks.MOST_ERRORS}
+
+    class Lost:
+        def ask(self, **request):
+            file = cases()[request["case"]].file
+            if file in files:
+                raise RequestFailed("no answer", "line 1", lost=file == "conv2d_few.cu")
+            return {"share": 0.1, "kernels": []}
+
+    items = []
+    found = checks.measure(Lost(), 0, 2, lambda item, found, share: items.append(share))
+    assert len(items) == len(cases())
+    for file in {case.file for case in cases()}:
+        of = [row for row, case in zip(found["cases"], cases(), strict=True) if case.file == file]
+        tried = [row for row in of if "error" in row or row["share"] is not None]
+        assert len(tried) == files.get(file, len(of))
+    assert all(row["traceback"] == "line 1" for row in found["cases"] if "error" in row)
+
+
+def test_what_was_found_before_a_part_ended_is_on_disk(monkeypatch, tmp_path):
+    def measure(session, shrink, theirs, report):
+        report({}, {"copy": {"rate": 1}}, 0.5)
+        raise KeyboardInterrupt
+
+    class Facts:
+        def ask(self, **request):
+            return {"name": "none"}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(command.ceilings, "measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        command.run(["ceilings"], command.Plan(TASK, open=lambda part: Facts()), tmp_path)
+    kept = json.loads((tmp_path / "gpu.json").read_text())["ceilings"]
+    assert kept["found"] == {"copy": {"rate": 1}, "share_done": 0.5}
+    assert kept["machine"]["gpu"] == {"name": "none"}
+
+
+def test_a_small_operation_is_timed_as_a_graph_where_it_can_be(executor, rng, monkeypatch):
+    x = executor.put(rng.random(7, np.float32))
+    graph, is_recorded = StandInClock().recorded(lambda: arithmetic.sigmoid(x))
+    executor.launched.clear()
+    graph()
+    assert is_recorded
+    assert executor.launched == ["sigmoid_of<float>"]
+    run, is_recorded = StandInClock().recorded(lambda: executor.get(arithmetic.sigmoid(x)))
+    assert not is_recorded
+    assert len(run()) == 7
 
 
 def test_a_wrong_kernel_is_told_and_the_others_go_on(executor, monkeypatch):
@@ -111,6 +173,12 @@ def test_the_kernels_of_the_ceilings_do_what_is_counted(executor, rng):
         d = 8 * 7 * (a @ b)
         expected = [d[..., g + i // 2 * 8, 2 * q + i % 2] for i in range(4)]
         assert (executor.get(products) == np.stack(expected, -1)).all()
+
+        threads, rounds = 2 * 256, 5
+        fetched = executor.empty((2, 256), np.float32)
+        ceilings.fetch(x, rounds, fetched)
+        last = (np.arange(threads) + (rounds - 1) * threads) % len(x)
+        assert (executor.get(fetched).ravel() == executor.get(x)[last, 0]).all()
     assert not any(kernel.expression in KERNELS for kernel in ceilings.KERNELS)
 
 

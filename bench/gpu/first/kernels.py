@@ -25,7 +25,7 @@ from minispiral.kernels.cuda.table import KERNELS, Kernel, expressions
 
 Put = Callable[[dict[str, Any]], None]
 
-SEEDS = 3  # of each case, of which the smallest is taken
+SEEDS = 2  # of each case, of which the smallest is taken
 COMPILING = 75.0  # seconds that a file may take
 
 

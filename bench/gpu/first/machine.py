@@ -38,6 +38,8 @@ def facts(setting: Setting, put: Callable[[dict[str, Any]], None]) -> None:
         "packages": _packages,
         "tools": lambda: {name: tool(name) for name in TOOLS},
         "cupy": _cupy,
+        "headers": _headers,
+        "nvrtc": _nvrtc,
     }.items():
         try:
             put({"what": what, **ask()})
@@ -93,17 +95,33 @@ def _packages() -> dict[str, Any]:
 
 
 def _cupy() -> dict[str, Any]:
-    """Where CuPy finds the headers of CUDA, and where it keeps what it has compiled."""
+    """Which CuPy this is, and where it keeps what it has compiled."""
     missing = without("cupy")
     if missing is not None:
         return {"skipped": missing}
-    cupy, environment = (importlib.import_module(name) for name in ("cupy", "cupy._environment"))
-    compiler = importlib.import_module("cupy.cuda.compiler")
-    headers = environment.get_cuda_path()
+    cache = Path(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")).expanduser()
+    kept = len(list(cache.iterdir())) if cache.exists() else 0
     return {
-        "version": cupy.__version__,
-        "headers": str(headers),
-        "headers_exist": headers is not None and (Path(headers) / "include").exists(),
-        "cache": str(compiler.get_cache_dir()),
-        "nvrtc": str(importlib.import_module("cupy_backends.cuda.libs.nvrtc").getVersion()),
+        "version": importlib.import_module("cupy").__version__,
+        "cache": str(cache),
+        "kept": kept,
     }
+
+
+def _headers() -> dict[str, Any]:
+    """Where CuPy finds the headers of CUDA."""
+    missing = without("cupy")
+    if missing is not None:
+        return {"skipped": missing}
+    folder = importlib.import_module("cupy._environment").get_cuda_path()
+    found = folder is not None and (Path(folder) / "include").exists()
+    return {"folder": str(folder), "exists": found}
+
+
+def _nvrtc() -> dict[str, Any]:
+    """The version of the compiler, and what it compiles for."""
+    missing = without("cupy")
+    if missing is not None:
+        return {"skipped": missing}
+    nvrtc = importlib.import_module("cupy").cuda.nvrtc
+    return {"version": nvrtc.getVersion(), "archs": nvrtc.getSupportedArchs()}

@@ -1,0 +1,188 @@
+"""Cases of the convolutions: every kernel, with every way to share its work.
+
+If TF32 is asked for, the numbers are first rounded as the tensor cores round them: a tolerance for
+rounding would hide a wrong index.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bench.gpu.case import Array, Call, Case, Rng
+from bench.gpu.choices import chosen
+from minispiral.kernels import batchnorm, conv2d
+from minispiral.kernels.cuda.conv2d_few import FEW
+from minispiral.kernels.cuda.conv2d_mma import TILINGS
+from minispiral.kernels.cuda.tf32 import tf32
+from minispiral.kernels.epilogues import GradSums, Moments, ScaleShiftReLU
+from minispiral.kernels.norm import Norm
+from minispiral.kernels.normalized import Normalized
+from minispiral.kernels.shapes import output_hw
+
+
+def to_tf32(x: Array) -> Array:
+    """The nearest number of 10 bits of fraction, ties to even; float32."""
+    bits = x.view(np.uint32)
+    odd = bits >> np.uint32(13) & np.uint32(1)
+    bits = (bits + np.uint32(0xFFF) + odd) & np.uint32(0xFFFFE000)
+    rounded: Array = bits.view(np.float32)
+    return rounded
+
+
+# What is asked of a convolution besides its output, or what it reads.
+FORMS = ("", "moments", "scale and shift", "sums of a gradient", "reading normalised images")
+IMAGES = {"conv2d": (0,), "conv2d_input_grad": (0,), "conv2d_weight_grad": (0, 1)}  # arguments
+
+
+def convolution(
+    rng: Rng,
+    operation: str,
+    precision: str,
+    big: int,
+    small: int,
+    form: str = "",
+    tiling: str | None = None,
+    parts: int | None = None,
+    most: int = 17,
+    images: int = 1,
+) -> Call:
+    """One of the three operations on ``images`` or more, of random sides up to ``most``."""
+    dtype = np.dtype(np.float64 if precision == "float64" else np.float32)
+    kh, kw, stride, pad = (int(rng.integers(*ends)) for ends in ((1, 4), (1, 4), (1, 4), (0, 3)))
+    n, h, w = int(rng.integers(images, 4)), *(int(i) for i in rng.integers(3, most + 1, 2))
+    oh, ow = output_hw((h, w), (kh, kw), stride, pad)
+    shapes = (n, h, w, big), (n, oh, ow, small)
+    x, gy = (rng.uniform(-1, 2, shape).astype(dtype) for shape in shapes)
+    if form == "reading normalised images":
+        x, gy = (on_grid(rng, shape, dtype) for shape in shapes)
+    weights = rng.uniform(-1, 2, (kh, kw, big, small)).astype(dtype)
+    arguments: tuple[Any, ...] = {
+        "conv2d": (x, weights),
+        "conv2d_input_grad": (gy, weights, (h, w)),
+        "conv2d_weight_grad": (x, gy, (kh, kw)),
+    }[operation]
+    if precision == "tf32":
+        arguments = tuple(to_tf32(a) if isinstance(a, np.ndarray) else a for a in arguments)
+    output = shapes[operation == "conv2d"]
+
+    def run(*given: Any) -> Any:
+        extra, arguments = given[: len(more)], given[len(more) :]
+        run_operation = partial(getattr(conv2d, operation), stride=stride, pad=pad)
+        with chosen(tiling, parts), tf32(precision == "tf32"):
+            if form == "moments":
+                gamma, beta, mean, var = extra
+                norm = Norm(gamma, beta, 0.1, mean, var, 0.3)
+                moments = Moments(norm)
+                y = run_operation(*arguments, epilogue=moments)
+                return y, moments.mean, moments.var, norm.scale, norm.shift, mean, var
+            if form == "scale and shift":
+                return run_operation(*arguments, epilogue=ScaleShiftReLU(*extra))
+            if form == "sums of a gradient":
+                before, norm_of = extra[0], extra[1:]
+                sums = GradSums(normalized(before, norm_of))
+                y = run_operation(*arguments, epilogue=sums)
+                scale, _, mean, beta, var = norm_of
+                rest = mean, var, scale, beta, 0.0, False, sums.parts
+                return y, *batchnorm.normalize_relu_grad(before, y, *rest)
+            if form == "reading normalised images":
+                read = list(arguments)
+                for i, place in enumerate(places):
+                    read[place] = normalized(arguments[place], extra[5 * i : 5 * i + 5])
+                return run_operation(*read)
+            return run_operation(*arguments)
+
+    places = [place for place in IMAGES[operation] if rng.random() < 0.5] or IMAGES[operation]
+    more: tuple[Array, ...] = ()
+    if form == "moments":
+        more = tuple(rng.uniform(0.1, 1, (4, output[-1])).astype(dtype))
+    elif form == "scale and shift":
+        more = tuple(rng.uniform(-1, 1, (2, output[-1])).astype(dtype))
+    elif form == "sums of a gradient":
+        more = on_grid(rng, output, dtype), *norm_vectors(rng, output[-1], dtype)
+    elif form == "reading normalised images":
+        channels = [arguments[place].shape[-1] for place in places]
+        more = tuple(v for c in channels for v in norm_vectors(rng, c, dtype))
+    return Call(run, (*more, *arguments))
+
+
+def on_grid(rng: Rng, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Numbers from -1 to 2 that are still numbers of TF32 when `norm_vectors` have normalised
+    them, and never 0 then, so that rounding decides nothing."""
+    drawn: Array = (rng.integers(-64, 129, shape) / 64).astype(dtype)
+    return drawn
+
+
+def norm_vectors(rng: Rng, c: int, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    """Scale, shift and mean, then beta and variance with which a batch norm without eps has these;
+    its gamma is the scale."""
+    scale = rng.choice([-2, -1, 1, 2], c)
+    shift, mean = rng.integers(-8, 8, c) / 8 + 1 / 128, rng.integers(-8, 8, c) / 8
+    vectors = scale, shift, mean, shift + scale * mean, np.ones(c)
+    return tuple(vector.astype(dtype) for vector in vectors)
+
+
+def normalized(x: Any, vectors: Sequence[Any]) -> Normalized:
+    """An image yet to be normalised, by what `norm_vectors` gives."""
+    scale, shift, mean, beta, var = vectors
+
+    def array() -> Any:
+        return batchnorm.normalize_relu(x, mean, var, scale, beta, 0.0)
+
+    return Normalized(x, scale, shift, mean, array)
+
+
+def convolutions(name: str, precision: str, file: str, **options: Any) -> Iterator[Case]:
+    """All three operations, in each form that they have."""
+    for operation in IMAGES:
+        for form in FORMS:
+            if operation == "conv2d_weight_grad" and form not in ("", FORMS[-1]):
+                continue
+            options |= {"operation": operation, "precision": precision, "form": form}
+            words = f"{operation}, {name} {form}".rstrip()
+            yield Case(words, precision, partial(convolution, **options), file)
+
+
+def few_channels() -> Iterator[Case]:
+    """The kernels for larger images of few channels, which round nothing."""
+    for big in range(1, FEW + 1):
+        small = 68 if big % 2 else 37
+        yield from convolutions(
+            f"{big} channels", "float32", "conv2d_few.cu", big=big, small=small, most=29
+        )
+
+
+def tensor_cores() -> Iterator[Case]:
+    """All tilings, on results smaller and larger than a tile, in one part and in several."""
+    in_fours = ((8, 132, 1), (36, 20, 3), (132, 72, 1), (12, 8, 5))
+    for tiling in TILINGS:
+        precision = "float32" if tiling.endswith("Precise") else "tf32"
+        narrow = ((9, 131, 1), (35, 18, 3), (130, 73, 1)) if tiling.startswith("Narrow") else ()
+        for big, small, parts in narrow or in_fours:
+            yield from convolutions(
+                f"{tiling}, {big} x {small}, parts {parts}",
+                precision,
+                "conv2d_mma.cu",
+                big=big,
+                small=small,
+                tiling=tiling,
+                parts=parts,
+                most=13,
+            )
+
+
+def plain_convolutions() -> Iterator[Case]:
+    """Sizes and dtypes that no other kernel accepts."""
+    for precision in ("float32", "float64"):
+        yield from convolutions("plain", precision, "conv2d_plain.cu", big=5, small=3)
+        # One row alone, which chance may make of the above, is not shared among blocks.
+        operation = "conv2d_weight_grad"
+        yield Case(
+            f"{operation}, plain, several rows",
+            precision,
+            partial(
+                convolution, operation=operation, precision=precision, big=5, small=3, images=2
+            ),
+            "conv2d_plain.cu",
+        )
