@@ -10,9 +10,9 @@ from minispiral.measurement.settings import Settings
 STEP = 0.5  # px, between the places across the line that the path may take
 MARGIN = 6.0  # px beyond them: where the light of the wall is read
 ACROSS = 0.8  # px, standard deviation of the smoothing across
-# Of each search: reach (the settings' first), smoothing along before, of the line after, all in px.
-# Weaker smoothing follows the noise of narrow cracks; stronger cuts the corners of rough ones, whose
-# length then comes out 0.5 % shorter.
+# Of each search: reach (at first that of the settings), smoothing along before, of the line after,
+# all in px. Weaker smoothing follows the noise of narrow cracks; stronger cuts the corners of rough
+# ones, whose length then comes out 0.5 % shorter.
 SEARCHES = ((0.0, 1.0, 1.0), (1.5, 0.7, 0.6))
 STIFFNESS = 0.5  # of the noise across, for a step to the side
 
