@@ -22,8 +22,6 @@ from minispiral.kernels.cuda.tf32 import tf32
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32")
 
-NO_CUPY = "CuPy is not installed"
-
 Array = Any  # NumPy's or the GPU's
 
 
@@ -118,7 +116,7 @@ def announcement(chosen: Device) -> str:
     if chosen.is_gpu:
         return f"computing on {chosen}, in {chosen.precision}"
     obstacle = _obstacle()
-    if obstacle is None or obstacle.startswith(NO_CUPY):
+    if obstacle is None or obstacle.startswith(obstacles.NO_CUPY):
         return "computing on the CPU"
     return f"computing on the CPU: {obstacle}"
 
@@ -128,9 +126,4 @@ def _obstacle() -> str | None:
     try:
         return launch.gpu().obstacle()
     except ImportError as error:
-        if error.name == "cupy":
-            return f"{NO_CUPY}; install the extra `gpu` ({obstacles.install()})"
-        reason = obstacles.first_line(error.__cause__ or error)
-        return obstacles.of_packages() or (
-            f"CuPy cannot be imported ({reason}); install it again ({obstacles.install()})"
-        )
+        return obstacles.of_import(error)

@@ -12,6 +12,8 @@ from typing import Any
 
 OLDEST = (14, 2)  # CuPy that keeps compiled templates on disk, and that the tests know
 
+NO_CUPY = "CuPy is not installed"  # which is nothing wrong: the only reason that may go unsaid
+
 PACKAGES = {"gpu": "cupy-cuda12x", "gpu13": "cupy-cuda13x"}  # by the extra that installs them
 _EXTRAS = {12: "gpu", 13: "gpu13"}  # by the version of CUDA
 _COMPILERS = {"gpu": "nvidia-cuda-nvrtc-cu12", "gpu13": "nvidia-cuda-nvrtc"}
@@ -25,12 +27,33 @@ def packages() -> list[str]:
     return [name for name in (*PACKAGES.values(), *_OTHERS) if _is_installed(name)]
 
 
-def install(extra: str = "gpu") -> str:
-    """The commands that install an extra's CuPy, with its headers, in place of any other."""
+def install(extra: str = "gpu", again: bool = False) -> str:
+    """The commands that install an extra's CuPy, with its headers, in place of any other.
+
+    ``again`` where pip would find it there, though files of it are missing.
+    """
     found = packages()
-    others = found if len(found) > 1 else [name for name in found if name != PACKAGES[extra]]
+    if len(found) == 1 and not again:
+        found = [name for name in found if name != PACKAGES[extra]]
     command = f"pip install --upgrade 'minispiral[{extra}]'"
-    return f"pip uninstall {' '.join(others)}, then {command}" if others else command
+    return f"pip uninstall {' '.join(found)}, then {command}" if found else command
+
+
+def of_import(error: ImportError) -> str:
+    """CuPy cannot be imported."""
+    found = packages()
+    extra = "gpu13" if found == [PACKAGES["gpu13"]] else "gpu"
+    if len(found) > 1:
+        return str(of_packages())
+    if error.name != "cupy":
+        reason = first_line(error.__cause__ or error)
+        return f"CuPy cannot be imported ({reason}); install it again ({install(extra, True)})"
+    if found:
+        return (
+            f"{found[0]} is installed but its files are gone, which uninstalling another of CuPy's "
+            f"packages does; install it again ({install(extra, True)})"
+        )
+    return f"{NO_CUPY}; install the extra `gpu` ({install()})"
 
 
 def of_packages() -> str | None:

@@ -7,7 +7,7 @@ import pytest
 
 from minispiral import device
 from minispiral.errors import UserError
-from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda import launch, obstacles
 from minispiral.training.config import TrainConfig
 from tests.cuda_on_cpu import CpuDevice
 from tests.cuda_on_cpu.cupy_double import Machine, in_place_of_cupy
@@ -18,6 +18,7 @@ from tests.small import command, refusal
 def no_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setattr(launch, "_gpu", None)
+    monkeypatch.setattr(obstacles, "_is_installed", lambda package: False)
 
 
 def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
@@ -54,19 +55,40 @@ def test_a_gpu_that_is_not_there_or_does_not_work(machine, obstacle, monkeypatch
         assert refused.value.parameter == "device"
 
 
-def test_a_cupy_that_cannot_be_imported_says_why_in_a_line(monkeypatch):
+def fail_to_import():
+    """As CuPy does where a library is missing."""
     frame = "=" * 60
+    try:
+        raise ImportError("libcudart.so.12: cannot open shared object file")
+    except ImportError as cause:
+        raise ImportError(f"\n{frame}\nFailed to import CuPy.\n{frame}\n") from cause
 
-    def fail():
-        try:
-            raise ImportError("libcudart.so.12: cannot open shared object file")
-        except ImportError as cause:
-            raise ImportError(f"\n{frame}\nFailed to import CuPy.\n{frame}\n") from cause
 
-    monkeypatch.setattr(launch, "gpu", fail)
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [
+        (
+            ["cupy-cuda12x"],
+            "CuPy cannot be imported (libcudart.so.12: cannot open shared object file); install "
+            "it again (pip uninstall cupy-cuda12x, then pip install --upgrade 'minispiral[gpu]')",
+        ),
+        (["cupy-cuda12x", "cupy-cuda13x"], "cupy-cuda12x and cupy-cuda13x are installed together"),
+    ],
+)
+def test_a_cupy_that_cannot_be_imported_says_why_in_a_line(monkeypatch, installed, expected):
+    monkeypatch.setattr(obstacles, "_is_installed", installed.__contains__)
+    monkeypatch.setattr(launch, "gpu", fail_to_import)
+    said = device.announcement(device.CPU)
+    assert said.startswith(f"computing on the CPU: {expected}")
+    assert "\n" not in said
+
+
+def test_a_cupy_whose_files_another_has_taken_along(monkeypatch, no_cupy):
+    monkeypatch.setattr(obstacles, "_is_installed", ["cupy-cuda13x"].__contains__)
     assert device.announcement(device.CPU) == (
-        "computing on the CPU: CuPy cannot be imported (libcudart.so.12: cannot open shared object "
-        "file); install it again (pip install --upgrade 'minispiral[gpu]')"
+        "computing on the CPU: cupy-cuda13x is installed but its files are gone, which "
+        "uninstalling another of CuPy's packages does; install it again (pip uninstall "
+        "cupy-cuda13x, then pip install --upgrade 'minispiral[gpu13]')"
     )
 
 

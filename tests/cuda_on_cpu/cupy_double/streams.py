@@ -9,8 +9,12 @@ from .machine import CUDARuntimeError, Queue, machine
 
 class Device:
     def __init__(self, device: int | None = None) -> None:
-        self.id = machine().device if device is None else device
+        self._id = machine().device if device is None else device
         self._before: list[int] = []
+
+    @property
+    def id(self) -> int:
+        return self._id
 
     @property
     def compute_capability(self) -> str:
