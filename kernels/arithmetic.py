@@ -20,6 +20,12 @@ def add(a: Array, b: Array) -> Array:
     return twin.add(a, b)
 
 
+def total(*xs: Array) -> Array:
+    """The sum of arrays of one shape and dtype, from the left; an array alone is not copied."""
+    twin = cuda if on_gpu(xs[0]) else cpu
+    return twin.total(*xs)
+
+
 def multiply(a: Array, b: Array) -> Array:
     """``a * b``, with broadcasting."""
     twin = cuda if on_gpu(a) else cpu

@@ -207,22 +207,23 @@ class Tensor(numbers.Numbers):
             self._accumulate(start)
             return
 
-        gradients = {self.creator: start}  # of each function's output, until it is visited
+        gradients = {self.creator: [start]}  # of each function's output, until it is visited
         queue = [(-self.creator.order, self.creator)]
         leaves: list[tuple[Tensor, Gradient]] = []  # no function waits for their gradients
         collect = _collector.get()
         while queue:
             _, function = heapq.heappop(queue)
-            for x, gx in zip(*function.take_gradients(gradients.pop(function)), strict=True):
+            gy = arithmetic.total(*gradients.pop(function))
+            for x, gx in zip(*function.take_gradients(gy), strict=True):
                 if not x.requires_grad:
                     continue
                 if x.creator is None:
                     leaves.append((x, collect(x, gx)))
-                elif x.creator in gradients:
-                    gradients[x.creator] = arithmetic.add(gradients[x.creator], _computed(gx))
-                else:
-                    gradients[x.creator] = _computed(gx)
+                    continue
+                if x.creator not in gradients:
+                    gradients[x.creator] = []
                     heapq.heappush(queue, (-x.creator.order, x.creator))
+                gradients[x.creator].append(_computed(gx))
         for x, gx in leaves:
             x._accumulate(_computed(gx))
 

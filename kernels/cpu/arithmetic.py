@@ -1,5 +1,6 @@
 """Arithmetic in NumPy, a line or two each; see `minispiral.kernels.arithmetic`."""
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ Array = NDArray[Any]
 
 def add(a: Array, b: Array) -> Array:
     return a + b
+
+
+def total(*xs: Array) -> Array:
+    return reduce(np.add, xs)
 
 
 def multiply(a: Array, b: Array) -> Array:

@@ -13,6 +13,25 @@ __global__ void __launch_bounds__(256) add(const T *a, const T *b, int n, int nb
   if (i < n) y[i] = a[i] + b[i % nb];
 }
 
+// y (n,) = x0 + x1 + .. from the left, the first `count` of the arrays (n,), which are two or more.
+template <class T>
+__global__ void __launch_bounds__(256)
+    add_all(const T *x0, const T *x1, const T *x2, const T *x3, const T *x4, const T *x5,
+            const T *x6, const T *x7, int count, int n, T *y) {
+  const int i = own_element();
+  if (i >= n) return;
+  const T *const terms[] = {x0, x1, x2, x3, x4, x5, x6, x7};
+  T values[8];
+#pragma unroll
+  for (int j = 0; j < 8; j++)
+    if (j < count) values[j] = terms[j][i];
+  T sum = values[0];
+#pragma unroll
+  for (int j = 1; j < 8; j++)
+    if (j < count) sum += values[j];
+  y[i] = sum;
+}
+
 // y (n,) = a (n,) * b (nb,), likewise.
 template <class T>
 __global__ void __launch_bounds__(256) multiply(const T *a, const T *b, int n, int nb, T *y) {

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .launch import Array, blocks, ctype, empty, launch
-from .rows import SHARED_DOUBLE, THREADS, block_of, grid_of
+from .rows import MOST_ARRAYS, SHARED_DOUBLE, THREADS, block_of, grid_of, padded
 from .table import declare
 
 for t, registers in (("float", 40), ("double", 48)):
-    for name in ("add", "multiply", "sigmoid_of", "blend"):
+    for name in ("add", "add_all", "multiply", "sigmoid_of", "blend"):
         declare("arithmetic.cu", f"{name}<{t}>", registers=registers)
     for other in ("float", "double"):
         declare("arithmetic.cu", f"convert<{t}, {other}>")
@@ -22,6 +22,20 @@ for t, registers in (("float", 40), ("double", 48)):
 
 def add(a: Array, b: Array) -> Array:
     return _combine("add", *_longer_first(a, b)) if _repeats(a, b) else a + b
+
+
+def total(*xs: Array) -> Array:
+    """In as few launches as a kernel takes arrays for."""
+    first, *rest = xs
+    if any(x.shape != first.shape or x.dtype != first.dtype for x in rest):
+        given = ", ".join(f"{x.dtype} {x.shape}" for x in xs)
+        raise ValueError(f"expected arrays of one shape and dtype, got {given}")
+    while rest:
+        terms, rest = [first, *rest[: MOST_ARRAYS - 1]], rest[MOST_ARRAYS - 1 :]
+        first = empty(first.shape, first.dtype)
+        sizes = np.int32(len(terms)), np.int32(first.size)
+        launch(f"add_all<{ctype(first.dtype)}>", _grid(first), *padded(terms), *sizes, first)
+    return first
 
 
 def multiply(a: Array, b: Array) -> Array:

@@ -1,7 +1,7 @@
 // Layout of images; kernels/layout.py describes the functions. T is float or double, a thread makes
-// one element, and sizes are those of images (n, h, w, c).
+// one element where nothing else is said, and sizes are those of images (n, h, w, c).
 
-#include "primitives.cuh"
+#include "rows.cuh"
 
 __device__ inline int own_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
@@ -25,15 +25,54 @@ __global__ void __launch_bounds__(256)
   y[at] = x[((b * h + row) * w + col) * c + channel];
 }
 
-// Copies `count` channels of each of m pixels: from channel `from` of x (m, cx) to channel `to` of
-// y (m, cy). `n` is m * count.
+// How many channels each of several images has: 0 where there are fewer images.
+struct Channels {
+  int of[8];
+};
+
+// One of the images, (m, c), and a channel of it.
+template <class T>
+struct Place {
+  T *x;
+  int c, channel;
+};
+
+// Where a channel is that the images have between them; no place where they have fewer.
+template <class T>
+__device__ Place<T> place_of(int channel, const Channels &channels, T *const (&images)[8]) {
+  Place<T> found = {images[0], 0, 0};
+#pragma unroll
+  for (int i = 0; i < 8; i++) {
+    if (0 <= channel && channel < channels.of[i]) found = {images[i], channels.of[i], channel};
+    channel -= channels.of[i];
+  }
+  return found;
+}
+
+// y (m, cy) from channel `to` on: the channels of the images side by side, in one pass; see rows.cuh.
 template <class T>
 __global__ void __launch_bounds__(256)
-    copy_channels(const T *x, int cx, int from, int count, int n, int cy, int to, T *y) {
-  const int i = own_element();
-  if (i >= n) return;
-  const int pixel = i / count, channel = i % count;
-  y[pixel * cy + to + channel] = x[pixel * cx + from + channel];
+    join_channels(const T *x0, const T *x1, const T *x2, const T *x3, const T *x4, const T *x5,
+                  const T *x6, const T *x7, Channels channels, int m, int cy, int to, T *y) {
+  const T *const images[] = {x0, x1, x2, x3, x4, x5, x6, x7};
+  const Place<const T> from = place_of(own_channel(), channels, images);
+  if (from.c == 0) return;
+  in_batches<batch>(
+      first_row(), m, row_step(), [&](int row) { return from.x[row * from.c + from.channel]; },
+      [&](int row, T value) { y[row * cy + to + own_channel()] = value; });
+}
+
+// The reverse: the channels of x (m, cx) from channel `from` on, shared out among the images.
+template <class T>
+__global__ void __launch_bounds__(256)
+    split_channels(const T *x, Channels channels, int m, int cx, int from, T *y0, T *y1, T *y2,
+                   T *y3, T *y4, T *y5, T *y6, T *y7) {
+  T *const images[] = {y0, y1, y2, y3, y4, y5, y6, y7};
+  const Place<T> to = place_of(own_channel(), channels, images);
+  if (to.c == 0) return;
+  in_batches<batch>(
+      first_row(), m, row_step(), [&](int row) { return x[row * cx + from + own_channel()]; },
+      [&](int row, T value) { to.x[row * to.c + to.channel] = value; });
 }
 
 // y (n, oh, ow, c), `count` elements: the pixels of x (n, h, w, c) from row and column `start` on,

@@ -1,22 +1,38 @@
 """Layout of images on the GPU, a thread for each element; see `minispiral.kernels.layout`."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .launch import Array, blocks, ctype, empty, launch
-from .rows import THREADS
+from .launch import MOST_BLOCKS, Array, blocks, ctype, empty, launch
+from .rows import MOST_ARRAYS, THREADS, block_of, grid_of, padded
 from .table import declare
 
 BYTES = {np.dtype(np.uint8): "unsigned char", np.dtype(np.bool_): "bool"}
 
+_CHANNELS = np.dtype([(f"of_{i}", np.int32) for i in range(MOST_ARRAYS)])
+
 for t, registers in (("float", 40), ("double", 48)):
-    for name in ("scale_pixels", "copy_channels", "window", "edge_pad", "edge_pad_grad"):
+    for name in (
+        *("scale_pixels", "window", "edge_pad", "edge_pad_grad"),
+        *("join_channels", "split_channels"),
+    ):
         declare("layout.cu", f"{name}<{t}>", registers=registers)
 for t in BYTES.values():
     declare("layout.cu", f"flip<{t}>")
+
+
+class _Group(NamedTuple):
+    """Images of a launch that joins or splits channels; those that are missing are empty."""
+
+    images: tuple[Array, ...]
+    sizes: tuple[Any, ...]
+    grid: tuple[int, int]
+    block: tuple[int, int]
 
 
 def scale_pixels(pixels: Array, dtype: DTypeLike) -> Array:
@@ -38,10 +54,9 @@ def concatenate(xs: Sequence[Array], axis: int) -> Array:
     if axis != xs[0].ndim - 1:
         return np.concatenate(xs, axis)
     y = empty((*xs[0].shape[:-1], sum(x.shape[-1] for x in xs)), xs[0].dtype)
-    to = 0
-    for x in xs:
-        _copy_channels(x, 0, y, to, x.shape[-1])
-        to += x.shape[-1]
+    name = f"join_channels<{ctype(y.dtype)}>"
+    for group in _groups(xs, y):
+        launch(name, group.grid, *group.images, *group.sizes, y, block=group.block)
     return y
 
 
@@ -49,11 +64,12 @@ def split(x: Array, borders: list[int], axis: int) -> tuple[Array, ...]:
     """As for `concatenate`, there is a kernel for the last axis."""
     if axis != x.ndim - 1:
         return tuple(part.copy() for part in np.split(x, borders, axis))
-    parts = []
-    for start, stop in pairwise((0, *borders, x.shape[-1])):
-        parts.append(empty((*x.shape[:-1], stop - start), x.dtype))
-        _copy_channels(x, start, parts[-1], 0, stop - start)
-    return tuple(parts)
+    ends = pairwise((0, *borders, x.shape[-1]))
+    parts = tuple(empty((*x.shape[:-1], stop - start), x.dtype) for start, stop in ends)
+    name = f"split_channels<{ctype(x.dtype)}>"
+    for group in _groups(parts, x):
+        launch(name, group.grid, x, *group.sizes, *group.images, block=group.block)
+    return parts
 
 
 def edge_pad(x: Array, before: int, after: int) -> Array:
@@ -89,10 +105,17 @@ def _window(x: Array, start: int, hw: tuple[int, int]) -> Array:
     return y
 
 
-def _copy_channels(x: Array, start: int, y: Array, to: int, count: int) -> None:
-    n = x.size // x.shape[-1] * count
-    sizes = map(np.int32, (x.shape[-1], start, count, n, y.shape[-1], to))
-    launch(f"copy_channels<{ctype(x.dtype)}>", (blocks(n, THREADS),), x, *sizes, y)
+def _groups(images: Sequence[Array], whole: Array) -> Iterator[_Group]:
+    """The images whose channels are those of ``whole`` side by side."""
+    m, first = math.prod(whole.shape[:-1]), 0
+    for start in range(0, len(images), MOST_ARRAYS):
+        group = images[start : start + MOST_ARRAYS]
+        counts = [image.shape[-1] for image in group]
+        channels = np.array((*counts, *[0] * (MOST_ARRAYS - len(group))), _CHANNELS)
+        sizes = channels, *map(np.int32, (m, whole.shape[-1], first))
+        c = sum(counts)
+        yield _Group(padded(group), sizes, grid_of(m, c, most=MOST_BLOCKS[1]), block_of(c))
+        first += c
 
 
 def _grid(y: Array) -> tuple[int]:

@@ -1,12 +1,23 @@
-"""Grids of kernels over rows: blocks of some channels by some rows, see ``rows.cuh``."""
+"""Arguments of kernels: grids over rows, blocks of some channels by some rows, see ``rows.cuh``."""
 
-from .launch import Array, blocks, gpu
+from collections.abc import Sequence
+
+from .launch import Array, blocks, empty, gpu
 
 THREADS = 256
 SHARED_DOUBLE = 8 * THREADS  # bytes of one double for each thread, which a reduction shares
 _ROWS_PER_THREAD = 16
 _MOST_PARTS = 512  # of a sum over rows, for its second pass
 BATCH = 4  # parts that a thread of that pass loads at a time; also in rows.cuh
+
+
+MOST_ARRAYS = 8  # that a kernel takes where their number varies
+
+
+def padded(arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """As many arrays as such a kernel takes, the last ones empty."""
+    missing = MOST_ARRAYS - len(arrays)
+    return *arrays, *[empty((0,), arrays[0].dtype)] * missing
 
 
 def block_of(c: int) -> tuple[int, int]:

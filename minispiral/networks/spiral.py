@@ -89,7 +89,7 @@ class SpiralNet(Network):
 
     def _connect(self, maps: list[Tensor]) -> Tensor:
         """What the module or layer after these maps sees."""
-        if self.connection == "concat":
+        if self.connection == "concat" and len(maps) > 1:
             return ops.concatenate(maps)
         total = maps[-1]
         if self.connection == "sum":

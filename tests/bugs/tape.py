@@ -10,8 +10,8 @@ TAPE = (
         (
             Edit(
                 tensor.Tensor.backward,
-                "= arithmetic.add(gradients[x.creator], _computed(gx))",
-                "= _computed(gx)",
+                "gradients[x.creator].append(_computed(gx))",
+                "gradients[x.creator] = [_computed(gx)]",
             ),
         ),
         checks=("wide-unet 1-3",),
@@ -40,7 +40,11 @@ TAPE = (
                 "queue.append((-x.creator.order, x.creator))",
             ),
             Edit(tensor.Tensor.backward, "heapq.heappop(queue)", "queue.pop()"),
-            Edit(tensor.Tensor.backward, "else:", "elif x.creator.inputs:"),
+            Edit(
+                tensor.Tensor.backward,
+                "if not x.requires_grad:",
+                "if not x.requires_grad or (x.creator and not x.creator.inputs):",
+            ),
         ),
         checks=("wide-unet 1-3",),
         clue="derivative: the gradient of x (3, 15, 15, 3)",
@@ -48,7 +52,7 @@ TAPE = (
     Bug(
         "seed-doubled",
         "The gradient that the backward pass starts from is doubled.",
-        (Edit(tensor.Tensor.backward, "{self.creator: start}", "{self.creator: 2 * start}"),),
+        (Edit(tensor.Tensor.backward, "{self.creator: [start]}", "{self.creator: [2 * start]}"),),
         checks=("negate", "cross-entropy"),
         clue="each is 2 times what it should be",
     ),

@@ -24,6 +24,20 @@ def test_sums_and_products_are_numpys(rng, dtype, name, a, b):
         np.testing.assert_array_equal(result, function(first, second))
 
 
+@both_dtypes
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 9, 17])
+def test_totals_are_sums_from_the_left(rng, dtype, count):
+    """Which is the order of their rounding."""
+    xs = [rng.standard_normal((2, 3, 5, 31)).astype(dtype) for _ in range(count)]
+    result = in_both_orders(arithmetic.total, *xs)
+    expected = xs[0]
+    for x in xs[1:]:
+        expected = expected + x
+    assert result.tobytes() == expected.tobytes() == arithmetic.total(*xs).tobytes()
+    with pytest.raises(ValueError, match="one shape and dtype"):
+        in_both_orders(arithmetic.total, *xs, xs[0][1:].copy())
+
+
 def test_what_no_kernel_broadcasts_is_left_to_the_arrays(rng):
     x, y = rng.standard_normal((3, 1)), rng.standard_normal((1, 4))
     np.testing.assert_array_equal(in_both_orders(arithmetic.add, x, y), x + y)

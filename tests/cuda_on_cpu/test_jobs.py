@@ -198,7 +198,7 @@ def test_gradients_are_checked_on_the_device(gpu):
     result = command("gradcheck", *names, "--device", "cuda", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["passed"]
-    assert {"conv2d<double>", "edge_pad_grad<double>", "copy_channels<double>"} <= set(gpu.launched)
+    assert {"conv2d<double>", "edge_pad_grad<double>", "join_channels<double>"} <= set(gpu.launched)
     assert not any("float" in name for name in gpu.launched if "convert" not in name)
 
 

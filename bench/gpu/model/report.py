@@ -13,7 +13,9 @@ from bench.gpu.model.estimate import Estimate
 FAMILIES = {
     "convolutions on tensor cores": traffic.TENSOR_CORES,
     "convolutions of few channels": (
-        *("conv2d_few", "conv2d_input_grad_few", "conv2d_weight_grad_few"),
+        *("conv2d_few", "conv2d_weight_grad_few"),
+        *("conv2d_input_grad_few", "conv2d_input_grad_few_3x3"),
+        *("conv2d_pointwise", "conv2d_input_grad_pointwise", "conv2d_weight_grad_pointwise"),
         *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
     ),
     "batch norm over all pixels": ("block_moments", "normalize", "block_grad_sums", "apply_grad"),
@@ -21,7 +23,7 @@ FAMILIES = {
         *("merge_moments", "merge_norm_moments", "merge_grad_sums"),
         *("finish_parts", "sum_parts"),
     ),
-    "copies and sums": ("copy_channels", "add"),
+    "copies and sums": ("join_channels", "split_channels", "add_all", "add"),
     "running moments": ("blend",),
     "Adam": ("count_step", "adam_scales", "adam"),
 }

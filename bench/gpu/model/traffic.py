@@ -6,8 +6,6 @@ import numpy as np
 
 from bench.gpu.model.recording import Launch
 
-SECTOR = 32  # bytes of memory that are moved together
-
 TENSOR_CORES = "conv2d_mma", "conv2d_input_grad_mma", "conv2d_weight_grad_mma"
 
 
@@ -25,9 +23,6 @@ def bytes_moved(launch: Launch) -> tuple[float, float]:
     arrays = [argument for argument in launch.arguments.values() if argument.is_array]
     read = sum(array.nbytes for array in arrays if not array.written)
     written = sum(array.nbytes for array in arrays if array.written)
-    if name_of(launch) == "copy_channels":  # only these of the channels, but whole sectors
-        touched = launch["n"] // launch["count"] * max(itemsize * launch["count"], SECTOR)
-        return min(read, touched), min(written, touched)
     return read, written
 
 

@@ -35,13 +35,15 @@ def _apply_grad(launch: Launch) -> Rule:
 
 
 STRAIGHT = (
-    *("add", "multiply", "sigmoid_of", "convert", "blend", "scale_shift", "scale_pixels", "flip"),
-    *("copy_channels", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
+    *("add", "add_all", "multiply", "sigmoid_of", "convert", "blend", "scale_shift"),
+    *("scale_pixels", "flip", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
 )
 
 RULES: Rules = {
     **dict.fromkeys(STRAIGHT, lambda launch: Rule()),
     "normalize": over_rows(1, BATCH),
+    "join_channels": over_rows(1, BATCH),
+    "split_channels": over_rows(1, BATCH),
     "apply_grad": _apply_grad,
     "block_moments": over_rows(1),
     "block_grad_sums": over_rows(2, BATCH),
