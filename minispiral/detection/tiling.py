@@ -131,7 +131,7 @@ def predict(
 
     ``side`` is the largest tile side, ``network.unit * k - 1`` (default: the cheapest), and
     ``batch`` by default as many tiles as keep the device busy. ``progress(done, total)`` counts
-    tiles; a GPU may have a few of those in work that are done.
+    tiles, those of a GPU as they are handed to it.
 
     Raises `UserError` for an array that is not a photograph, a side that the network cannot take
     and a batch below 1.
@@ -150,7 +150,7 @@ def predict(
     hw = rows.side, columns.side
     parameter = network.parameters()[0].data
     if batch is None:
-        batch = max(GPU_PIXELS // (hw[0] * hw[1]), 1) if on_gpu(parameter) else CPU_BATCH
+        batch = _gpu_batch(len(grid), hw) if on_gpu(parameter) else CPU_BATCH
     # A kernel takes no larger array; the host then cuts and blends.
     held = like(photo, parameter) if photo.size <= MOST_ELEMENTS else photo
     probability = tiles.blank(held)
@@ -176,3 +176,10 @@ def predict(
         parallel.trim()  # the next arrays, of another photograph or of training, differ in size
         if training:
             network.train()
+
+
+def _gpu_batch(tiles: int, hw: tuple[int, int]) -> int:
+    """Tiles of ``hw`` pixels in a batch: about `GPU_PIXELS` in each, all batches alike."""
+    most = max(GPU_PIXELS // (hw[0] * hw[1]), 1)
+    batches = -(-tiles // most)
+    return -(-tiles // batches)
