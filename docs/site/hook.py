@@ -49,6 +49,13 @@ REFERENCE = {  # the modules whose docstrings make the reference
     "Detection": [
         f"detection.{name}" for name in ("find", "detect", "evaluate", "metrics", "tiling", "maps")
     ],
+    "Measurement": [
+        f"measurement.{name}"
+        for name in (
+            *("pipeline", "records", "scale", "contrast", "settings"),
+            *("bar", "width_model", "learning"),
+        )
+    ],
     "Data": [f"data.{name}" for name in ("pairs", "photos", "patches", "synth")],
     "Kernels": [
         f"kernels.{name}"
