@@ -115,7 +115,7 @@ def _tiles(cracks: Iterable[MeasuredCrack], size: tuple[int, int]) -> list[tuple
 
 
 def _jpeg(picture: Image.Image) -> str:
-    return _url("jpeg", picture, quality=QUALITY, optimize=True)
+    return _url("jpeg", picture, quality=QUALITY)
 
 
 def _png(levels: NDArray[np.uint8]) -> str:
@@ -124,7 +124,7 @@ def _png(levels: NDArray[np.uint8]) -> str:
 
     picture = Image.fromarray(levels, "P")
     picture.putpalette([17 * level for level in range(LEVELS) for _ in "rgb"])
-    return _url("png", picture, bits=4, optimize=True)
+    return _url("png", picture, bits=4)
 
 
 def _url(kind: str, picture: Image.Image, **options: Any) -> str:

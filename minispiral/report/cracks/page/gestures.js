@@ -1,7 +1,7 @@
-// Mouse, touch, wheel and keyboard on a stage; `pick` gets what was clicked.
+// Mouse, touch, wheel and keyboard on a stage; `pick` gets what was clicked, and C calls `toggle`.
 const CLICK = 5; // CSS pixels that a pointer may move within a click
 
-function listen(stage, view, pick) {
+function listen(stage, view, pick, toggle) {
   const pointers = new Map();
   let travelled = 0;
   const at = (event) => {
@@ -58,6 +58,7 @@ function listen(stage, view, pick) {
     ArrowLeft: () => view.pan(-80, 0), ArrowRight: () => view.pan(80, 0),
     ArrowUp: () => view.pan(0, -80), ArrowDown: () => view.pan(0, 80),
     "+": () => view.zoom(1.5), "=": () => view.zoom(1.5), "-": () => view.zoom(1 / 1.5), 0: () => view.whole(),
+    c: toggle, C: toggle,
   };
   stage.addEventListener("keydown", (event) => {
     if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;

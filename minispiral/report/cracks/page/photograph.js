@@ -12,7 +12,7 @@ class Photograph {
       listen(this.stage, this.view, (element) => {
         const group = element?.closest(".crack");
         if (group && this.stage.contains(group)) this.choose(Number(group.dataset.crack), false);
-      });
+      }, () => section.querySelector(".show-cracks").click());
       this.listenToTools();
     }
   }
@@ -52,7 +52,7 @@ class Photograph {
     this.view.draw();
   }
 
-  // Mark a crack in the picture and in the table. `from the table`: show its place in the picture.
+  // Mark a crack in the picture and in the table. From the table, show its place in the picture.
   choose(crack, fromTable) {
     for (const each of this.section.querySelectorAll(".crack")) {
       each.classList.toggle("chosen", Number(each.dataset.crack) === crack);
