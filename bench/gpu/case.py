@@ -27,7 +27,7 @@ class Case(NamedTuple):
     name: str
     precision: str  # "float32", "tf32" or "float64"
     make: Callable[[Rng], Call]
-    file: str  # whose kernels it is about
+    group: str  # of cases whose kernels are compiled together
 
 
 def normal(rng: Rng, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

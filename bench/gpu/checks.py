@@ -19,7 +19,7 @@ from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import KERNELS, Kernel
 
 ROUNDS = 3  # of fresh random numbers and shapes
-# Of the cases of one file; then its others are left out.
+# Of the cases of one group; then its others are left out.
 MOST_ERRORS = 10
 MOST_LOST = 3  # workers
 
@@ -105,8 +105,8 @@ def measure(
 ) -> dict[str, Any]:
     """The largest error of each case; a case that fails is not tried again.
 
-    Where the kernels of a file lose a worker, or fail, again and again, its other cases are left
-    out: each would cost the start of a process or a compilation.
+    Where cases of a group lose a worker, or fail, again and again, its others are left out: each
+    would cost the start of a process or a compilation.
     """
     listed = cases()
     rows: list[dict[str, Any]] = []
@@ -126,14 +126,14 @@ def measure(
     for i, case in enumerate(listed):
         row: dict[str, Any] = {"name": case.name, "precision": case.precision, "share": None}
         rows.append(row)
-        left_out = errors[case.file] >= MOST_ERRORS or lost[case.file] >= MOST_LOST
+        left_out = errors[case.group] >= MOST_ERRORS or lost[case.group] >= MOST_LOST
         for round in range(0 if left_out else rounds):
             try:
                 answer = session.ask(case=i, seed=seed, round=round)
             except RequestFailed as error:
                 row |= error.as_dict()
-                errors[case.file] += 1
-                lost[case.file] += error.lost
+                errors[case.group] += 1
+                lost[case.group] += error.lost
             else:
                 kernels.update(answer["kernels"])
                 row["share"] = max(answer["share"], row["share"] or 0.0)

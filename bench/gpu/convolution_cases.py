@@ -4,7 +4,7 @@ If TF32 is asked for, the numbers are first rounded as the tensor cores round th
 rounding would hide a wrong index.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,8 +31,10 @@ def to_tf32(x: Array) -> Array:
     return rounded
 
 
-# What is asked of a convolution besides its output, or what it reads.
-FORMS = ("", "moments", "scale and shift", "sums of a gradient", "reading normalised images")
+# What a convolution reads, and what is asked of it besides its output.
+MOMENTS, SCALED, SUMS, READING = "moments", "scale and shift", "sums of a gradient", "normalised"
+FORMS = ("", MOMENTS, SCALED, SUMS, READING, f"{READING}, {MOMENTS}")
+GEOMETRIES = {"3 x 3": (3, 3, 2, 0), "1 x 1": (1, 1, 1, 0)}  # of the networks; with stride and pad
 IMAGES = {"conv2d": (0,), "conv2d_input_grad": (0,), "conv2d_weight_grad": (0, 1)}  # arguments
 
 
@@ -43,19 +45,25 @@ def convolution(
     big: int,
     small: int,
     form: str = "",
+    geometry: str | None = None,
     tiling: str | None = None,
     parts: int | None = None,
     most: int = 17,
     images: int = 1,
 ) -> Call:
-    """One of the three operations on ``images`` or more, of random sides up to ``most``."""
+    """One of the three operations on ``images`` or more, of random sides up to ``most``.
+
+    The kernel, the stride and the padding are random without ``geometry``.
+    """
     dtype = np.dtype(np.float64 if precision == "float64" else np.float32)
-    kh, kw, stride, pad = (int(rng.integers(*ends)) for ends in ((1, 4), (1, 4), (1, 4), (0, 3)))
+    drawn = [int(rng.integers(*ends)) for ends in ((1, 4), (1, 4), (1, 4), (0, 3))]
+    kh, kw, stride, pad = drawn if geometry is None else GEOMETRIES[geometry]
     n, h, w = int(rng.integers(images, 4)), *(int(i) for i in rng.integers(3, most + 1, 2))
     oh, ow = output_hw((h, w), (kh, kw), stride, pad)
     shapes = (n, h, w, big), (n, oh, ow, small)
     x, gy = (rng.uniform(-1, 2, shape).astype(dtype) for shape in shapes)
-    if form == "reading normalised images":
+    reading, epilogue = READING in form, form.removeprefix(READING).removeprefix(", ")
+    if reading:
         x, gy = (on_grid(rng, shape, dtype) for shape in shapes)
     weights = rng.uniform(-1, 2, (kh, kw, big, small)).astype(dtype)
     arguments: tuple[Any, ...] = {
@@ -68,43 +76,50 @@ def convolution(
     output = shapes[operation == "conv2d"]
 
     def run(*given: Any) -> Any:
-        extra, arguments = given[: len(more)], given[len(more) :]
-        run_operation = partial(getattr(conv2d, operation), stride=stride, pad=pad)
+        norms, rest = given[: 5 * len(places)], given[5 * len(places) :]
+        extra, arguments = rest[: len(more)], list(rest[len(more) :])
+        for i, place in enumerate(places):
+            arguments[place] = normalized(arguments[place], norms[5 * i : 5 * i + 5])
+        run_operation = partial(getattr(conv2d, operation), *arguments, stride=stride, pad=pad)
         with chosen(tiling, parts), tf32(precision == "tf32"):
-            if form == "moments":
-                gamma, beta, mean, var = extra
-                norm = Norm(gamma, beta, 0.1, mean, var, 0.3)
-                moments = Moments(norm)
-                y = run_operation(*arguments, epilogue=moments)
-                return y, moments.mean, moments.var, norm.scale, norm.shift, mean, var
-            if form == "scale and shift":
-                return run_operation(*arguments, epilogue=ScaleShiftReLU(*extra))
-            if form == "sums of a gradient":
-                before, norm_of = extra[0], extra[1:]
-                sums = GradSums(normalized(before, norm_of))
-                y = run_operation(*arguments, epilogue=sums)
-                scale, _, mean, beta, var = norm_of
-                rest = mean, var, scale, beta, 0.0, False, sums.parts
-                return y, *batchnorm.normalize_relu_grad(before, y, *rest)
-            if form == "reading normalised images":
-                read = list(arguments)
-                for i, place in enumerate(places):
-                    read[place] = normalized(arguments[place], extra[5 * i : 5 * i + 5])
-                return run_operation(*read)
-            return run_operation(*arguments)
+            if epilogue == MOMENTS:
+                return _with_moments(run_operation, *extra)
+            if epilogue == SCALED:
+                return run_operation(epilogue=ScaleShiftReLU(*extra))
+            if epilogue == SUMS:
+                return _with_sums(run_operation, extra[0], extra[1:])
+            return run_operation()
 
-    places = [place for place in IMAGES[operation] if rng.random() < 0.5] or IMAGES[operation]
+    places = [i for i in IMAGES[operation] if rng.random() < 0.5] or list(IMAGES[operation])
+    if not reading:
+        places = []
+    channels = [arguments[place].shape[-1] for place in places]
+    vectors = [vector for c in channels for vector in norm_vectors(rng, c, dtype)]
     more: tuple[Array, ...] = ()
-    if form == "moments":
+    if epilogue == MOMENTS:
         more = tuple(rng.uniform(0.1, 1, (4, output[-1])).astype(dtype))
-    elif form == "scale and shift":
+    elif epilogue == SCALED:
         more = tuple(rng.uniform(-1, 1, (2, output[-1])).astype(dtype))
-    elif form == "sums of a gradient":
+    elif epilogue == SUMS:
         more = on_grid(rng, output, dtype), *norm_vectors(rng, output[-1], dtype)
-    elif form == "reading normalised images":
-        channels = [arguments[place].shape[-1] for place in places]
-        more = tuple(v for c in channels for v in norm_vectors(rng, c, dtype))
-    return Call(run, (*more, *arguments))
+    return Call(run, (*vectors, *more, *arguments))
+
+
+def _with_moments(run: Callable[..., Any], gamma: Any, beta: Any, mean: Any, var: Any) -> Any:
+    """With running moments, which are moved."""
+    moments = Moments(Norm(gamma, beta, 0.1, mean, var, 0.3))
+    y = run(epilogue=moments)
+    assert moments.norm is not None
+    return y, moments.mean, moments.var, moments.norm.scale, moments.norm.shift, mean, var
+
+
+def _with_sums(run: Callable[..., Any], before: Any, vectors: Sequence[Any]) -> Any:
+    """With what the sums are for: the gradient of the batch norm and the ReLU before."""
+    sums = GradSums(normalized(before, vectors))
+    y = run(epilogue=sums)
+    scale, _, mean, beta, var = vectors
+    rest = mean, var, scale, beta, 0.0, False, sums.parts
+    return y, *batchnorm.normalize_relu_grad(before, y, *rest)
 
 
 def on_grid(rng: Rng, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -133,24 +148,27 @@ def normalized(x: Any, vectors: Sequence[Any]) -> Normalized:
     return Normalized(x, scale, shift, mean, array)
 
 
-def convolutions(name: str, precision: str, file: str, **options: Any) -> Iterator[Case]:
+def convolutions(name: str, precision: str, group: str, **options: Any) -> Iterator[Case]:
     """All three operations, in each form that they have."""
     for operation in IMAGES:
         for form in FORMS:
-            if operation == "conv2d_weight_grad" and form not in ("", FORMS[-1]):
+            if operation == "conv2d_weight_grad" and form not in ("", READING):
                 continue
             options |= {"operation": operation, "precision": precision, "form": form}
             words = f"{operation}, {name} {form}".rstrip()
-            yield Case(words, precision, partial(convolution, **options), file)
+            yield Case(words, precision, partial(convolution, **options), f"{group} {operation}")
 
 
 def few_channels() -> Iterator[Case]:
     """The kernels for larger images of few channels, which round nothing."""
     for big in range(1, FEW + 1):
+        name, group = f"{big} channels", "few channels"
         small = 68 if big % 2 else 37
-        yield from convolutions(
-            f"{big} channels", "float32", "conv2d_few.cu", big=big, small=small, most=29
-        )
+        yield from convolutions(name, "float32", group, big=big, small=small, most=29)
+        of_networks = {"big": big, "small": 64, "geometry": "3 x 3", "most": 29}
+        yield from convolutions(f"{name}, 3 x 3", "float32", group, **of_networks)
+        mixing = {"big": big, "small": 1, "geometry": "1 x 1", "most": 29}
+        yield from convolutions(f"{name}, 1 x 1", "float32", "pointwise", **mixing)
 
 
 def tensor_cores() -> Iterator[Case]:
@@ -163,7 +181,7 @@ def tensor_cores() -> Iterator[Case]:
             yield from convolutions(
                 f"{tiling}, {big} x {small}, parts {parts}",
                 precision,
-                "conv2d_mma.cu",
+                "tensor cores",
                 big=big,
                 small=small,
                 tiling=tiling,
@@ -174,15 +192,15 @@ def tensor_cores() -> Iterator[Case]:
 
 def plain_convolutions() -> Iterator[Case]:
     """Sizes and dtypes that no other kernel accepts."""
+    operation = "conv2d_weight_grad"
     for precision in ("float32", "float64"):
-        yield from convolutions("plain", precision, "conv2d_plain.cu", big=5, small=3)
+        yield from convolutions("plain", precision, "plain", big=5, small=3)
         # One row alone, which chance may make of the above, is not shared among blocks.
-        operation = "conv2d_weight_grad"
-        yield Case(
-            f"{operation}, plain, several rows",
-            precision,
-            partial(
-                convolution, operation=operation, precision=precision, big=5, small=3, images=2
-            ),
-            "conv2d_plain.cu",
-        )
+        options: dict[str, Any] = {
+            "operation": operation,
+            "precision": precision,
+            "big": 5,
+            "small": 3,
+        }
+        several = partial(convolution, images=2, **options)
+        yield Case(f"{operation}, plain, several rows", precision, several, f"plain {operation}")
