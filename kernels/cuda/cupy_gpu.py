@@ -129,7 +129,8 @@ class CupyGpu:
             warnings.simplefilter("ignore")  # CuPy's, of what is said below
             found = import_module("cupy.cuda.nccl")
         if not found.available:
-            raise RuntimeError("CuPy finds no NCCL; install nvidia-nccl-cu12, or -cu13")
+            cuda = self.cupy.cuda.runtime.runtimeGetVersion() // 1000
+            raise RuntimeError(f"CuPy finds no NCCL; install nvidia-nccl-cu{cuda}")
         return found
 
     def _compile(self, file: str, gpu: int) -> None:

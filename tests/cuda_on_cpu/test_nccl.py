@@ -70,7 +70,7 @@ def test_where_nccl_cannot_be_used_the_processors_do_it_and_it_is_said(machine, 
     monkeypatch.setattr(module, "available", False)
     kind, [line] = chosen("0000:00:00.0")
     assert kind is ThroughHosts
-    assert "CuPy finds no NCCL" in line
+    assert "CuPy finds no NCCL; install nvidia-nccl-cu12" in line
 
 
 def test_gpus_and_processors_do_not_mix():

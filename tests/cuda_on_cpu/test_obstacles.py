@@ -1,6 +1,7 @@
 """What is said where CuPy is there and runs no kernels: on machines of the double of CuPy."""
 
 import re
+import tomllib
 import warnings
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from minispiral.kernels.cuda import launch, obstacles
 from tests.cuda_on_cpu import needs_compiler
 from tests.cuda_on_cpu.cupy_double import Machine, in_place_of_cupy
+from tests.small import ROOT
 
 PIP = "pip install --upgrade"
 CUDA_13 = {"runtime": 13020, "driver": 13000, "archs": (75, 80, 90, 110, 121)}
@@ -73,6 +75,17 @@ CASES = {
         "lists, or choose another with CUDA_VISIBLE_DEVICES",
     ),
 }
+
+
+def test_what_is_recommended_is_what_the_extras_install():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    oldest = ".".join(map(str, obstacles.OLDEST))
+    for extra, package in obstacles.PACKAGES.items():
+        assert extras[extra] == [f"{package}[ctk]>={oldest}"]
+    inside = re.findall(r"\w+", extras["all"][0])
+    assert len(set(inside) & set(obstacles.PACKAGES)) == 1
 
 
 def install(monkeypatch, *packages):
