@@ -7,7 +7,6 @@ be of versions that do not fit. ``cupy`` is CuPy's module throughout.
 import os
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 OLDEST = (14, 2)  # CuPy that keeps compiled templates on disk, and that the tests know
@@ -161,6 +160,8 @@ def _version(number: int) -> str:
 
 
 def _is_installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to import
+
     try:
         distribution(package)
     except PackageNotFoundError:
