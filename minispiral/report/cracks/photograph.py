@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.decode import decode
 from minispiral.data.photos import read_photo
 from minispiral.errors import UserError
 from minispiral.measurement.records import Measurement
@@ -38,7 +39,7 @@ class Photograph:
         """
         photo, chances = self.pixels, self.probability
         pixels = read_photo(photo, self.as_stored) if isinstance(photo, Path) else photo
-        values = read_photo(chances, True)[..., 0] if isinstance(chances, Path) else chances
+        values = _read_map(chances) if isinstance(chances, Path) else chances
         if values.dtype != np.uint8:
             values = np.rint(255 * values).astype(np.uint8)
         expected = (self.measurement.height, self.measurement.width)
@@ -50,3 +51,8 @@ class Photograph:
                     "were measured"
                 )
         return pixels, values
+
+
+def _read_map(path: Path) -> NDArray[np.uint8]:
+    """Grey as it lies in the file: three equal colours would take three times the memory."""
+    return np.asarray(decode(path, True).image.convert("L"))
