@@ -131,12 +131,41 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.y == 0 && own_channel() < c) merged[own_channel()] = all;
 }
 
-// What gx needs of each channel, as the rows of `coefficients` (5, c). Sorted by what changes from
-// pixel to pixel, its formula is gx = a * g + b * x + d, and g is gy where scale * x + shift > 0.
-enum Coefficient { of_g, of_x, constant, scale_of_x, shift_of_x };
+// gx of one channel, its formula sorted by what changes from pixel to pixel: a * g + b * x + d, and g
+// is gy where scale * x + shift > 0.
+template <class T>
+struct InputGrad {
+  T a, b, d, scale, shift;
 
-// ggamma and gbeta (c,), and the coefficients of gx. With `given` mean and var, gx does not depend
-// on the sums.
+  template <bool relu>
+  __device__ T of(T x, T gy) const {
+    const bool passes = !relu || fma(scale, x, shift) > 0;
+    const T g = passes ? gy : T(0);
+    return fma(a, g, fma(b, x, d));
+  }
+};
+
+// What the sums over all rows of a channel give. With `given` mean and var, gx does not depend on
+// them.
+template <class T>
+struct ChannelGrad {
+  T ggamma, gbeta;
+  InputGrad<T> gx;
+
+  __device__ ChannelGrad(GradSums all, int channel, const T *mean, const T *var, const T *gamma,
+                         const T *beta, double eps, bool given, int m) {
+    const Affine<T> affine(channel, mean, var, gamma, beta, eps);
+    const double inv = 1 / sqrt(var[channel] + eps);
+    const double a = gamma[channel] * inv;
+    const double b = given ? 0 : -a * inv * inv * all.g_centred / m;
+    const double d = given ? 0 : -a * all.g / m - b * mean[channel];
+    ggamma = all.g_centred * inv;
+    gbeta = all.g;
+    gx = {T(a), T(b), T(d), affine.scale, affine.shift};
+  }
+};
+
+// ggamma and gbeta (c,), and the numbers of gx of each channel as columns of `coefficients` (5, c).
 template <class T>
 __global__ void __launch_bounds__(256)
     merge_grad_sums(const GradSums *partial, int blocks, const T *mean, const T *var,
@@ -145,18 +174,14 @@ __global__ void __launch_bounds__(256)
   const GradSums all = merge_blocks(partial, blocks, c);
   const int channel = own_channel();
   if (threadIdx.y > 0 || channel >= c) return;
-  const Affine<T> affine(channel, mean, var, gamma, beta, eps);
-  const double inv = 1 / sqrt(var[channel] + eps);
-  const double a = gamma[channel] * inv;
-  const double b = given ? 0 : -a * inv * inv * all.g_centred / m;
-  const double d = given ? 0 : -a * all.g / m - b * mean[channel];
-  ggamma[channel] = all.g_centred * inv;
-  gbeta[channel] = all.g;
-  coefficients[of_g * c + channel] = a;
-  coefficients[of_x * c + channel] = b;
-  coefficients[constant * c + channel] = d;
-  coefficients[scale_of_x * c + channel] = affine.scale;
-  coefficients[shift_of_x * c + channel] = affine.shift;
+  const ChannelGrad<T> grad(all, channel, mean, var, gamma, beta, eps, given, m);
+  ggamma[channel] = grad.ggamma;
+  gbeta[channel] = grad.gbeta;
+  coefficients[channel] = grad.gx.a;
+  coefficients[c + channel] = grad.gx.b;
+  coefficients[2 * c + channel] = grad.gx.d;
+  coefficients[3 * c + channel] = grad.gx.scale;
+  coefficients[4 * c + channel] = grad.gx.shift;
 }
 
 // gx (m, c) for `n` channels of each thread, which lie side by side.
@@ -167,11 +192,12 @@ __device__ void apply_grad_to(const T *__restrict__ x, const T *__restrict__ gy,
   using Numbers = Adjacent<T, n>;
   const int channel = n * own_channel();
   if (channel >= c) return;
-  const auto vector = [&](Coefficient row) {
-    return load<Numbers>(coefficients + row * c + channel);
-  };
-  const Numbers a = vector(of_g), b = vector(of_x), d = vector(constant);
-  const Numbers scale = vector(scale_of_x), shift = vector(shift_of_x);
+  InputGrad<Numbers> columns;
+  columns.a = load<Numbers>(coefficients + channel);
+  columns.b = load<Numbers>(coefficients + c + channel);
+  columns.d = load<Numbers>(coefficients + 2 * c + channel);
+  columns.scale = load<Numbers>(coefficients + 3 * c + channel);
+  columns.shift = load<Numbers>(coefficients + 4 * c + channel);
   in_batches<2>(
       first_row(), m, row_step(),
       [&](int row) {
@@ -182,9 +208,9 @@ __device__ void apply_grad_to(const T *__restrict__ x, const T *__restrict__ gy,
         Numbers result;
 #pragma unroll
         for (int i = 0; i < n; i++) {
-          const bool passes = !relu || fma(scale[i], own.x[i], shift[i]) > 0;
-          const T g = passes ? own.gy[i] : T(0);
-          result[i] = fma(a[i], g, fma(b[i], own.x[i], d[i]));
+          const InputGrad<T> column{columns.a[i], columns.b[i], columns.d[i], columns.scale[i],
+                                    columns.shift[i]};
+          result[i] = column.template of<relu>(own.x[i], own.gy[i]);
         }
         store(gx + row * c + channel, result);
       });
@@ -199,4 +225,27 @@ __global__ void __launch_bounds__(256)
     apply_grad_to<16 / sizeof(T), relu>(x, gy, coefficients, m, c, gx);
   else
     apply_grad_to<1, relu>(x, gy, coefficients, m, c, gx);
+}
+
+// Both in one launch, where parts are few: every block merges those of its channels.
+template <class T, bool relu>
+__global__ void __launch_bounds__(256)
+    apply_grad_of_parts(const T *__restrict__ x, const T *__restrict__ gy, const GradSums *partial,
+                        int blocks, const T *mean, const T *var, const T *gamma, const T *beta,
+                        double eps, bool given, int m, int c, T *ggamma, T *gbeta,
+                        T *__restrict__ gx) {
+  const GradSums all = merge_blocks(partial, blocks, c);
+  const int channel = own_channel();
+  if (channel >= c) return;
+  const ChannelGrad<T> grad(all, channel, mean, var, gamma, beta, eps, given, m);
+  if (first_row() == 0) {
+    ggamma[channel] = grad.ggamma;
+    gbeta[channel] = grad.gbeta;
+  }
+  in_batches<batch>(
+      first_row(), m, row_step(),
+      [&](int row) { return Pixel<T>{x[row * c + channel], gy[row * c + channel]}; },
+      [&](int row, const Pixel<T> &own) {
+        gx[row * c + channel] = grad.gx.template of<relu>(own.x, own.gy);
+      });
 }

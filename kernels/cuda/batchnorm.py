@@ -10,7 +10,15 @@ from numpy.typing import DTypeLike
 from .. import collective
 from ..norm import Norm
 from .launch import MOST_BLOCKS, Array, blocks, ctype, empty, launch
-from .rows import SHARED_DOUBLE, THREADS, adjacent, block_of, grid_of, merging
+from .rows import (
+    FEW_PARTS,
+    SHARED_DOUBLE,
+    THREADS,
+    adjacent,
+    block_of,
+    grid_of,
+    merging,
+)
 from .table import declare
 
 for t, few, many in (("float", 48, 48), ("double", 64, 64)):  # registers
@@ -23,6 +31,10 @@ for t, few, many in (("float", 48, 48), ("double", 64, 64)):  # registers
         name = f"block_grad_sums<{t}, {relu}>"
         declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
         declare("batchnorm.cu", f"apply_grad<{t}, {relu}>", registers=few)
+        name = f"apply_grad_of_parts<{t}, {relu}>"
+        declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
+_ROWS_PER_THREAD = 32  # where every block merges sums of parts, so that there are not many blocks
+
 for part, numbers in (("Moments", 3), ("GradSums", 2)):
     name = f"merge_parts<{part}>"
     declare("batchnorm.cu", name, shared=numbers * SHARED_DOUBLE, registers=48)
@@ -101,15 +113,24 @@ def normalize_grad(
     """``sums (parts, c, 2)`` are those that the first pass would take, where others took them."""
     t, (rows, c) = _type_of(x, gy, mean, var, gamma, beta), _rows(x)
     ggamma, gbeta = empty((c,), x.dtype), empty((c,), x.dtype)
-    coefficients, gx = empty((5, c), x.dtype), empty(x.shape, x.dtype)
+    gx, sizes = empty(x.shape, x.dtype), (np.int32(rows), np.int32(c))
     vectors = mean, var, gamma, beta, np.float64(eps)
-    sizes = np.int32(rows), np.int32(c)
 
     if sums is None:
         grid = grid_of(rows, c)
         sums = empty((grid[1], c, 2), np.float64)
         name = f"block_grad_sums<{t}, {_boolean(relu)}>"
         launch(name, grid, x, gy, *vectors, *sizes, sums, block=block_of(c))
+
+    whole = constant or not collective.is_shared()  # so the parts are all there is
+    if whole and len(sums) <= FEW_PARTS:
+        grid = grid_of(rows, c, _ROWS_PER_THREAD, MOST_BLOCKS[1])
+        given = sums, np.int32(len(sums)), *vectors, np.bool_(constant)
+        name = f"apply_grad_of_parts<{t}, {_boolean(relu)}>"
+        launch(name, grid, x, gy, *given, *sizes, ggamma, gbeta, gx, block=block_of(c))
+        return gx, ggamma, gbeta
+
+    coefficients = empty((5, c), x.dtype)
 
     def merge_sums(parts: Array, rows: int, ggamma: Array, gbeta: Array) -> None:
         """From the sums of the parts of ``rows``; `apply_grad` takes the last coefficients."""
@@ -120,7 +141,7 @@ def normalize_grad(
         launch(f"merge_grad_sums<{t}>", grid, *given, *sizes, *results, block=block)
 
     merge_sums(sums, rows, ggamma, gbeta)
-    if collective.is_shared() and not constant:
+    if not whole:
         of_all = empty((c,), x.dtype), empty((c,), x.dtype)  # which nobody wants
         merge_sums(collective.gather(_merged("GradSums", sums)), m, *of_all)
     count = adjacent(x, gy, coefficients, gx)

@@ -55,8 +55,8 @@ struct Gathered {
   }
 };
 
-// The moments of what the threads of a channel have gathered, seen from the origin of row 0. The
-// threads of row 0, of which one has a value if any has, get the right result. All threads call it.
+// The moments of what the threads of a channel have gathered, seen from the origin of row 0, which
+// has a value if any has. All threads call it.
 template <class T>
 __device__ Moments merge_gathered(const Gathered<T> &own) {
   T *origins = dynamic_shared<T>();
@@ -68,8 +68,8 @@ __device__ Moments merge_gathered(const Gathered<T> &own) {
   return merge_rows(distances.moved(own.origin - origin)).from(origin);
 }
 
-// The moments of own_channel(), where there is one, over the rows of this block. The threads of row
-// 0 get the right result. `value(row)` is called once for each row.
+// The moments of own_channel(), where there is one, over the rows of this block. `value(row)` is
+// called once for each row.
 template <class T, class Value>
 __device__ Moments moments_of_rows(int m, int c, Value value) {
   Gathered<T> own;

@@ -50,8 +50,7 @@ __device__ void store(T *to, const Numbers &numbers) {
   *reinterpret_cast<Numbers *>(to) = numbers;
 }
 
-// Merges what the threads of a channel have gathered, in a tree. The threads of row 0 get the right
-// result. Needs blockDim.x * blockDim.y of Part in shared memory; blockDim.y is a power of two.
+// Merges what the threads of a channel have gathered, in a tree; all of them get the result. Needs blockDim.x * blockDim.y of Part in shared memory; blockDim.y is a power of two.
 template <class Part>
 __device__ Part merge_rows(Part own) {
   Part *parts = dynamic_shared<Part>();

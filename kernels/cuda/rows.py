@@ -8,6 +8,7 @@ THREADS = 256
 SHARED_DOUBLE = 8 * THREADS  # bytes of one double for each thread, which a reduction shares
 _ROWS_PER_THREAD = 16
 _MOST_PARTS = 512  # of a sum over rows, for its second pass
+FEW_PARTS = 64  # which blocks merge that have other work too
 BATCH = 4  # parts that a thread of that pass loads at a time; also in rows.cuh
 
 
@@ -35,9 +36,14 @@ def grid_of(
 
 
 def merging(parts: int, c: int) -> tuple[tuple[int], tuple[int, int]]:
-    """Grid and block of the second pass: as many rows as leave each thread a batch of parts."""
-    rows = min(THREADS, 1 << (blocks(parts, BATCH) - 1).bit_length())
-    channels = THREADS // rows
+    """Grid and block of the second pass: as many rows as leave each thread a batch of parts.
+
+    Few parts are merged by blocks of the common shape: in the same order whoever merges them.
+    """
+    channels, rows = block_of(c)
+    if parts > FEW_PARTS:
+        rows = min(THREADS, 1 << (blocks(parts, BATCH) - 1).bit_length())
+        channels = THREADS // rows
     return (blocks(c, channels),), (channels, rows)
 
 

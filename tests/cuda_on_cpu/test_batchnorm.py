@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from minispiral.kernels import arithmetic, batchnorm, reference
+from minispiral.kernels.cuda import batchnorm as cuda
 from minispiral.kernels.cuda import launch
-from minispiral.kernels.cuda.batchnorm import merged_moments
 from minispiral.kernels.norm import Norm
 from tests.cuda_on_cpu import CpuDevice, call, in_both_orders, needs_compiler
 from tests.kernels.test_batchnorm import EPS, assert_matches, calls, dtypes, seeds, small_shapes
@@ -29,11 +29,14 @@ def test_small_shapes_match_the_loops(shape, dtype, seed):
 
 
 # Several blocks along the rows, along the channels, along both; one channel; an odd rest.
+@pytest.mark.parametrize("few", [0, cuda.FEW_PARTS])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
-    "shape", [(2, 63, 65, 3), (1, 7, 5, 130), (3, 15, 17, 70), (5001, 1)], ids=str
+    "shape", [(2, 63, 65, 3), (1, 7, 5, 130), (3, 15, 17, 68), (5001, 1)], ids=str
 )
-def test_shapes_of_several_blocks_match_the_numpy_twins(rng, shape, dtype):
+def test_shapes_of_several_blocks_match_the_numpy_twins(rng, shape, dtype, few, monkeypatch):
+    """Also where even a few parts of sums are merged by a launch of their own."""
+    monkeypatch.setattr(cuda, "FEW_PARTS", few)
     for name, args in calls(rng, shape, dtype).items():
         result, expected = (
             in_both_orders(getattr(batchnorm, name), *args),
@@ -60,15 +63,16 @@ def test_many_parts_far_from_zero_are_merged_without_losing_digits(rng, rows, c)
     parts = np.split(x, cuts[cuts < rows])
     told = [(len(p), p.mean(0), ((p - p.mean(0)) ** 2).sum(0)) for p in parts[1:]]
     given = np.stack([np.zeros((c, 3)), *(np.stack([np.full(c, n), *ms], -1) for n, *ms in told)])
-    mean, var = in_both_orders(merged_moments, given, np.float64)
+    mean, var = in_both_orders(cuda.merged_moments, given, np.float64)
     exact = x.astype(np.longdouble)
     np.testing.assert_allclose(mean, exact.mean(0).astype(np.float64), rtol=1e-14)
     np.testing.assert_allclose(var, exact.var(0).astype(np.float64), rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_arrays_that_are_not_aligned_give_the_same_bits(rng, dtype):
+def test_arrays_that_are_not_aligned_give_the_same_bits(rng, dtype, monkeypatch):
     """Where they are, and channels come in 16 bytes, a thread reads as many at once."""
+    monkeypatch.setattr(cuda, "FEW_PARTS", 0)
     x, gy, mean, var, gamma, beta, eps = calls(rng, (2, 9, 7, 20), dtype)["normalize_relu_grad"]
 
     def with_offset(x, gy):
@@ -80,6 +84,12 @@ def test_arrays_that_are_not_aligned_give_the_same_bits(rng, dtype):
     longer = np.append(np.ones(1, dtype), x.ravel())
     expected = batchnorm.normalize_relu_grad(x, gy, mean, var, gamma, beta, eps)
     assert_matches(aligned, expected, dtype, scale=100)
+    monkeypatch.setattr(cuda, "FEW_PARTS", 64)  # the gradients in one launch have these bits too
+    for array, other in zip(
+        in_both_orders(with_offset, x.ravel(), gy.ravel()), aligned, strict=True
+    ):
+        np.testing.assert_array_equal(array, other)
+    monkeypatch.setattr(cuda, "FEW_PARTS", 0)
     device = CpuDevice(reverse=True)  # arrays begin at a page, so this one is off by a number
     for array, other in zip(call(device, with_offset, longer, gy.ravel()), aligned, strict=True):
         np.testing.assert_array_equal(array, other)

@@ -18,7 +18,13 @@ FAMILIES = {
         *("conv2d_pointwise", "conv2d_input_grad_pointwise", "conv2d_weight_grad_pointwise"),
         *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
     ),
-    "batch norm over all pixels": ("block_moments", "normalize", "block_grad_sums", "apply_grad"),
+    "batch norm over all pixels": (
+        "block_moments",
+        "normalize",
+        "block_grad_sums",
+        "apply_grad",
+        "apply_grad_of_parts",
+    ),
     "second passes": (
         *("merge_moments", "merge_norm_moments", "merge_grad_sums"),
         *("finish_parts", "sum_parts"),

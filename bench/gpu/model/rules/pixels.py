@@ -1,7 +1,7 @@
 """Everything but convolutions: passes over pixels, and second passes of sums."""
 
 from bench.gpu.model.recording import Launch
-from bench.gpu.model.rules.common import Rules, over_blocks, over_rows, rows, tree, words
+from bench.gpu.model.rules.common import Rules, batches, over_blocks, over_rows, rows, tree, words
 from bench.gpu.model.rules.loops import Rule, Turns
 from minispiral.kernels.cuda.rows import BATCH
 
@@ -34,6 +34,13 @@ def _apply_grad(launch: Launch) -> Rule:
     return Rule([Turns(f"STG.{bits}", 1, rows(launch, launch["m"], 2))], others=0)
 
 
+def _apply_grad_of_parts(launch: Launch) -> Rule:
+    parts = batches(launch["blocks"] / launch.block[1], BATCH)
+    of_parts = Turns("LDG.64", 2, parts)
+    pixels = Turns(f"STG.{words(launch)}", 1, rows(launch, launch["m"], BATCH), which=-1)
+    return Rule([of_parts, tree(launch), pixels], others=0)
+
+
 STRAIGHT = (
     *("add", "add_all", "multiply", "sigmoid_of", "convert", "blend", "scale_shift"),
     *("scale_pixels", "flip", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
@@ -45,6 +52,7 @@ RULES: Rules = {
     "join_channels": over_rows(1, BATCH),
     "split_channels": over_rows(1, BATCH),
     "apply_grad": _apply_grad,
+    "apply_grad_of_parts": _apply_grad_of_parts,
     "block_moments": over_rows(1),
     "block_grad_sums": over_rows(2, BATCH),
     "block_row_sums": over_rows(1),
