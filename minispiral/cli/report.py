@@ -36,9 +36,9 @@ def report(folder: Path, scale: float | None, threshold: float | None) -> None:
     from minispiral.report.cracks.folder import report_folder
 
     chosen = None if scale is None else Scale(scale)
-    page, problems = report_folder(folder, chosen, threshold)
-    for name, why in problems:
+    page, missing, moved = report_folder(folder, chosen, threshold)
+    for name, why in missing + moved:
         say(f"warning: {name}: {why}", err=True)
     say(f"report: {page} ({page.stat().st_size / 1e6:.1f} MB)")
-    if problems:
-        raise Failure(f"{len(problems)} photographs are not on the page as they should be.")
+    if missing:
+        raise Failure(f"{len(missing)} photographs are missing on the page.")

@@ -18,14 +18,14 @@ def report_folder(
     folder: Path,
     scale: Scale | None = None,
     threshold: float | None = None,
-) -> tuple[Path, list[tuple[str, str]]]:
+) -> tuple[Path, list[tuple[str, str]], list[tuple[str, str]]]:
     """Write ``report.html`` from ``cracks.json``, both in ``folder``.
 
     ``scale``: another one than the photographs were measured with. ``threshold``: that of
     `write_report`. A photograph that is no longer where it was is shown by its overlay.
 
-    Returns the page, and names of photographs that are not on it as they should be, and why. Raises
-    `UserError` for a folder without ``cracks.json`` and as `write_report` does.
+    Returns the page; names of photographs that are missing on it, and why; and of those that are
+    shown by their overlay, and why. Raises `UserError` for a folder without ``cracks.json`` and as `write_report` does.
     """
     found = results.read(folder)
     if not found.photos:
@@ -38,8 +38,8 @@ def report_folder(
     ]
     page = folder / NAME
     hidden = write_report(page, photographs, found.card, threshold, unread)
-    missing = [(each.name, notice) for each in photographs for notice in each.notices]
-    return page, unread + missing + hidden
+    moved = [(each.name, notice) for each in photographs for notice in each.notices]
+    return page, unread + hidden, moved
 
 
 def photograph(
