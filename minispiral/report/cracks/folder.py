@@ -25,7 +25,8 @@ def report_folder(
     `write_report`. A photograph that is no longer where it was is shown by its overlay.
 
     Returns the page; names of photographs that are missing on it, and why; and of those that are
-    shown by their overlay, and why. Raises `UserError` for a folder without ``cracks.json`` and as `write_report` does.
+    shown by their overlay, and why. Raises `UserError` for a folder without ``cracks.json`` and as
+    `write_report` does.
     """
     found = results.read(folder)
     if not found.photos:
