@@ -20,7 +20,7 @@ from tests.small import NETWORK, make_trained
 
 FIXED = 400 << 20  # bytes
 ADDRESSED = 600 << 20  # bytes that a process reserves beyond those it uses
-TOO_LITTLE = 500_000_000  # bytes: a process starts, and cannot take in 20 megapixels
+TOO_LITTLE = 400_000_000  # bytes: a process starts, and cannot take in 20 megapixels
 PER_PIXEL = {"detect": 16, "evaluate": 24, "inspect": 26, "train": 32}  # bytes
 SIZES = {20: (5472, 3648), 80: (10944, 7296)}  # megapixels: width, height
 ONE_THREAD = {"MINISPIRAL_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
