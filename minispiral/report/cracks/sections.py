@@ -171,7 +171,7 @@ def _figure(measured: Measurement, crack: MeasuredCrack, classes: WidthClasses) 
     return {
         "number": crack.number,
         "kind": classes.of_crack(measured, crack),
-        "probability": round(crack.probability, 4),
+        "probability": _or_none(crack.probability),
         "length": round(crack.length * per_pixel, 2),
         "box": [round(float(value), 1) for value in (left, top, right, bottom)],
         "step": round(step * per_pixel, 3),

@@ -39,15 +39,17 @@ class Photograph {
       each.classList.toggle("low", low[each.dataset.crack]);
     }
     const drawn = figures.cracks.filter((_, i) => !low[i]);
-    fillClasses(section.querySelector(".classes"), drawn, figures.unit);
-    drawHistogram(section.querySelector(".histogram"), figures, drawn);
-    sayShare(section.querySelector(".share"), figures, drawn);
+    if (low.length) {
+      fillClasses(section.querySelector(".classes"), drawn, figures.unit);
+      drawHistogram(section.querySelector(".histogram"), figures, drawn);
+      sayShare(section.querySelector(".share"), figures, drawn);
+    }
     if (!this.view) return;
     const slider = section.querySelector(".threshold"), said = level ? formatted(probability, 2) : "none";
     slider.value = level;
     slider.setAttribute("aria-valuetext", said);
     section.querySelector(".threshold-value").textContent = said;
-    this.say(`${formatted(drawn.length, 0)} of ${formatted(low.length, 0)} cracks drawn.`);
+    if (low.length) this.say(`${formatted(drawn.length, 0)} of ${formatted(low.length, 0)} lines drawn.`);
     this.view.chances.setLevel(level);
     this.view.draw();
   }
