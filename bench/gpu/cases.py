@@ -4,7 +4,7 @@ The expected results are those of the NumPy twins in float64.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ TOLERANCES = {"float64": 1e-12, "float32": 5e-5, "tf32": 5e-5}
 EPS = 1e-5
 
 
+@cache
 def cases() -> list[Case]:
     """Every function, and for the convolutions every kernel with every way to share its work."""
     found = [*few_channels(), *tensor_cores(), *plain_convolutions()]
@@ -91,8 +92,8 @@ def normalisations(dtype: np.dtype[Any]) -> Made:
     yield "moments", moments
     yield "moments with a norm", with_norm
     yield "moments, shared", partial(shared, moments)
-    shared_grad = partial(normalised, "normalize_relu_grad", True, True, False)
-    yield "normalize_relu_grad, shared", partial(shared, shared_grad)
+    for relu, name in ((False, "normalize_grad"), (True, "normalize_relu_grad")):
+        yield f"{name}, shared", partial(shared, partial(normalised, name, True, relu, False))
     yield "scale_shift", scale_shift
     for relu in (False, True):
         name = "normalize_relu" if relu else "normalize"

@@ -90,7 +90,14 @@ class GpuClock(DeviceClock):
 
 
 class StandInClock(HostClock, DeviceClock):
-    """For kernels that run on the CPU, in place of a GPU."""
+    """For kernels that run on the CPU, in place of a GPU, though perhaps not at once."""
+
+    def mark(self) -> float:
+        self.synchronize()
+        return super().mark()
+
+    def synchronize(self) -> None:
+        launch.gpu().synchronize()
 
     def copy(self, to: Array, source: Array) -> None:
         to[...] = source

@@ -6,7 +6,7 @@ rounding would hide a wrong index.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,11 +31,31 @@ def to_tf32(x: Array) -> Array:
     return rounded
 
 
-# What a convolution reads, and what is asked of it besides its output.
-MOMENTS, SCALED, SUMS, READING = "moments", "scale and shift", "sums of a gradient", "normalised"
-FORMS = ("", MOMENTS, SCALED, SUMS, READING, f"{READING}, {MOMENTS}")
+MOMENTS, SCALED, SUMS = "moments", "scale and shift", "sums of a gradient"
+
+
+class Form(NamedTuple):
+    """What a convolution reads, and what is asked of it besides its output."""
+
+    reads: tuple[int, ...] = ()  # the arguments that are images yet to be normalised
+    epilogue: str = ""
+
+    def __str__(self) -> str:
+        reads = [f"argument {place} normalised" for place in self.reads]
+        return ", ".join([*reads, *filter(None, [self.epilogue])])
+
+
+PLAIN = Form()
+ONE_IMAGE = (
+    *(PLAIN, Form((), MOMENTS), Form((), SCALED), Form((), SUMS)),
+    *(Form((0,)), Form((0,), MOMENTS), Form((0,), SUMS)),
+)
+FORMS = {
+    "conv2d": ONE_IMAGE,
+    "conv2d_input_grad": ONE_IMAGE,
+    "conv2d_weight_grad": (PLAIN, Form((0,)), Form((1,)), Form((0, 1))),
+}
 GEOMETRIES = {"3 x 3": (3, 3, 2, 0), "1 x 1": (1, 1, 1, 0)}  # of the networks; with stride and pad
-IMAGES = {"conv2d": (0,), "conv2d_input_grad": (0,), "conv2d_weight_grad": (0, 1)}  # arguments
 
 
 def convolution(
@@ -44,7 +64,7 @@ def convolution(
     precision: str,
     big: int,
     small: int,
-    form: str = "",
+    form: Form = PLAIN,
     geometry: str | None = None,
     tiling: str | None = None,
     parts: int | None = None,
@@ -62,8 +82,7 @@ def convolution(
     oh, ow = output_hw((h, w), (kh, kw), stride, pad)
     shapes = (n, h, w, big), (n, oh, ow, small)
     x, gy = (rng.uniform(-1, 2, shape).astype(dtype) for shape in shapes)
-    reading, epilogue = READING in form, form.removeprefix(READING).removeprefix(", ")
-    if reading:
+    if form.reads:
         x, gy = (on_grid(rng, shape, dtype) for shape in shapes)
     weights = rng.uniform(-1, 2, (kh, kw, big, small)).astype(dtype)
     arguments: tuple[Any, ...] = {
@@ -76,31 +95,28 @@ def convolution(
     output = shapes[operation == "conv2d"]
 
     def run(*given: Any) -> Any:
-        norms, rest = given[: 5 * len(places)], given[5 * len(places) :]
+        norms, rest = given[: len(vectors)], given[len(vectors) :]
         extra, arguments = rest[: len(more)], list(rest[len(more) :])
-        for i, place in enumerate(places):
+        for i, place in enumerate(form.reads):
             arguments[place] = normalized(arguments[place], norms[5 * i : 5 * i + 5])
         run_operation = partial(getattr(conv2d, operation), *arguments, stride=stride, pad=pad)
         with chosen(tiling, parts), tf32(precision == "tf32"):
-            if epilogue == MOMENTS:
+            if form.epilogue == MOMENTS:
                 return _with_moments(run_operation, *extra)
-            if epilogue == SCALED:
+            if form.epilogue == SCALED:
                 return run_operation(epilogue=ScaleShiftReLU(*extra))
-            if epilogue == SUMS:
+            if form.epilogue == SUMS:
                 return _with_sums(run_operation, extra[0], extra[1:])
             return run_operation()
 
-    places = [i for i in IMAGES[operation] if rng.random() < 0.5] or list(IMAGES[operation])
-    if not reading:
-        places = []
-    channels = [arguments[place].shape[-1] for place in places]
+    channels = [arguments[place].shape[-1] for place in form.reads]
     vectors = [vector for c in channels for vector in norm_vectors(rng, c, dtype)]
     more: tuple[Array, ...] = ()
-    if epilogue == MOMENTS:
+    if form.epilogue == MOMENTS:
         more = tuple(rng.uniform(0.1, 1, (4, output[-1])).astype(dtype))
-    elif epilogue == SCALED:
+    elif form.epilogue == SCALED:
         more = tuple(rng.uniform(-1, 1, (2, output[-1])).astype(dtype))
-    elif epilogue == SUMS:
+    elif form.epilogue == SUMS:
         more = on_grid(rng, output, dtype), *norm_vectors(rng, output[-1], dtype)
     return Call(run, (*vectors, *more, *arguments))
 
@@ -150,10 +166,8 @@ def normalized(x: Any, vectors: Sequence[Any]) -> Normalized:
 
 def convolutions(name: str, precision: str, group: str, **options: Any) -> Iterator[Case]:
     """All three operations, in each form that they have."""
-    for operation in IMAGES:
-        for form in FORMS:
-            if operation == "conv2d_weight_grad" and form not in ("", READING):
-                continue
+    for operation, forms in FORMS.items():
+        for form in forms:
             options |= {"operation": operation, "precision": precision, "form": form}
             words = f"{operation}, {name} {form}".rstrip()
             yield Case(words, precision, partial(convolution, **options), f"{group} {operation}")

@@ -9,13 +9,13 @@ from bench.gpu.clock import DeviceClock, GpuClock, StandInClock
 from bench.gpu.guard import guarded
 from minispiral.kernels.cuda import launch
 
-_taken = ExitStack()  # places, until the process ends
+_taken = ExitStack()  # until the process ends
 
 
 def worker(part: str, stand_in: str | None = None) -> Served:
     """Answers as the function ``worker`` of ``bench.gpu``'s module of this name.
 
-    ``stand_in`` names what takes the GPU's place in a rehearsal, as ``module:class``.
+    ``stand_in`` names what takes the GPU's place in a rehearsal; see `take_place`.
     """
     clock = take_place(stand_in) if stand_in else GpuClock()
     gpu = launch.gpu()
@@ -30,10 +30,10 @@ def worker(part: str, stand_in: str | None = None) -> Served:
 
 
 def take_place(stand_in: str) -> DeviceClock:
-    """From now on kernels run on what ``module:class`` makes; the clock for them.
+    """Enter the context that ``module:function`` returns, for good; the clock for its GPU.
 
     It is named in words, since nothing here imports what runs kernels on the CPU.
     """
     module, _, name = stand_in.partition(":")
-    _taken.enter_context(launch.using(getattr(importlib.import_module(module), name)()))
+    _taken.enter_context(getattr(importlib.import_module(module), name)())
     return StandInClock()

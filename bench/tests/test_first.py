@@ -6,19 +6,19 @@ The whole rehearsal takes minutes and runs where MINISPIRAL_REHEARSE is set.
 import importlib
 import json
 import os
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
 from bench.common.worker import Worker, WorkerError
 from bench.gpu.clock import StandInClock
-from bench.gpu.first import kernels, summary, target, tiny, tools
+from bench.gpu.first import kernels, runner, summary, target, tiny, tools
 from bench.gpu.first.log import Log, latest, outcomes, read
 from bench.gpu.first.runner import ITEMS, OUTPUT, Stage, run
-from bench.gpu.first.setting import TINY, Setting, loaded, rehearsal
+from bench.gpu.first.setting import STAND_IN, TINY, Setting, loaded, rehearsal
 from bench.gpu.first.stages import FIRST, SECOND
 from bench.gpu.guard import guarded
 from bench.gpu.model.assumptions import corrected
@@ -29,11 +29,26 @@ from minispiral.kernels.cuda.table import KERNELS, expressions
 PLANTED = "bench.tests.planted"
 
 
+@pytest.fixture
+def stand_in(request):
+    """What takes the place of a GPU in a rehearsal; its machine."""
+    request.getfixturevalue("executor")  # or there is no compiler here
+    module, _, name = STAND_IN.partition(":")
+    with getattr(importlib.import_module(module), name)() as machine:
+        yield machine
+
+
 class InProcess(Setting):
     """Opens workers in this process, in words that a pipe could carry."""
 
     def open(self, name, patience=None):
-        work = guarded(importlib.import_module(f"bench.gpu.{name}").worker(StandInClock()), int)
+        part = importlib.import_module(f"bench.gpu.{name}").worker(StandInClock())
+
+        def in_use(request):
+            with launch.gpu().in_use():
+                return part(request)
+
+        work = guarded(in_use, launch.gpu().synchronize)
 
         class Session:
             def ask(self, **request):
@@ -57,7 +72,7 @@ def is_alive(process):
 def test_a_stage_that_goes_wrong_costs_itself_only(tmp_path):
     bad = ("aborts", "raises", "prints", "leaves_half_a_line")
     stages = [Stage(name, f"{PLANTED}:{name}", 30) for name in bad]
-    stages.append(Stage("hangs", f"{PLANTED}:hangs", 4))
+    stages.append(Stage("hangs", f"{PLANTED}:hangs", 3))
     stages.append(Stage("missing", f"{PLANTED}:missing", 30))
     stages.append(Stage("right", f"{PLANTED}:right", 30))
     run(stages, rehearsal(tmp_path), 60, lambda line: None)
@@ -89,9 +104,10 @@ def test_a_stage_that_goes_wrong_costs_itself_only(tmp_path):
     assert any(line.startswith("raises: ") for line in wrong["errors"])
 
 
-def test_what_there_is_no_time_for_is_said_to_be_skipped(tmp_path):
+def test_what_there_is_no_time_for_is_said_to_be_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "LEAST", 0.5)
     stages = [Stage("hangs", f"{PLANTED}:hangs", 90), Stage("right", f"{PLANTED}:right", 90)]
-    run(stages, rehearsal(tmp_path), 6, lambda line: None)
+    run(stages, rehearsal(tmp_path), 1.5, lambda line: None)
     ended = outcomes(read(tmp_path / ITEMS))
     assert ended["hangs"]["outcome"] == "out of time"
     assert ended["right"]["outcome"] == "skipped"
@@ -120,17 +136,17 @@ def test_stray_output_is_no_answer_and_a_worker_that_hangs_is_given_up(capfd):
     assert failed.value.lost
 
 
-def test_a_file_that_does_not_compile_leaves_the_others(executor, monkeypatch, tmp_path):
+def test_a_file_that_does_not_compile_leaves_the_others(stand_in, monkeypatch, tmp_path):
     files = ["pooling.cu", "adam.cu"]
     chosen = [case for case in kernels.cases() if case.group in files]
-    exactly = executor.library
+    exactly = stand_in.executor.library
 
     def library(file):
         if file == "pooling.cu":
             raise RuntimeError("pooling.cu(7): error")
         return exactly(file)
 
-    monkeypatch.setattr(executor, "library", library)
+    monkeypatch.setattr(stand_in.executor, "library", library)
     monkeypatch.setattr(kernels, "cases", lambda: chosen)
     monkeypatch.setattr(kernels, "files", lambda: files)
     items = []
@@ -151,11 +167,13 @@ def test_each_kernel_is_launched_by_a_case():
     assert set(found) == set(KERNELS)
 
 
-def test_a_capture_that_fails_is_tried_again_and_told_in_full(executor, monkeypatch, tmp_path):
+@pytest.mark.filterwarnings("ignore:No step can be captured")
+def test_a_capture_that_fails_is_tried_again_and_told_in_full(stand_in, monkeypatch, tmp_path):
     def record(work):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(executor, "record", record)
+    monkeypatch.setattr(launch.gpu(), "record", record)
+    monkeypatch.setattr(tiny, "POOL", 2**10)
     monkeypatch.setattr(tiny, "LIMITS", {"float64": 1e-9, "float32": 1e-2})
     items = []
     tiny.stage(InProcess(str(tmp_path)), items.append)
@@ -173,7 +191,7 @@ def test_a_capture_that_fails_is_tried_again_and_told_in_full(executor, monkeypa
     assert len(others) == 2 * (len(tiny.STEPS) + 2 * 2)
 
 
-def test_captured_steps_give_the_bits_of_launched_ones(executor, monkeypatch, tmp_path):
+def test_captured_steps_give_the_bits_of_launched_ones(stand_in, monkeypatch, tmp_path):
     monkeypatch.setattr(tiny, "LIMITS", {"float64": 1e-9})
     items = []
     tiny.stage(InProcess(str(tmp_path)), items.append)
@@ -231,16 +249,20 @@ def test_counters_are_read_from_the_table_of_ncu(tmp_path):
     assert list(tools.counters(tmp_path / "none")) == []
 
 
-def test_each_kernel_is_profiled_once(executor):
-    profiled = target.Profiled(executor, ["sigmoid_of<float>"])
-    x = executor.put(np.zeros(5, np.float32))
-    with launch.using(profiled):
-        from minispiral.kernels import arithmetic
+def test_each_kernel_is_profiled_once(stand_in, monkeypatch, capsys):
+    request = {"task": vars(TINY), "precision": "tf32", "stand_in": None}
+    request["kernels"] = ["count_step", "conv2d_input_grad<double>"]
+    monkeypatch.setattr(sys, "argv", ["target", json.dumps(request)])
+    target.main()
+    assert capsys.readouterr().out == "profiled count_step (1,)\n"
 
-        for _ in range(2):
-            arithmetic.sigmoid(x)
-    assert profiled.left == set()
-    assert executor.launched == ["sigmoid_of<float>"] * 2
+
+def test_all_cases_of_a_file_are_run_for_a_sanitizer(stand_in, monkeypatch, capsys):
+    request = {"cases": [0, 1], "stand_in": None}
+    monkeypatch.setattr(sys, "argv", ["target", json.dumps(request)])
+    target.main()
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert stand_in.executor.launched
 
 
 def test_the_summary_proposes_what_the_model_takes(tmp_path):
@@ -315,7 +337,7 @@ def test_the_log_is_read_as_far_as_it_was_written(tmp_path):
 @pytest.mark.skipif("MINISPIRAL_REHEARSE" not in os.environ, reason="takes minutes")
 @pytest.mark.parametrize("second", [False, True])
 def test_the_whole_rehearsal(second, tmp_path, monkeypatch, executor):
-    monkeypatch.setenv("CUDA_ON_CPU_FOLDER", str(tmp_path))
+    monkeypatch.delenv("CUDA_ON_CPU_FOLDER", raising=False)
     words = ["--rehearse", "--limit", "1500", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(main, ["gpu", "first", *words, *(["--second"] if second else [])])
     assert result.exit_code == 0, result.output

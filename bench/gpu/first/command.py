@@ -1,5 +1,6 @@
 """``python -m bench.gpu.first``, also ``python -m bench gpu first``: the first minutes on a GPU."""
 
+import os
 import signal
 import sys
 import time
@@ -70,6 +71,10 @@ def first(out: Path, limit: float, second: bool, names: tuple[str, ...], rehears
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stage in hand is ended
     setting = rehearsal(out) if rehearse else Setting(str(out))
+    if rehearse:  # where its processes share what they compile
+        folder = out.resolve() / "libraries"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("CUDA_ON_CPU_FOLDER", str(folder))
     stages: tuple[Stage, ...] = SECOND if second else FIRST
     if names:
         stages = tuple(stage for stage in (*FIRST, *SECOND) if stage.name in names)

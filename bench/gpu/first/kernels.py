@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,6 @@ from minispiral.kernels.cuda.table import KERNELS, Kernel, expressions
 
 Put = Callable[[dict[str, Any]], None]
 
-SEEDS = 2  # of each case, of which the smallest is taken
 COMPILING = 75.0  # seconds that a file may take
 
 
@@ -33,7 +31,6 @@ class Smallest(NamedTuple):
     """A case that launches a kernel, and how much that launch moves."""
 
     case: int
-    seed: int
     bytes: int
 
 
@@ -46,26 +43,26 @@ def files() -> list[str]:
 def smallest() -> dict[str, Smallest]:
     """For each kernel the case to launch it by, found without a GPU."""
     found: dict[str, Smallest] = {}
-    for case, seed in product(range(len(cases())), range(SEEDS)):
-        for one in _recorded(case, seed):
+    for case in range(len(cases())):
+        for one in _recorded(case):
             moved = sum(argument.nbytes for argument in one.arguments.values())
             name = one.kernel.expression
             if name not in found or moved < found[name].bytes:
-                found[name] = Smallest(case, seed, moved)
+                found[name] = Smallest(case, moved)
     return found
 
 
-def _recorded(case: int, seed: int) -> list[Launch]:
+def _recorded(case: int) -> list[Launch]:
     """What a case launches, up to where it needs a result."""
     with recording() as recorder:
         with suppress(Exception):  # nothing is computed: what asks for a number fails
-            run_case(case, seed)
+            run_case(case)
         return recorder.launches
 
 
-def run_case(case: int, seed: int) -> None:
-    """Make the call of a case on the GPU in use."""
-    call = cases()[case].make(np.random.default_rng([seed, case]))
+def run_case(case: int) -> None:
+    """Make the call of a case on the GPU in use, on the same numbers each time."""
+    call = cases()[case].make(np.random.default_rng(case))
     put = launch.gpu().put
     call.function(*(put(a) if isinstance(a, np.ndarray) else a for a in call.arguments))
 
@@ -102,7 +99,7 @@ def worker(clock: DeviceClock) -> Work:
             return attributes(kernel)
         alone: Any = OneFile(launch.gpu(), kernel.file)
         with launch.using(alone):
-            run_case(request["case"], request["seed"])
+            run_case(request["case"])
         if kernel.expression not in alone.launched:
             raise RuntimeError("its case did not launch it")
         return {}
@@ -111,19 +108,14 @@ def worker(clock: DeviceClock) -> Work:
 
 
 def compile_file(file: str) -> None:
-    """Have CuPy, or what stands in for it, compile all kernels of a file."""
+    """Have CuPy compile all kernels of a file, and load them."""
     gpu: Any = launch.gpu()
-    if hasattr(gpu, "cupy"):
-        gpu._compile(file, gpu.cupy.cuda.Device().id)
-    else:
-        gpu.library(file)
+    gpu._compile(file, gpu.cupy.cuda.Device().id)
 
 
 def attributes(kernel: Kernel) -> Answer:
     """Registers, spilled bytes and blocks on a multiprocessor, as the driver says."""
     gpu: Any = launch.gpu()
-    if not hasattr(gpu, "cupy"):
-        return {"skipped": f"{gpu.describe()} knows none"}
     key = gpu.cupy.cuda.Device().id, kernel.expression
     if key not in gpu.functions:
         compile_file(kernel.file)
@@ -165,8 +157,7 @@ def _try(file: str, setting: Setting, put: Put, chosen: dict[str, Smallest]) -> 
             if name not in chosen:
                 put({**item, "skipped": "no case launches it"})
                 continue
-            case, seed, _ = chosen[name]
-            _ask(session, put, item, kernel=name, case=case, seed=seed)
+            _ask(session, put, item, kernel=name, case=chosen[name].case)
     finally:
         session.close()
 

@@ -3,10 +3,8 @@
 import importlib
 import importlib.metadata
 import os
-import platform
 import shutil
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +25,7 @@ FOLDERS = (  # where NVIDIA's tools may be if they are not on the path
     "/usr/local/cuda/compute-sanitizer",
     "/opt/nvidia/nsight-compute",
 )
+VARIABLES = "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUPY_"
 TOOLS = ("nvidia-smi", "compute-sanitizer", "ncu", "nvcc", "cuobjdump")
 
 
@@ -72,9 +71,8 @@ def tool(name: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    cuda = {name: value for name, value in os.environ.items() if "CUDA" in name or "CUPY" in name}
-    places = {"executable": sys.executable, "release": platform.release()}
-    return {**conditions(), **places, "environment": cuda}
+    told = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
+    return {**conditions(), "environment": told}
 
 
 def _smi() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bench.gpu.session import WorkerSession, part
 
 TINY = Task(batch=2, side=15, width=0.125, depths=2)
 # Runs the kernels in a rehearsal. It is named in words: nothing here imports the tests.
-STAND_IN = "tests.cuda_on_cpu:CpuDevice"
+STAND_IN = "tests.cuda_on_cpu.rehearsal:gpu"
 
 
 @dataclass(frozen=True)

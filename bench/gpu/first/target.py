@@ -1,7 +1,7 @@
 """The program that NVIDIA's tools watch: ``python -m bench.gpu.first.target REQUEST``.
 
-The request is a JSON object: ``cases`` are numbers and seeds of calls to make, each with memory of
-its own, so that the tools see where an array ends; or ``kernels`` are to be profiled in one step of
+The request is a JSON object: ``cases`` are the numbers of calls to make, each with memory of its
+own, so that the tools see where an array ends; or ``kernels`` are to be profiled in one step of
 ``task``, each at its first launch.
 """
 
@@ -20,7 +20,7 @@ from minispiral.kernels.cuda.table import Kernel
 class Profiled:
     """A GPU that starts the profiler around the first launch of each of some kernels."""
 
-    def __init__(self, device: launch.Gpu, kernels: list[str]) -> None:
+    def __init__(self, device: Any, kernels: list[str]) -> None:
         self.device, self.left = device, set(kernels)
 
     def __getattr__(self, name: str) -> Any:
@@ -33,14 +33,12 @@ class Profiled:
             self.device.launch(kernel, grid, block, arguments)
             return
         self.left.remove(kernel.expression)
-        cupy: Any = getattr(self.device, "cupy", None)
+        profiler = self.device.cupy.cuda.profiler
         self.device.synchronize()
-        if cupy is not None:
-            cupy.cuda.profiler.start()
+        profiler.start()
         self.device.launch(kernel, grid, block, arguments)
         self.device.synchronize()
-        if cupy is not None:
-            cupy.cuda.profiler.stop()
+        profiler.stop()
         print("profiled", kernel.expression, grid, flush=True)
 
 
@@ -51,11 +49,10 @@ def main() -> None:
     gpu: Any = launch.gpu()
     with gpu.in_use():
         if "cases" in request:
-            if hasattr(gpu, "cupy"):
-                gpu.cupy.cuda.set_allocator(None)
-            for case, seed in request["cases"]:
-                print("case", case, seed, flush=True)
-                run_case(case, seed)
+            gpu.cupy.cuda.set_allocator(None)
+            for case in request["cases"]:
+                print("case", case, flush=True)
+                run_case(case)
                 gpu.synchronize()
             return
         steps = Steps(Task(**request["task"]), request["precision"], graph=False)

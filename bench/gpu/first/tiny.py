@@ -112,8 +112,6 @@ def worker(clock: DeviceClock) -> Work:
 def grow_pools() -> None:
     """From now on a new memory pool of CuPy has memory, so that capturing need not ask for any."""
     gpu: Any = launch.gpu()
-    if not hasattr(gpu, "cupy"):
-        return
     made = gpu.cupy.cuda.MemoryPool
 
     def grown(*arguments: Any) -> Any:

@@ -59,7 +59,7 @@ def sanitizer(setting: Setting, put: Put) -> None:
 
     def check(run: tuple[str, str]) -> None:
         what, file = run
-        cases = sorted({chosen[name][:2] for name in expressions(file) if name in chosen})
+        cases = sorted({chosen[name].case for name in expressions(file) if name in chosen})
         words = [program, "--tool", what, "--print-limit", "20"] if program else []
         found = _watch(setting, words, cases=cases)
         put({"what": what, "file": file, "cases": len(cases), **found})
