@@ -158,6 +158,7 @@ def test_threshold_hides_cracks_and_changes_the_map(browser, made):
     assert browser.look("document.querySelector('.threshold-value').textContent") == "0,63"
     assert drawn(browser) == [[1], [1]]  # the wider of the two is the first row
     assert browser.look(sums) == ["1", "85"]
+    assert browser.look("document.getElementById('live').textContent") == "1 of 2 lines drawn."
     assert np.array_equal(colours(browser, 1000, rows[1]), bare[1])
     assert np.array_equal(colours(browser, 1000, rows[0]), tinted[0])
     assert browser.look("document.querySelectorAll('.threshold')[1].value") == "10"

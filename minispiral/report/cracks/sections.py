@@ -22,11 +22,13 @@ from minispiral.report.cracks.pictures import SHARE, Pictures, embed
 class Row:
     """A crack in the table and in the picture.
 
-    ``kind``: its class, `None` where its width is unknown. ``path``: its course as an SVG path, and
-    ``at`` where its number stands, in pixels of the photograph; the rest in the unit shown.
+    ``order``: by which numbers are sorted. ``kind``: its class, `None` where its width is unknown.
+    ``path``: its course as an SVG path, and ``at`` where its number stands, in pixels of the
+    photograph; the rest in the unit shown.
     """
 
     number: str
+    order: float
     kind: int | None
     p95: Estimate
     mean: Estimate
@@ -131,6 +133,7 @@ def rows_of(measured: Measurement, classes: WidthClasses) -> tuple[Row, ...]:
     return tuple(
         Row(
             crack.number,
+            crack.crack + crack.branch / 10_000,
             classes.of_crack(measured, crack),
             measured.shown(crack.p95),
             measured.shown(crack.mean),

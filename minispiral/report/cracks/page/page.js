@@ -3,13 +3,16 @@ localise(document);
 const { levels, start } = JSON.parse(document.getElementById("levels").textContent);
 const photographs = [...document.querySelectorAll(".photograph")].map((section) => new Photograph(section));
 
-function setThreshold(level) {
-  for (const photograph of photographs) photograph.setThreshold(level, level ? levels[level - 1] : 0);
+// `slider` is the one that was moved: what it changes in the photograph above it is said aloud.
+function setThreshold(level, slider) {
+  for (const photograph of photographs) {
+    photograph.setThreshold(level, level ? levels[level - 1] : 0, photograph.section.contains(slider));
+  }
 }
 
-setThreshold(start);
+setThreshold(start, null);
 document.addEventListener("input", (event) => {
-  if (event.target.matches(".threshold")) setThreshold(Number(event.target.value));
+  if (event.target.matches(".threshold")) setThreshold(Number(event.target.value), event.target);
 });
 
 const views = new Map(photographs.filter(({ view }) => view).map(({ stage, view }) => [stage, view]));

@@ -32,7 +32,7 @@ class Photograph {
   }
 
   // Draw the cracks whose mean probability is at least that of the level, and count them alone.
-  setThreshold(level, probability) {
+  setThreshold(level, probability, aloud) {
     const { figures, section } = this;
     const low = figures.cracks.map((crack) => crack.probability < probability);
     for (const each of section.querySelectorAll("[data-crack]")) {
@@ -49,7 +49,7 @@ class Photograph {
     slider.value = level;
     slider.setAttribute("aria-valuetext", said);
     section.querySelector(".threshold-value").textContent = said;
-    if (low.length) this.say(`${formatted(drawn.length, 0)} of ${formatted(low.length, 0)} lines drawn.`);
+    if (low.length) this.say(`${formatted(drawn.length, 0)} of ${formatted(low.length, 0)} lines drawn.`, aloud);
     this.view.chances.setLevel(level);
     this.view.draw();
   }
@@ -62,7 +62,7 @@ class Photograph {
     this.table.mark(crack);
     const row = this.table.rows[crack];
     this.say(`Crack ${this.figures.cracks[crack].number}: ${row.cells[2].textContent.trim()} ${this.figures.unit} wide, ${
-      row.cells[5].textContent.trim()} ${this.figures.unit} long.`);
+      row.cells[5].textContent.trim()} ${this.figures.unit} long.`, true);
     if (!fromTable) {
       this.table.reveal(crack);
     } else if (this.view) {
@@ -71,5 +71,9 @@ class Photograph {
     }
   }
 
-  say(text) { this.section.querySelector(".said").textContent = text; }
+  // Below the picture and, aloud, to those who do not see it.
+  say(text, aloud) {
+    this.section.querySelector(".said").textContent = text;
+    if (aloud) document.getElementById("live").textContent = text;
+  }
 }
