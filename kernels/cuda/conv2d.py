@@ -1,6 +1,6 @@
 """Convolution on the GPU; the formulas are in `minispiral.kernels.conv2d`.
 
-Three algorithms, each with CUDA C of its own, compute the three functions. The first of
+Four algorithms, each with CUDA C of its own, compute the three functions. The first of
 `ALGORITHMS` that accepts the sizes and the dtype runs.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from ..epilogues import Epilogue
 from ..normalized import Image
 from ..shapes import Convolution
-from . import conv2d_few, conv2d_mma, conv2d_plain, tf32
+from . import conv2d_few, conv2d_mma, conv2d_plain, conv2d_pointwise, tf32
 from .epilogues import EpilogueArguments
 from .launch import Array, empty
 
@@ -34,7 +34,12 @@ class Algorithm(Protocol):
     def conv2d_weight_grad(self, x: Image, gy: Image, gw: Array, conv: Convolution) -> None: ...
 
 
-ALGORITHMS: Sequence[Algorithm] = (conv2d_few, conv2d_mma, conv2d_plain)
+ALGORITHMS: Sequence[Algorithm] = (
+    conv2d_pointwise,
+    conv2d_few,
+    conv2d_mma,
+    conv2d_plain,
+)
 
 
 def conv2d(x: Image, w: Array, conv: Convolution, epilogue: Epilogue | None) -> Array:

@@ -1,46 +1,67 @@
 """Convolution where the larger image has few channels: the first and last layers of the modules.
 
 Such a layer does little arithmetic for each number it reads, so memory is the limit; on tensor
-cores most of the products would be of zeros.
+cores most of the products would be of zeros. Most kernels exist in a form for each number of
+channels under a kernel of 3 x 3, where the channels of the smaller image come in multiples of four,
+and in a slower form for everything else.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..normalized import Image, array_of
+from ..normalized import Image, Normalized, array_of
 from ..shapes import Convolution
 from . import split_k
 from .convolution import CHUNK, check_aligned, struct
 from .epilogues import EpilogueArguments
-from .launch import Array, blocks, launch
+from .launch import Array, blocks, empty, launch
 from .rows import SHARED_DOUBLE
 from .table import declare
 
 FEW = 7  # channels of the larger image
 MOST_TERMS = 64  # taps times channels of the larger image
 
-_TILE = 128, 64  # pixels and channels of a block of conv2d_few
-_STEP = 32  # pixels of a step of conv2d_weight_grad_few
-_COLUMNS = 64  # channels of a block of conv2d_weight_grad_few
-_LANES = 8  # threads that compute a group of pixels together in conv2d_input_grad_few
+_COLUMNS = 64  # channels of a block
+_PIXELS = 256  # of a block of conv2d_few, and of a step of conv2d_weight_grad_few
 _THREADS = 256
-_MOST_BLOCKS = 2048  # of conv2d_input_grad_few: each leaves a part of the moments
+_LANES = 8  # threads that compute a group of pixels together in conv2d_input_grad_few
+_MOST_BLOCKS = 1024  # of conv2d_input_grad_few: each leaves a part of the moments
 
-# Floats in shared memory: windows and weights of a tile, windows and gradient of a step.
-declare("conv2d_few.cu", "conv2d_few", shared=4 * MOST_TERMS * sum(_TILE), registers=64)
-declare(
-    "conv2d_few.cu",
-    "conv2d_weight_grad_few",
-    shared=4 * _STEP * (MOST_TERMS + _COLUMNS),
-    registers=64,
-)
+_FORMS = range(1, 7)  # channels of the larger image under a kernel of 3 x 3; 0 for all else
+_ANY = 0
+_CELLS, _LANES_3X3 = 4, 4  # of 2 x 2 pixels, and the threads that compute them together
+_MOST_WEIGHTS = 128  # channels that the weights in shared memory may have in that form
+
+# Of conv2d_weight_grad_few, see WeightTile: floats of a window in shared memory, threads that share
+# the pixels, 8 where nothing else is said, and how many of these a thread sums over in float.
+_PITCH = {1: 12, 2: 20, 3: 28, 4: 36, 5: 52, 6: 60, _ANY: 68}
+_LANES_OF_PIXELS = {1: 16, _ANY: 4}
+_MOST_PIXELS = 128
+
+_BOOLEANS = "false", "true"
+
+
+def _declare(file: str, expression: str, floats: int, registers: int) -> None:
+    declare(f"conv2d_few{file}.cu", expression, shared=4 * floats, registers=registers)
+
+
+for big in (_ANY, *_FORMS):
+    terms = 9 * big or MOST_TERMS
+    _declare("", f"conv2d_few<{big}>", terms * (_PIXELS + _COLUMNS), 128)
+    for normalized in _BOOLEANS:
+        name = f"conv2d_weight_grad_few<{big}, {normalized}>"
+        _declare("_weight_grad", name, _PITCH[big] * _PIXELS, 128 if 0 < big < 3 else 255)
 for big in range(1, FEW + 1):
-    declare(
-        "conv2d_few.cu",
-        f"conv2d_input_grad_few<{big}>",
-        shared=3 * SHARED_DOUBLE,
-        registers=64 if big <= 4 else 80,
-    )
+    name, moments = f"conv2d_input_grad_few<{big}>", 3 * SHARED_DOUBLE // 4
+    _declare("_input_grad", name, moments, 64 if big <= 3 else 88)
+for big in _FORMS:
+    for normalized in _BOOLEANS:
+        for epilogue in _BOOLEANS:
+            name = f"conv2d_input_grad_few_3x3<{big}, {normalized}, {epilogue}>"
+            floats = max(9 * big * _MOST_WEIGHTS, moments)
+            _declare("_input_grad", name, floats, 128 if big <= 2 else 255)
 
 
 def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
@@ -50,27 +71,62 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
 
 
 def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
-    x = array_of(x)
-    pixels, channels = _TILE
-    tiles = blocks(conv.n * conv.oh * conv.ow, pixels), blocks(conv.small, channels)
-    launch("conv2d_few", tiles, struct(conv), x, w, y, *epilogue.with_moments(tiles[0]))
+    tiles = blocks(conv.n * conv.oh * conv.ow, _PIXELS), blocks(conv.small, _COLUMNS)
+    arguments = epilogue.with_sums(tiles[0])
+    check_aligned(w, y)
+    launch(f"conv2d_few<{_form(conv)}>", tiles, struct(conv), array_of(x), w, y, *arguments)
 
 
 def conv2d_input_grad(
     gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
-    gy = array_of(gy)
+    gy, vectors = _yet_to_normalize(gy)
     check_aligned(gy, w)
+    normalized, wanted = vectors[0].size > 0, epilogue.epilogue is not None
+    if _form(conv) != _ANY and conv.stride == 2 and conv.small <= _MOST_WEIGHTS:
+        down, across = (_cells(size, conv.pad) for size in (conv.h, conv.w))
+        groups = conv.n * down * blocks(across, _CELLS)
+        count = blocks(groups, _THREADS // _LANES_3X3, _MOST_BLOCKS)
+        arguments = struct(conv), gy, *vectors, w, gx, *epilogue.with_moments(count)
+        flags = f"{_BOOLEANS[normalized]}, {_BOOLEANS[wanted]}"
+        name = f"conv2d_input_grad_few_3x3<{conv.big}, {flags}>"
+        launch(name, (count,), *arguments, block=(1, _THREADS))
+        return
     groups = conv.n * blocks(conv.h, conv.stride) * blocks(conv.w, conv.stride)
     block = _LANES, _THREADS // _LANES
     count = min(blocks(groups, block[1]), _MOST_BLOCKS)
-    arguments = struct(conv), gy, w, gx, *epilogue.with_moments(count)
+    image = gy, np.bool_(normalized), *vectors
+    arguments = struct(conv), *image, w, gx, *epilogue.with_moments(count)
     launch(f"conv2d_input_grad_few<{conv.big}>", (count,), *arguments, block=block)
 
 
 def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
-    x, gy = array_of(x), array_of(gy)
-    across = blocks(conv.small, _COLUMNS)
-    parts = split_k.parts(across, blocks(conv.n * conv.oh * conv.ow, _STEP))
-    operands = struct(conv), x, gy
-    split_k.launch_in_parts("conv2d_weight_grad_few", (across,), parts, operands, gw)
+    gy, vectors = _yet_to_normalize(gy)
+    check_aligned(gy)
+    normalized = vectors[0].size > 0
+    form, across = _form(conv), blocks(conv.small, _COLUMNS)
+    pixels = conv.n * conv.oh * conv.ow
+    lanes = _LANES_OF_PIXELS.get(form, 8)
+    parts = blocks(pixels, _PIXELS, max(1, 2 * split_k.FULL // across))
+    parts = max(parts, blocks(pixels, _MOST_PIXELS * lanes))
+    name = f"conv2d_weight_grad_few<{form}, {_BOOLEANS[normalized]}>"
+    operands = struct(conv), array_of(x), gy, *vectors
+    split_k.launch_in_parts(name, (across,), parts, operands, gw)
+
+
+def _form(conv: Convolution) -> int:
+    """The template argument ``big``."""
+    exists = conv.kh == conv.kw == 3 and conv.small % CHUNK == 0 and conv.big in _FORMS
+    return conv.big if exists else _ANY
+
+
+def _cells(size: int, pad: int) -> int:
+    """Pairs of pixels, from an even one of the padded image on, with one of ``size`` pixels."""
+    return (size - 1 + pad) // 2 + 1 - pad // 2
+
+
+def _yet_to_normalize(image: Image) -> tuple[Array, tuple[Any, Any]]:
+    """What is to be read, and its scale and shift; those have no elements where it is the image."""
+    if isinstance(image, Normalized):
+        return image.x, (image.scale, image.shift)
+    return image, (empty((0,), image.dtype), empty((0,), image.dtype))

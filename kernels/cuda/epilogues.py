@@ -35,7 +35,7 @@ class EpilogueArguments:
         arguments = self.with_moments(blocks)
         if not isinstance(self.epilogue, GradSums):
             none = empty((0,), self.out.dtype)
-            return *arguments, np.False_, none, none, empty((0,), np.float64)
+            return *arguments, np.False_, none, none, empty((0, self.out.shape[-1], 2), np.float64)
         image = self.epilogue.image
         self.epilogue.parts = empty((blocks, self.out.shape[-1], 2), np.float64)
         scaled, _, _, *moments = arguments

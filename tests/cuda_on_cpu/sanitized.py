@@ -28,11 +28,23 @@ from minispiral.kernels import (
 )
 from minispiral.kernels.adam import Update
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
-from minispiral.kernels.cuda import conv2d_few, conv2d_mma, conv2d_plain, split_k, table
+from minispiral.kernels.cuda import (
+    conv2d_few,
+    conv2d_mma,
+    conv2d_plain,
+    conv2d_pointwise,
+    split_k,
+    table,
+)
 from minispiral.kernels.norm import Norm
 from tests.cuda_on_cpu.device import CpuDevice, build_at_once
 from tests.cuda_on_cpu.twins import call
-from tests.kernels.epilogues import with_moments, with_scale_shift_relu
+from tests.kernels.epilogues import (
+    reading_normalized,
+    with_grad_sums,
+    with_moments,
+    with_scale_shift_relu,
+)
 
 FLAGS = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -49,6 +61,19 @@ def convolutions(x, w, gy):
         yield with_moments(kernel), arguments
         yield with_scale_shift_relu(kernel), (vector, vector, *arguments)
     yield conv2d.conv2d_weight_grad, (x, gy, w.shape[:2], 2, 1)
+
+
+def few_channels(x, w, gy):
+    """The same, without epilogues too, with sums for a gradient, and reading normalised images."""
+    yield from convolutions(x, w, gy)
+    vectors = [w[0, 0, 0]] * 3
+    scatter = gy, w, x.shape[1:3], 2, 1
+    for kernel in (conv2d.conv2d_input_grad, with_moments(conv2d.conv2d_input_grad)):
+        yield kernel, scatter
+        yield reading_normalized(kernel, 0), (*vectors, *scatter)
+    weight_grad = reading_normalized(conv2d.conv2d_weight_grad, 1)
+    yield weight_grad, (*vectors, x, gy, w.shape[:2], 2, 1)
+    yield with_grad_sums(conv2d.conv2d), (*vectors, gy, x, w, 2, 1)
 
 
 def update(p, g, m, v):
@@ -87,6 +112,7 @@ def calls(file):
     if file == "arithmetic.cu":
         row = rng.random(35).astype(dtype)
         yield arithmetic.add, (x, row)
+        yield arithmetic.total, (x, x, x)
         yield arithmetic.multiply, (x, x)
         yield arithmetic.sigmoid, (x,)
         yield arithmetic.astype, (x, dtype)
@@ -118,6 +144,8 @@ def calls(file):
         yield batchnorm.normalize_grad, (x, x, *vectors[:3], 1e-5)
         yield batchnorm.normalize_relu_grad, (x, x, *vectors, 1e-5)
         yield shared(batchnorm.normalize_relu_grad), (x, x, *vectors, 1e-5)
+        x = rng.standard_normal((2, 7, 5, 36)).astype(dtype)  # in 16 bytes
+        yield shared(batchnorm.normalize_grad), (x, x, *(x[0, 0, :3] ** 2), 1e-5)
     if file == "conv2d_plain.cu":
         w, gy = (rng.random(shape).astype(dtype) for shape in ((3, 2, 35, 3), (2, 4, 3, 3)))
         cuda_conv2d.ALGORITHMS = (conv2d_plain,)
@@ -125,12 +153,22 @@ def calls(file):
     if file == "conv2d_few.cu":
         cuda_conv2d.ALGORITHMS = (conv2d_few,)
         for big in range(1, conv2d_few.FEW + 1):
-            small = 68 - big % 2
+            for small in (67, 68):
+                x, w, gy = (
+                    rng.random(shape).astype(dtype)
+                    for shape in ((2, 7, 5, big), (3, 3, big, small), (2, 4, 3, small))
+                )
+                yield from few_channels(x, w, gy)
+    if file == "conv2d_pointwise.cu":
+        cuda_conv2d.ALGORITHMS = (conv2d_pointwise,)
+        for big in range(1, conv2d_pointwise.MOST + 1):
             x, w, gy = (
                 rng.random(shape).astype(dtype)
-                for shape in ((2, 7, 5, big), (3, 3, big, small), (2, 4, 3, small))
+                for shape in ((3, 7, 5, big), (1, 1, big, 1), (3, 7, 5, 1))
             )
-            yield from convolutions(x, w, gy)
+            yield conv2d.conv2d, (x, w)
+            yield conv2d.conv2d_input_grad, (gy, w, (7, 5))
+            yield conv2d.conv2d_weight_grad, (x, gy, (1, 1))
     if file == "conv2d_mma.cu":
         cuda_conv2d.ALGORITHMS = (conv2d_mma,)
         for tiling in conv2d_mma.TILINGS:

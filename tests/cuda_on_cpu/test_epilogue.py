@@ -32,6 +32,10 @@ CASES = {
     "narrow, in parts": ([IN_PARTS], Case(2, (11, 13), 66, 5, (3, 2), 1, 1)),
     "one channel": ([], Case(2, (25, 23), 1, 68, (3, 3), 2, 0)),
     "few channels": ([], Case(3, (17, 19), 3, 64, (3, 3), 2, 1)),
+    "one channel, some blocks": (
+        [(conv2d_few, "_MOST_BLOCKS", 2)],
+        Case(2, (35, 33), 1, 8, (3, 3), 2, 1),
+    ),
     "few channels, some blocks": (
         [(conv2d_few, "_MOST_BLOCKS", 2)],
         Case(2, (25, 23), 6, 13, (3, 3), 2, 0),

@@ -91,10 +91,10 @@ MISTAKES = {
         "moments",
         "wrong",
     ),
-    "several channels of a thread beyond the last": Mistake(
+    "the gradient of a channel beyond the last": Mistake(
         "batchnorm.cu",
-        "const int channel = n * own_channel();\n  if (channel >= c) return;",
-        "const int channel = n * own_channel();",
+        "if (channel >= c) return;\n  const ChannelGrad<T> grad",
+        "const ChannelGrad<T> grad",
         "normalize_relu_grad",
         "memory that is not there",
     ),
@@ -202,11 +202,39 @@ MISTAKES = {
         "conv2d_few",
         "wrong",
     ),
-    "a tile written while others still read it": Mistake(
-        "conv2d_few.cu",
-        "sum[j][k] += part[j][k];\n    __syncthreads();",
-        "sum[j][k] += part[j][k];",
+    "a window read before it is there": Mistake(
+        "conv2d_few_weight_grad.cu",
+        "distance);\n    __syncthreads();",
+        "distance);",
         "conv2d_weight_grad_few",
+        "wrong",
+    ),
+    "sums written over windows that are still read": Mistake(
+        "conv2d_few_weight_grad.cu",
+        "    __syncthreads();\n  }\n\n  float *sums",
+        "  }\n\n  float *sums",
+        "conv2d_weight_grad_few",
+        "wrong",
+    ),
+    "the sums of another lane": Mistake(
+        "conv2d_few_input_grad.cu",
+        "given = upper ? sum[v] : sum[v + bit]",
+        "given = upper ? sum[v + bit] : sum[v]",
+        "conv2d_input_grad_few",
+        "wrong",
+    ),
+    "a column of the next row": Mistake(
+        "conv2d_few_input_grad.cu",
+        "within(j - 1 + q, conv.ow);",
+        "within(j - 1 + q, conv.ow + 1);",
+        "conv2d_input_grad_few",
+        "wrong",
+    ),
+    "moments over weights that are still read": Mistake(
+        "conv2d_few_input_grad.cu",
+        "    __syncthreads();  // the weights, or the last channel's sums, are no longer read\n",
+        "",
+        "conv2d_input_grad_few_moments",
         "wrong",
     ),
     "rows beyond the last pixel among the moments": Mistake(
@@ -247,7 +275,10 @@ MISTAKES = {
         "layout.cu", "flips[2 * b + 1]", "flips[b + 1]", "flip", "wrong"
     ),
     "a column beyond the last one": Mistake(
-        "layout.cu", "w - 1 - j : j", "w - j : j", "flip", "memory that is not there"
+        "layout.cu", "columns - c - column", "columns - column", "flip", "memory that is not there"
+    ),
+    "a channel beyond those of all images": Mistake(
+        "layout.cu", "if (from.c == 0) return;", "", "concatenate", "memory that is not there"
     ),
     "a window beyond the last one": Mistake(
         "pooling.cu", "if (i >= oh || j >= ow) continue;", "", "max_pool2d_grad", ""
@@ -266,6 +297,7 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "normalize_relu_grad": batchnorm,
         "sums": losses,
         "flip": layout,
+        "concatenate": layout,
         "max_pool2d_grad": pooling,
     }.get(function, conv2d)
     arguments = {
@@ -288,7 +320,12 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
         "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
         "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1),
         "conv2d_weight_grad_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 2, 7, 7, 8), (3, 3)),
+        "conv2d_input_grad_few": (arrays(rng, 2, 7, 7, 8), arrays(rng, 3, 3, 3, 8), (15, 15), 2),
+        "conv2d_input_grad_few_moments": (
+            *(arrays(rng, 2, 17, 17, 8), arrays(rng, 3, 3, 1, 8), (35, 35), 2),
+        ),
         "conv2d_weight_grad": (arrays(rng, 2, 303, 6, 5), arrays(rng, 2, 301, 4, 3), (3, 3)),
+        "concatenate": tuple(arrays(rng, 2, 9, 7, c) for c in (3, 1, 2)),
         "flip": (
             rng.integers(256, size=(4, 9, 7, 3), dtype=np.uint8),
             np.array([(False, True), (True, False), (False, False), (True, True)]),

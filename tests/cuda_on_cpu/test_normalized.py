@@ -31,6 +31,9 @@ TENSOR_CORES = {
 FEW_CHANNELS = {
     "one channel": ([], Case(2, (25, 23), 1, 68, (3, 3), 2, 0)),
     "three channels": ([], Case(3, (17, 19), 3, 64, (3, 3), 2, 1)),
+    **{f"form {big}": ([], Case(1, (9, 11), big, 12, (3, 3), 2, 1)) for big in (2, 4, 5, 6)},
+    "any kernel": ([], Case(2, (17, 19), 7, 67, (3, 2), 1, 1)),
+    "any kernel, aligned": ([], Case(1, (7, 8), 2, 72, (2, 3), 3, 0)),
 }
 MADE = {
     "narrow": ([], Case(2, (11, 13), 19, 67, (3, 3), 2, 0)),

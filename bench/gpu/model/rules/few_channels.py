@@ -1,5 +1,7 @@
 """Convolutions of few channels, ``conv2d_few.cu``."""
 
+from math import ceil
+
 from bench.gpu.model.recording import Launch
 from bench.gpu.model.rules.common import Rules, tree
 from bench.gpu.model.rules.loops import Rule, Turns
@@ -8,13 +10,7 @@ from bench.gpu.model.rules.loops import Rule, Turns
 def _conv2d_few(launch: Launch) -> Rule:
     conv = launch["conv"]
     terms = conv["kh"] * conv["kw"] * conv["big"]
-    return Rule(
-        [
-            Turns("STS.32", 1, terms / 2, which=0),
-            Turns("STS.32", 1, terms / 4, which=1),
-            Turns("FFMA", 32, terms),
-        ]
-    )
+    return Rule([Turns("STS.128", 1, terms / 16, optional=True), Turns("FFMA", 64, terms)])
 
 
 def _conv2d_input_grad_few(launch: Launch) -> Rule:
@@ -30,15 +26,44 @@ def _conv2d_input_grad_few(launch: Launch) -> Rule:
     return Rule([loads, tree(launch)], others=0)
 
 
-def _conv2d_weight_grad_few(launch: Launch) -> Rule:
+def _conv2d_input_grad_few_3x3(launch: Launch) -> Rule:
+    """Four threads compute four cells of 2 x 2 pixels, by 16 channels of ten pixels of gy."""
     conv = launch["conv"]
-    steps = conv["n"] * conv["oh"] * conv["ow"] / launch.grid[1] / 32
+    weights = 9 * conv["big"] * conv["small"]
+    groups = conv["n"] * ceil(conv["h"] / 2) * ceil(conv["w"] / 8)
+    around = (groups / (launch.grid[0] * launch.kernel.threads / 4),)
     return Rule(
-        [Turns("STS.32", 2, 8, (steps,)), Turns("FFMA", 16, 32, (steps,))],
+        [
+            Turns("STS.128", 1, weights / 4 / launch.kernel.threads),
+            Turns("LDG.128", 10, conv["small"] / 16, around, which=-1),
+            tree(launch),
+        ],
+        others=0,
     )
 
 
+def _conv2d_weight_grad_few(launch: Launch) -> Rule:
+    """Steps of 256 pixels, which so many threads share, each with 4 or 8 channels at a time."""
+    conv = launch["conv"]
+    form = int(launch.kernel.expression.partition("<")[2].partition(",")[0])
+    chunks = 1 if form < 5 else 2
+    pixels = conv["n"] * conv["oh"] * conv["ow"] / launch.grid[1]
+    around = (pixels / 256,)
+    if form == 0:
+        return Rule([Turns("LDG.32", 4, 256 / 4, around, which=-1)], others=conv["kh"])
+    return Rule([Turns("LDG.128", chunks, 256 / (16 if form == 1 else 8), around)])
+
+
+def _conv2d_weight_grad_pointwise(launch: Launch) -> Rule:
+    each = launch["parts"][-1] + 1
+    return Rule([Turns("LDG.32", each, launch["pixels"] / (launch.grid[1] * launch.block[0]))])
+
+
 RULES: Rules = {
+    "conv2d_pointwise": lambda launch: Rule(),
+    "conv2d_input_grad_pointwise": lambda launch: Rule(),
+    "conv2d_weight_grad_pointwise": _conv2d_weight_grad_pointwise,
+    "conv2d_input_grad_few_3x3": _conv2d_input_grad_few_3x3,
     "conv2d_few": _conv2d_few,
     "conv2d_input_grad_few": _conv2d_input_grad_few,
     "conv2d_weight_grad_few": _conv2d_weight_grad_few,
