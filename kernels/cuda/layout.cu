@@ -12,17 +12,23 @@ __global__ void __launch_bounds__(256) scale_pixels(const unsigned char *x, int 
   if (i < n) y[i] = x[i] / T(127.5) - 1;
 }
 
-// y (n, h, w, c), `count` elements: x with the rows and the columns of image b reversed as flips[b]
-// says, of flips (n, 2).
+// y (m, columns): images of h rows, m altogether, in whose columns are c channels of each pixel. Image
+// b is x with its rows and its columns reversed as flips[b] says, of flips (n, 2); see rows.cuh.
 template <class T>
 __global__ void __launch_bounds__(256)
-    flip(const T *x, const bool *flips, int h, int w, int c, int count, T *y) {
-  const int at = own_element();
-  if (at >= count) return;
-  const int channel = at % c, j = at / c % w, i = at / c / w % h, b = at / c / w / h;
-  const int row = flips[2 * b] ? h - 1 - i : i;
-  const int col = flips[2 * b + 1] ? w - 1 - j : j;
-  y[at] = x[((b * h + row) * w + col) * c + channel];
+    flip(const T *__restrict__ x, const bool *__restrict__ flips, int m, int h, int columns, int c,
+         T *__restrict__ y) {
+  const int column = own_channel();
+  if (column >= columns) return;
+  const int mirrored = columns - c - column + 2 * (column % c);  // the same channel
+  in_batches<batch>(
+      first_row(), m, row_step(),
+      [&](int row) {
+        const int b = row / h, i = row % h;
+        const int from = flips[2 * b] ? row - i + h - 1 - i : row;
+        return x[from * columns + (flips[2 * b + 1] ? mirrored : column)];
+      },
+      [&](int row, T value) { y[row * columns + column] = value; });
 }
 
 // How many channels each of several images has: 0 where there are fewer images.

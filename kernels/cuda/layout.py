@@ -42,10 +42,11 @@ def scale_pixels(pixels: Array, dtype: DTypeLike) -> Array:
 
 
 def flip(images: Array, flips: Array) -> Array:
-    _, h, w, c = images.shape
+    n, h, w, c = images.shape
     y = empty(images.shape, images.dtype)
-    sizes = map(np.int32, (h, w, c, y.size))
-    launch(f"flip<{BYTES[images.dtype]}>", _grid(y), images, flips, *sizes, y)
+    grid, block = grid_of(n * h, w * c, most=MOST_BLOCKS[1]), block_of(w * c)
+    sizes = map(np.int32, (n * h, h, w * c, c))
+    launch(f"flip<{BYTES[images.dtype]}>", grid, images, flips, *sizes, y, block=block)
     return y
 
 

@@ -43,12 +43,13 @@ def _apply_grad_of_parts(launch: Launch) -> Rule:
 
 STRAIGHT = (
     *("add", "add_all", "multiply", "sigmoid_of", "convert", "blend", "scale_shift"),
-    *("scale_pixels", "flip", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
+    *("scale_pixels", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
 )
 
 RULES: Rules = {
     **dict.fromkeys(STRAIGHT, lambda launch: Rule()),
     "normalize": over_rows(1, BATCH),
+    "flip": lambda launch: Rule([Turns("STG.8", 1, rows(launch, launch["m"], BATCH))]),
     "join_channels": over_rows(1, BATCH),
     "split_channels": over_rows(1, BATCH),
     "apply_grad": _apply_grad,
