@@ -181,8 +181,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
         f"The host's part of a detection, {width} x {height} pixels",
         ["stage"],
         ["CPU seconds"],
-        f"The GPU answers at once; its {found['launches']} launches do nothing. The longest path is "
-        "that of one photograph on many cores; the longest stage, what each of many takes there.",
+        f"The GPU answers at once; its {found['launches']} launches do nothing. The longest path "
+        "is that of one photograph on many cores; the longest stage is what each of many takes.",
     )
     for name, seconds in found["cpu_seconds"].items():
         stages.add_row(name, f"{seconds:.3f}")
