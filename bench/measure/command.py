@@ -112,8 +112,8 @@ def measured_case(case: Case, row: Row, rng: np.random.Generator) -> Measurement
     crack = case.cracks[0]
     at = int(rng.integers(len(crack.points) // 4, 3 * len(crack.points) // 4))
     read = CARD * max(1, round(float(crack.widths[at]) * SCALE.mm_per_pixel / CARD))
-    reading = Reading(*crack.points[at].tolist(), read)
-    return measure(case.photo, case.trace, readings=[reading], scale=SCALE)
+    x, y = crack.points[at].tolist()
+    return measure(case.photo, case.trace, readings=[Reading(x, y, read)], scale=SCALE)
 
 
 def lengths(photos: int, rng: np.random.Generator) -> Found:

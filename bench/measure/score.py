@@ -115,8 +115,18 @@ def scores(
         sum(length(crack.points) for crack in cracks),
         sum(length(smoothed(resampled(crack.points), 2.5)) for crack in cracks),
     ]
+    true, far, value, low, high, counted, by_pixels, by_depth = table
     return Scores(
-        *table[:5], table[5] > 0, *table[6:], np.concatenate(branches), np.array([lengths])
+        true,
+        far,
+        value,
+        low,
+        high,
+        counted > 0,
+        by_pixels,
+        by_depth,
+        np.concatenate(branches),
+        np.array([lengths]),
     )
 
 

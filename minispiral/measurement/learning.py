@@ -16,6 +16,7 @@ from minispiral.measurement.wide import half_depth
 from minispiral.measurement.width_model import Fit, WidthModel
 
 MOST = 200  # windows that blur and contrast are learnt from: more tell nothing new
+MISFIT_LENGTH = 0.7  # px, along the profile, over which what the model leaves out is alike
 PIXEL_SD = 0.29  # px, the standard deviation of a pixel's own box: sqrt(1/12)
 NEGLIGIBLE = 0.002  # hypotheses with a smaller share of the probability are dropped
 
@@ -71,7 +72,8 @@ def learn(
     """
     offsets = offsets_of(settings)
     apart = np.subtract.outer(offsets, offsets)
-    left_out = settings.misfit**2 * np.exp(-0.5 * (apart / 0.7) ** 2)
+    share = settings.misfit_share * _depth(profiles.values[usable], offsets)
+    left_out = (settings.misfit**2 + share**2) * np.exp(-0.5 * (apart / MISFIT_LENGTH) ** 2)
     blurs = settings.blur * np.exp(0.14 * np.arange(-4, 8))
     models = [WidthModel(offsets, covariance + left_out, blur, settings) for blur in blurs.tolist()]
     contrasts = contrast_grid(settings)
@@ -117,11 +119,9 @@ def _seen(
     if (profiles.alike < 0.7).any():
         fair &= profiles.alike < 0.7
     blur = broad @ (fair * _weight(fair, settings))
-    best = int(blur.argmax())
-    guess = fits[best].posterior(settings.contrast, vague) @ models[best].widths
-    whole_blur = np.hypot(models[best].blur, PIXEL_SD)
-    wide = fair & (guess >= settings.wide * whole_blur)
-    wide &= half_depth(values, offsets_of(settings)) < settings.widest - 1
+    whole_blur = np.hypot(models[int(blur.argmax())].blur, PIXEL_SD)
+    width = half_depth(values, offsets_of(settings))
+    wide = fair & (width >= settings.wide * whole_blur) & (width < settings.halfway + 1)
     log = np.repeat(blur[:, None], len(contrasts), axis=1)
     if wide.any():
         votes = wide * _weight(wide, settings)
@@ -130,6 +130,14 @@ def _seen(
                 told = fits[i].evidence(contrast, settings.contrast_local)
                 log[i, j] += (told - broad[i]) @ votes
     return log
+
+
+def _depth(values: Floats, offsets: Floats) -> float:
+    """The median share of light that is lost at the darkest sample of the profiles."""
+    if not len(values):
+        return 0.0
+    wall = np.median(values[:, np.abs(offsets) > 0.6 * offsets[-1]], axis=1)
+    return max(0.0, float(np.median(wall - values.min(axis=1))))
 
 
 def _vague(settings: Settings) -> float:

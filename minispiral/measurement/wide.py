@@ -8,6 +8,7 @@ from minispiral.measurement.profiles import Profiles
 from minispiral.measurement.settings import Settings
 
 REACH = 4.0  # times the usual profile's
+STEP = 0.5  # px, between the samples
 UNEVEN = 0.15  # greatest difference of the light on both sides, as a share
 
 
@@ -27,15 +28,17 @@ def half_depth(values: Floats, offsets: Floats) -> Floats:
 def wide_widths(
     light: Light, lines: list[Floats], profiles: Profiles, settings: Settings
 ) -> Floats:
-    """Widths (m,) at half depth, from the median of profiles four times as long, 1 px a sample.
+    """Widths (m,) at half depth, from the median of profiles four times as long as usual.
 
     Both edges of a crack wider than its blur lie where half of the light between floor and wall is
-    lost, whatever the blur; each is interpolated between two samples. NaN where the profile does
-    not rise on both sides, or rises to walls of different light: the edge of a shadow or a joint
-    between two tones.
+    lost, whatever the blur; each is interpolated between two samples. Floor and wall are medians,
+    2 px and more away from the edges that were found with a first guess of them. NaN where the
+    profile does not rise on both sides, or rises to walls of different light: the edge of a shadow
+    or a joint between two tones.
     """
     reach = REACH * settings.reach
-    offsets = np.arange(-reach, reach + 0.5, 1.0)
+    count = round(reach / STEP)
+    offsets = STEP * np.arange(-count, count + 1.0)
     out = np.full(len(profiles), np.nan)
     for k in np.unique(profiles.line):
         here = np.flatnonzero(profiles.line == k)
@@ -43,24 +46,40 @@ def wide_widths(
         rows = light.across(lines[k], offsets)
         for i in here:
             near = np.abs(distance - profiles.at[i]) <= settings.window / 2
-            out[i] = _between_edges(np.median(rows[near], axis=0))
+            out[i] = _between_edges(np.median(rows[near], axis=0), offsets)
     return out
 
 
-def _between_edges(profile: Floats) -> float:
+def _between_edges(profile: Floats, offsets: Floats) -> float:
     middle = len(profile) // 2
-    low = middle - 3 + int(profile[middle - 3 : middle + 4].argmin())
-    floor = float(np.median(profile[low - 2 : low + 3]))
-    sides = (profile[low::-1], profile[low:])
-    walls = [float(np.quantile(side, 0.75)) for side in sides]
-    if abs(walls[0] - walls[1]) > UNEVEN * sum(walls) / 2:
+    near = slice(middle - 6, middle + 7)
+    low = middle - 6 + int(profile[near].argmin())
+    floor = float(profile[low])
+    left = right = float(np.median(profile))
+    edges = (float("nan"), float("nan"))
+    for _ in range(3):
+        edges = (
+            _edge(profile[low::-1], (floor + left) / 2, offsets[low], -STEP),
+            _edge(profile[low:], (floor + right) / 2, offsets[low], STEP),
+        )
+        if not np.isfinite(edges).all():
+            break
+        within = (offsets > edges[0] + 2) & (offsets < edges[1] - 2)
+        floor = float(np.median(profile[within])) if within.any() else floor
+        beyond = (offsets < edges[0] - 2) & (offsets > edges[0] - 16)
+        left = float(np.median(profile[beyond])) if beyond.any() else left
+        beyond = (offsets > edges[1] + 2) & (offsets < edges[1] + 16)
+        right = float(np.median(profile[beyond])) if beyond.any() else right
+    if abs(left - right) > UNEVEN * (left + right) / 2:
         return float("nan")
-    width = 0.0
-    for side, wall in zip(sides, walls, strict=True):
-        level = (floor + wall) / 2
-        above = np.flatnonzero(side > level)
-        if not len(above) or above[0] == 0:
-            return float("nan")
-        j = int(above[0])
-        width += j - float((side[j] - level) / (side[j] - side[j - 1]))
-    return width
+    return edges[1] - edges[0]
+
+
+def _edge(side: Floats, level: float, start: float, step: float) -> float:
+    """Where the profile first rises above ``level`` on the way out from the darkest sample."""
+    above = np.flatnonzero(side > level)
+    if not len(above) or above[0] == 0:
+        return float("nan")
+    j = int(above[0])
+    share = float((level - side[j - 1]) / (side[j] - side[j - 1]))
+    return start + step * (j - 1 + share)
