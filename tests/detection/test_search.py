@@ -86,16 +86,16 @@ def test_whoever_leaves_does_not_wait_for_the_rest(photos: list[Path]) -> None:
     def slow(x: object) -> object:
         begun.set()
         calls.append(x)
-        time.sleep(0.01)
+        time.sleep(0.1)
         return brightness(x)
 
-    Image.new("RGB", (20_000, 70)).save(photos[0])
+    Image.new("RGB", (60_000, 70)).save(photos[0])
     search = Search(StandIn(slow, 64), GPU, 0.5, as_stored=False)
     with pytest.raises(KeyboardInterrupt), search.through(photos):
         assert begun.wait(10)
         raise KeyboardInterrupt
     assert not threads()
-    assert len(calls) < 20  # batches, of about 35
+    assert len(calls) < 40  # tiles, of twice as many
 
 
 def test_errors_of_a_search_reach_the_caller(photos: list[Path]) -> None:
