@@ -48,7 +48,8 @@ def conv2d(
     conv = convolution(x.shape, w.shape, stride, pad)
     _check_normalized(x)
     _check_epilogue(epilogue, conv.output_shape, x)
-    return _twin(x).conv2d(x, w, conv, epilogue)
+    twin = _twin(x)
+    return twin.conv2d(x, w, conv, epilogue)
 
 
 def conv2d_input_grad(
@@ -69,7 +70,8 @@ def conv2d_input_grad(
     check_output(gy, conv)
     _check_normalized(gy)
     _check_epilogue(epilogue, conv.image_shape, gy)
-    return _twin(gy).conv2d_input_grad(gy, w, conv, epilogue)
+    twin = _twin(gy)
+    return twin.conv2d_input_grad(gy, w, conv, epilogue)
 
 
 def conv2d_weight_grad(
@@ -85,7 +87,8 @@ def conv2d_weight_grad(
     check_output(gy, conv)
     _check_normalized(x)
     _check_normalized(gy)
-    return _twin(x).conv2d_weight_grad(x, gy, conv)
+    twin = _twin(x)
+    return twin.conv2d_weight_grad(x, gy, conv)
 
 
 def _twin(image: Image) -> Any:
