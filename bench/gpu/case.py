@@ -29,6 +29,11 @@ class Case(NamedTuple):
     make: Callable[[Rng], Call]
     group: str  # of cases whose kernels are compiled together
 
+    def call(self, seed: int, round: int = 0) -> Call:
+        """Of the same numbers for the same seed, whichever other cases there are."""
+        name = f"{self.name} {self.precision}".encode()
+        return self.make(np.random.default_rng([seed, round, *name]))
+
 
 def normal(rng: Rng, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return rng.standard_normal(shape).astype(dtype)

@@ -14,15 +14,14 @@ from click.testing import CliRunner
 
 from bench.__main__ import main
 from bench.common.worker import Worker, WorkerError
-from bench.gpu.clock import StandInClock
 from bench.gpu.first import kernels, runner, summary, target, tiny, tools
 from bench.gpu.first.log import Log, latest, outcomes, read
 from bench.gpu.first.runner import ITEMS, OUTPUT, Stage, run
 from bench.gpu.first.setting import STAND_IN, TINY, Setting, loaded, rehearsal
 from bench.gpu.first.stages import FIRST, SECOND
-from bench.gpu.guard import guarded
 from bench.gpu.model.assumptions import corrected
 from bench.gpu.session import RequestFailed, WorkerSession
+from bench.tests.direct import open_directly
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import KERNELS, expressions
 
@@ -39,28 +38,10 @@ def stand_in(request):
 
 
 class InProcess(Setting):
-    """Opens workers in this process, in words that a pipe could carry."""
+    """Opens workers in this process."""
 
     def open(self, name, patience=None):
-        part = importlib.import_module(f"bench.gpu.{name}").worker(StandInClock())
-
-        def in_use(request):
-            with launch.gpu().in_use():
-                return part(request)
-
-        work = guarded(in_use, launch.gpu().synchronize)
-
-        class Session:
-            def ask(self, **request):
-                answer = json.loads(json.dumps(work(json.loads(json.dumps(request)))))
-                if "error" in answer:
-                    raise RequestFailed(answer["error"], answer["traceback"])
-                return answer
-
-            def close(self):
-                pass
-
-        return Session()
+        return open_directly(name)
 
 
 def is_alive(process):
@@ -314,7 +295,8 @@ def test_every_stage_of_the_table_exists():
         assert callable(getattr(importlib.import_module(module), function))
 
 
-def test_the_command_ends_with_its_summary(tmp_path):
+def test_the_command_ends_with_its_summary(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_ON_CPU_FOLDER", str(tmp_path))  # which the command would set
     words = ["gpu", "first", "--rehearse", "--stage", "facts", "--out", str(tmp_path)]
     result = CliRunner().invoke(main, words)
     items = read(tmp_path / ITEMS)
@@ -337,7 +319,7 @@ def test_the_log_is_read_as_far_as_it_was_written(tmp_path):
 @pytest.mark.skipif("MINISPIRAL_REHEARSE" not in os.environ, reason="takes minutes")
 @pytest.mark.parametrize("second", [False, True])
 def test_the_whole_rehearsal(second, tmp_path, monkeypatch, executor):
-    monkeypatch.delenv("CUDA_ON_CPU_FOLDER", raising=False)
+    monkeypatch.setenv("CUDA_ON_CPU_FOLDER", str(tmp_path))
     words = ["--rehearse", "--limit", "1500", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(main, ["gpu", "first", *words, *(["--second"] if second else [])])
     assert result.exit_code == 0, result.output

@@ -17,6 +17,7 @@ from bench.gpu.first.setting import Setting, rehearsal
 from bench.gpu.first.stages import FIRST, SECOND
 
 LIMIT = 540.0  # seconds
+REHEARSING = 4  # times the limits of a stage, since processors compile slowly and may be busy
 NAMES = [stage.name for stage in (*FIRST, *SECOND)]
 
 
@@ -70,14 +71,15 @@ def first(out: Path, limit: float, second: bool, names: tuple[str, ...], rehears
     was skipped, and what `bench gpu model` should assume. The exit code is 1 if anything failed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stage in hand is ended
-    setting = rehearsal(out) if rehearse else Setting(str(out))
-    if rehearse:  # where its processes share what they compile
-        folder = out.resolve() / "libraries"
-        folder.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("CUDA_ON_CPU_FOLDER", str(folder))
     stages: tuple[Stage, ...] = SECOND if second else FIRST
     if names:
         stages = tuple(stage for stage in (*FIRST, *SECOND) if stage.name in names)
+    setting = rehearsal(out) if rehearse else Setting(str(out))
+    if rehearse:  # slowly, with a folder in which its processes share what they compile
+        stages = tuple(s._replace(seconds=REHEARSING * s.seconds) for s in stages)
+        folder = out.resolve() / "libraries"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("CUDA_ON_CPU_FOLDER", str(folder))
     start = time.time()
     run(stages, setting, limit, lambda line: click.echo(line, err=True))
     found = conclude(setting, start)

@@ -83,7 +83,8 @@ def end_session(leader: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     leader.kill()
-    leader.wait()
+    with suppress(subprocess.TimeoutExpired):  # a driver may hold on to it
+        leader.wait(5)
 
 
 def _members(leader: int) -> list[int]:
