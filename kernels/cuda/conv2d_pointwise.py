@@ -39,7 +39,8 @@ def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueAr
 def conv2d_input_grad(
     gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
-    arguments = array_of(gy), w, np.int32(gy.size), gx, *epilogue.scale_shift
+    gy = array_of(gy)
+    arguments = gy, w, np.int32(gy.size), gx, *epilogue.scale_shift
     grid = (blocks(gx.size, 4 * _THREADS),)
     launch(f"conv2d_input_grad_pointwise<{conv.big}>", grid, *arguments)
 
