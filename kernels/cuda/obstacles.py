@@ -34,7 +34,7 @@ def install(extra: str = "gpu", again: bool = False) -> str:
     found = packages()
     if len(found) == 1 and not again:
         found = [name for name in found if name != PACKAGES[extra]]
-    command = f"pip install --upgrade 'minispiral[{extra}]'"
+    command = f"pip install -U 'minispiral[{extra}]'"
     return f"pip uninstall {' '.join(found)}, then {command}" if found else command
 
 
@@ -139,7 +139,7 @@ def _of_capability(cupy: Any, extra: str, name: str, capability: int, known: Seq
     if extra == "gpu":
         advice = f"install that of CUDA 13 ({install('gpu13')})"
     else:
-        advice = f"upgrade it (pip install --upgrade {PACKAGES[extra]} {_COMPILERS[extra]})"
+        advice = f"upgrade it (pip install -U {PACKAGES[extra]} {_COMPILERS[extra]})"
     return f"{found}, which CuPy's compiler, of CUDA {version}, does not know yet; {advice}"
 
 

@@ -11,7 +11,7 @@ from tests.cuda_on_cpu import needs_compiler
 from tests.cuda_on_cpu.cupy_double import Machine, in_place_of_cupy
 from tests.small import ROOT
 
-PIP = "pip install --upgrade"
+PIP = "pip install -U"
 CUDA_13 = {"runtime": 13020, "driver": 13000, "archs": (75, 80, 90, 110, 121)}
 CASES = {
     "no driver": (

@@ -28,7 +28,7 @@ def test_without_cupy_the_cpu_is_taken_and_a_gpu_refused(no_cupy):
         device.choose("cuda")
     assert str(refused.value) == (
         "device cuda was given, but only cpu is possible here: CuPy is not installed; install the "
-        "extra `gpu` (pip install --upgrade 'minispiral[gpu]')"
+        "extra `gpu` (pip install -U 'minispiral[gpu]')"
     )
     assert refused.value.parameter == "device"
     with pytest.raises(UserError, match="but only float32 is possible here: CuPy") as refused:
@@ -70,7 +70,7 @@ def fail_to_import():
         (
             ["cupy-cuda12x"],
             "CuPy cannot be imported (libcudart.so.12: cannot open shared object file); install "
-            "it again (pip uninstall cupy-cuda12x, then pip install --upgrade 'minispiral[gpu]')",
+            "it again (pip uninstall cupy-cuda12x, then pip install -U 'minispiral[gpu]')",
         ),
         (["cupy-cuda12x", "cupy-cuda13x"], "cupy-cuda12x and cupy-cuda13x are installed together"),
     ],
@@ -88,7 +88,7 @@ def test_a_cupy_whose_files_another_has_taken_along(monkeypatch, no_cupy):
     assert device.announcement(device.CPU) == (
         "computing on the CPU: cupy-cuda13x is installed but its files are gone, which "
         "uninstalling another of CuPy's packages does; install it again (pip uninstall "
-        "cupy-cuda13x, then pip install --upgrade 'minispiral[gpu13]')"
+        "cupy-cuda13x, then pip install -U 'minispiral[gpu13]')"
     )
 
 
