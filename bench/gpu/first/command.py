@@ -70,7 +70,7 @@ def first(out: Path, limit: float, second: bool, names: tuple[str, ...], rehears
     only. Each item is on disk as soon as it is known. The last line is a summary: what failed, what
     was skipped, and what `bench gpu model` should assume. The exit code is 1 if anything failed.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stage in hand is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stage in hand is ended
     stages: tuple[Stage, ...] = SECOND if second else FIRST
     if names:
         stages = tuple(stage for stage in (*FIRST, *SECOND) if stage.name in names)
@@ -81,8 +81,10 @@ def first(out: Path, limit: float, second: bool, names: tuple[str, ...], rehears
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("CUDA_ON_CPU_FOLDER", str(folder))
     start = time.time()
-    run(stages, setting, limit, lambda line: click.echo(line, err=True))
-    found = conclude(setting, start)
+    try:
+        run(stages, setting, limit, lambda line: click.echo(line, err=True))
+    finally:
+        found = conclude(setting, start)
     Console(width=None if sys.stdout.isatty() else 160).print(*summary.tables(found))
     for line in summary.lines(found):
         click.echo(line)
