@@ -131,8 +131,8 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.y == 0 && own_channel() < c) merged[own_channel()] = all;
 }
 
-// gx of one channel, its formula sorted by what changes from pixel to pixel: a * g + b * x + d, and g
-// is gy where scale * x + shift > 0.
+// gx of one channel, its formula sorted by what changes from pixel to pixel: a * g + b * x + d, and
+// g is gy where scale * x + shift > 0.
 template <class T>
 struct InputGrad {
   T a, b, d, scale, shift;

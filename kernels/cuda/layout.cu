@@ -12,8 +12,8 @@ __global__ void __launch_bounds__(256) scale_pixels(const unsigned char *x, int 
   if (i < n) y[i] = x[i] / T(127.5) - 1;
 }
 
-// y (m, columns): images of h rows, m altogether, in whose columns are c channels of each pixel. Image
-// b is x with its rows and its columns reversed as flips[b] says, of flips (n, 2); see rows.cuh.
+// y (m, columns): images of h rows, m altogether, of c channels for each pixel of a row. Image b is
+// that of x with its rows and its columns reversed as flips[b] says, of flips (n, 2); see rows.cuh.
 template <class T>
 __global__ void __launch_bounds__(256)
     flip(const T *__restrict__ x, const bool *__restrict__ flips, int m, int h, int columns, int c,
@@ -55,7 +55,7 @@ __device__ Place<T> place_of(int channel, const Channels &channels, T *const (&i
   return found;
 }
 
-// y (m, cy) from channel `to` on: the channels of the images side by side, in one pass; see rows.cuh.
+// y (m, cy) from channel `to` on: the channels of the images side by side; see rows.cuh.
 template <class T>
 __global__ void __launch_bounds__(256)
     join_channels(const T *x0, const T *x1, const T *x2, const T *x3, const T *x4, const T *x5,

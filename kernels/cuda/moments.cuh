@@ -2,9 +2,9 @@
 //
 // What is summed are distances from an origin, which is a value of the channel or the mean of some:
 // distances and squares of parts that have one origin add up without a division. How far the origin
-// is from the mean of all shows among the squares too, so that what cancels is at most as many times
-// larger than what is left as there are parts, however far from zero the values are: some of the 16
-// digits of a double.
+// is from the mean of all shows among the squares too. So what cancels is at most as many times as
+// large as what is left as there are parts, however far from zero the values are: some of a double's
+// 16 digits.
 
 #ifndef MINISPIRAL_MOMENTS_CUH
 #define MINISPIRAL_MOMENTS_CUH

@@ -15,8 +15,8 @@ __device__ inline int row_step() { return gridDim.y * blockDim.y; }
 
 constexpr int batch = 4;  // BATCH in rows.py
 
-// Calls use(i, load(i)) for i = first, first + step, .. below `stop`, in this order. What a batch of
-// so many loads is on its way from memory at a time.
+// Calls use(i, load(i)) for i = first, first + step, .. below `stop`, in this order. The numbers of
+// `size` calls are on their way from memory together.
 template <int size, class Load, class Use>
 __device__ void in_batches(int first, int stop, int step, Load load, Use use) {
   for (int start = first; start < stop; start += size * step) {
@@ -50,7 +50,8 @@ __device__ void store(T *to, const Numbers &numbers) {
   *reinterpret_cast<Numbers *>(to) = numbers;
 }
 
-// Merges what the threads of a channel have gathered, in a tree; all of them get the result. Needs blockDim.x * blockDim.y of Part in shared memory; blockDim.y is a power of two.
+// Merges what the threads of a channel have gathered, in a tree; all of them get the result. Needs
+// blockDim.x * blockDim.y of Part in shared memory; blockDim.y is a power of two.
 template <class Part>
 __device__ Part merge_rows(Part own) {
   Part *parts = dynamic_shared<Part>();
@@ -64,8 +65,8 @@ __device__ Part merge_rows(Part own) {
   return parts[threadIdx.x];
 }
 
-// The second of two passes: merges what see(part) makes of the parts (blocks, c) that the blocks of
-// the first have left.
+// The second of two passes: merges what see(part) makes of the parts (blocks, c) of the first, those
+// of own_channel(). All threads call it, and those of a channel get the result.
 template <class Part, class See>
 __device__ auto merge_seen(const Part *__restrict__ parts, int blocks, int c, See see) {
   decltype(see(Part{})) own = {};
