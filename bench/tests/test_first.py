@@ -6,14 +6,16 @@ The whole rehearsal takes minutes and runs where MINISPIRAL_REHEARSE is set.
 import importlib
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
-from bench.common.worker import Worker, WorkerError
+from bench.common.worker import ROOT, Worker, WorkerError
 from bench.gpu.first import kernels, runner, summary, target, tiny, tools
 from bench.gpu.first.log import Log, latest, outcomes, read
 from bench.gpu.first.runner import ITEMS, OUTPUT, Stage, run
@@ -304,6 +306,25 @@ def test_the_command_ends_with_its_summary(tmp_path, monkeypatch):
     assert items[-1]["stages"] == {"facts": "done"}
     assert result.exit_code == (1 if items[-1]["errors"] else 0), result.output
     assert any(item.get("what") == "packages" for item in items)
+
+
+def test_a_run_that_is_ended_ends_its_stage_and_sums_up(tmp_path):
+    program = (
+        "from bench.gpu.first import command; from bench.gpu.first.runner import Stage; "
+        f"command.FIRST = (Stage('hangs', '{PLANTED}:hangs', 60),); command.first()"
+    )
+    words = [sys.executable, "-c", program, "--rehearse", "--out", str(tmp_path)]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not latest(read(tmp_path / ITEMS)).get("hangs"):
+        assert process.poll() is None
+        time.sleep(0.1)
+    for _ in range(2):
+        process.terminate()
+    assert process.wait(20) == 1
+    items = read(tmp_path / ITEMS)
+    assert items[-1]["event"] == "summary"
+    if Path("/proc").exists():
+        assert not is_alive(latest(items)["hangs"][0]["process"])
 
 
 def test_the_log_is_read_as_far_as_it_was_written(tmp_path):

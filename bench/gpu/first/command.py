@@ -70,7 +70,7 @@ def first(out: Path, limit: float, second: bool, names: tuple[str, ...], rehears
     only. Each item is on disk as soon as it is known. The last line is a summary: what failed, what
     was skipped, and what `bench gpu model` should assume. The exit code is 1 if anything failed.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stage in hand is ended
+    signal.signal(signal.SIGTERM, stop)
     stages: tuple[Stage, ...] = SECOND if second else FIRST
     if names:
         stages = tuple(stage for stage in (*FIRST, *SECOND) if stage.name in names)
@@ -90,6 +90,12 @@ def first(out: Path, limit: float, second: bool, names: tuple[str, ...], rehears
         click.echo(line)
     if found["errors"] or any(of not in ("done", "skipped") for of in found["stages"].values()):
         sys.exit(1)
+
+
+def stop(*_: Any) -> None:
+    """End the stage in hand and sum up, in the seconds that are left, however often one is told."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def conclude(setting: Setting, start: float) -> dict[str, Any]:
