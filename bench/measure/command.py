@@ -64,9 +64,11 @@ def command(
         click.echo(f"measuring {part}, seed {seed}", err=True)
         found: Found = {"seed": seed, "photos": photos, "machine": conditions()}
         if part == "rows":
-            found["rows"] = {
-                name: rows(name, ROWS[name], photos, rng) for name in chosen or tuple(ROWS)
-            }
+            found["rows"] = {}
+            for name in chosen or tuple(ROWS):
+                found["rows"][name] = rows(name, ROWS[name], photos, rng)
+                if not chosen:
+                    keep(out / FILE, {part: found})
         elif part == "lengths":
             found["lengths"] = lengths(photos, rng)
         elif part == "synth":

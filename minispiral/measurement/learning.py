@@ -111,8 +111,7 @@ def _seen(
     """The tempered log likelihood (models, contrasts) of what the windows show."""
     values = profiles.values
     fits = [model.fit(values) for model in models]
-    vague = _vague(settings)
-    broad = np.stack([fit.evidence(settings.contrast, vague) for fit in fits])
+    broad = np.stack([_broad(fit, contrasts, settings) for fit in fits])
     misfit = fits[int(broad.sum(axis=1).argmax())].misfit
     fair = misfit <= max(1.0, min(settings.bad_fit, float(np.quantile(misfit, 0.8))))
     # Along the pixels, within some 5 degrees, what lies between them stays hidden.
@@ -140,9 +139,14 @@ def _depth(values: Floats, offsets: Floats) -> float:
     return max(0.0, float(np.median(wall - values.min(axis=1))))
 
 
-def _vague(settings: Settings) -> float:
-    """Standard deviation of the contrast at a place of a photograph of which nothing is known."""
-    return float(np.hypot(settings.contrast_sd, settings.contrast_local))
+def _broad(fit: Fit, contrasts: Floats, settings: Settings) -> Floats:
+    """The log likelihood (m,) of the blur, the contrast being anything that the prior allows."""
+    log = np.log(contrast_prior(contrasts, settings))
+    each = [
+        fit.evidence(contrast, settings.contrast_local) + share
+        for contrast, share in zip(contrasts.tolist(), log.tolist(), strict=True)
+    ]
+    return np.asarray(np.logaddexp.reduce(each, axis=0))
 
 
 def _weight(windows: NDArray[np.bool_], settings: Settings) -> float:
@@ -167,13 +171,12 @@ def _read(
     candidates = np.flatnonzero(usable)
     here = candidates[near(profiles.points[candidates], reading)]
     width, sd = reading.pixels(scale)
-    vague = _vague(settings)
     log = np.zeros((len(models), len(contrasts)))
     for i, model in enumerate(models):
         fit = model.fit(profiles.values[here])
         cell = np.gradient(model.widths) / 2
         told = np.exp(-0.5 * (model.widths - width) ** 2 / (sd * sd + cell * cell))
-        broad = fit.evidence(settings.contrast, vague)
+        broad = _broad(fit, contrasts, settings)
         for j, contrast in enumerate(contrasts.tolist()):
             log[i, j] = (fit.evidence(contrast, settings.contrast_local, told) - broad).mean()
     return log
