@@ -13,6 +13,7 @@ from bench.gpu import ceilings
 from bench.gpu.model import code, compiler, cost, recording, rules, sass, traffic
 from bench.gpu.model.assumptions import Assumptions, corrected
 from bench.gpu.model.estimate import Model
+from bench.gpu.model.rules import loops
 from bench.gpu.model.rules.loops import Rule, Turns
 from minispiral.errors import UserError
 from minispiral.kernels.cuda import sources
@@ -127,7 +128,7 @@ def test_products_of_matrices_are_counted_as_the_ceilings_count_them():
 @needs_compilers
 def test_the_same_number_twice_and_loops_turn_as_the_source_says():
     """Of two kernels whose text is read anew, and of two recordings."""
-    names = ["sum_parts<float>", "finish_parts"]
+    names = ["merge_row_sums<float>", "finish_parts"]
     task = Task(batch=2, side=31, width=0.5, depths=2)
     found = []
     for _ in range(2):
@@ -139,22 +140,22 @@ def test_the_same_number_twice_and_loops_turn_as_the_source_says():
     assert found[0] == found[1]
     assert {launch.kernel.expression for launch in launches} == {*names}
 
-    sums = codes["sum_parts<float>"].function
-    turns = rules.turns_of_loops(sums, Rule([Turns("LDG.32", 1, 37)]), "sum_parts")
+    sums = code.codes("sm_90", ["sum_parts<float>"])["sum_parts<float>"].function
+    turns = loops.turns_of_loops(sums, Rule([Turns("LDG.32", 1, 37)]), "sum_parts")
     loads = {
         loop: sum(instruction.name == "LDG" for instruction in sums.own_code(loop))
         for loop in sums.loops
     }
     assert sum(loads[loop] * count for loop, count in turns.items()) == 37
-    with pytest.raises(rules.RuleError, match="expects one"):
-        rules.turns_of_loops(sums, Rule([Turns("HMMA", 1, 37)]), "sum_parts")
-    with pytest.raises(rules.RuleError, match="all of its loops"):
-        rules.turns_of_loops(sums, Rule(), "sum_parts")
+    with pytest.raises(loops.RuleError, match="expects one"):
+        loops.turns_of_loops(sums, Rule([Turns("HMMA", 1, 37)]), "sum_parts")
+    with pytest.raises(loops.RuleError, match="all of its loops"):
+        loops.turns_of_loops(sums, Rule(), "sum_parts")
 
 
 def test_every_kernel_has_a_rule_and_every_rule_a_kernel():
     names = {expression.partition("<")[0] for expression in KERNELS}
-    assert names == {*rules.RULES, *rules.STRAIGHT}
+    assert names == {*rules.RULES}
 
 
 TEXT = """
@@ -252,9 +253,10 @@ def test_bytes_and_flags_of_launches():
     adam = by_name["adam"]
     parameters = adam["owner"][0] * adam["share"]
     assert traffic.bytes_moved(adam) == (16 * parameters, 12 * parameters)
-    # Convolution is a struct of 11 ints; x, w and y are addresses of 8 bytes.
+    # Convolution is a struct of 11 ints; x, w and y are addresses of 8 bytes. The flags are scaled,
+    # with_moments and with_grad_sums.
     found = traffic.flags(by_name["conv2d_few"], 0x210)
-    assert found == {0x258: False, 0x270: True}  # scaled, with_moments
+    assert found == {0x258: False, 0x270: True, 0x280: False}
 
 
 def test_assumptions_are_replaced_one_by_one():

@@ -8,12 +8,12 @@ from bench.gpu.model.recording import Launch
 from bench.gpu.model.rules import few_channels, pixels, plain, tensor_cores
 from bench.gpu.model.rules.loops import Rule, RuleError
 
-_RULES = tensor_cores.RULES | few_channels.RULES | plain.RULES | pixels.RULES
+RULES = tensor_cores.RULES | few_channels.RULES | plain.RULES | pixels.RULES
 
 
 def rule(launch: Launch) -> Rule:
     """The rule for a launch. `RuleError` for a kernel that has none."""
     name = launch.kernel.expression.partition("<")[0]
-    if name not in _RULES:
+    if name not in RULES:
         raise RuleError(f"{name} has no rule: add it to bench/gpu/model/rules")
-    return _RULES[name](launch)
+    return RULES[name](launch)

@@ -43,7 +43,16 @@ def _apply_grad_of_parts(launch: Launch) -> Rule:
 
 STRAIGHT = (
     *("add", "add_all", "multiply", "sigmoid_of", "convert", "blend", "scale_shift"),
-    *("scale_pixels", "window", "edge_pad", "adam_scales", "count_step", "loss_value"),
+    *(
+        "cut_tile",
+        "blend_tile",
+        "scale_pixels",
+        "window",
+        "edge_pad",
+        "adam_scales",
+        "count_step",
+        "loss_value",
+    ),
 )
 
 RULES: Rules = {
