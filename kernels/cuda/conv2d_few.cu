@@ -23,8 +23,12 @@ __device__ void sum_for_gradient(const float (&gradient)[8][8], const Normalized
 #pragma unroll
   for (int chunk = 0; chunk < 8; chunk += 4) {
     const typename Channels::Chunk own = channels.chunk(chunk);
-    const Normalization<1, true> normalization(image.scale, image.shift, own);
-    float mean[4], g[4] = {}, g_centred[4] = {};
+    float scale[4], shift[4], mean[4], g[4] = {}, g_centred[4] = {};
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      scale[j] = own.exists(j) ? image.scale[own.number(j)] : 0;
+      shift[j] = own.exists(j) ? image.shift[own.number(j)] : 0;
+    }
     own.load(mean, image.mean + own.first, true);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -33,8 +37,10 @@ __device__ void sum_for_gradient(const float (&gradient)[8][8], const Normalized
       float x[4], y[4];
       own.load(x, image.x + at * own.all + own.first, there);
 #pragma unroll
-      for (int j = 0; j < 4; j++) y[j] = x[j];
-      normalization(y, there);
+      for (int j = 0; j < 4; j++) {
+        const float normalized = fma(scale[j], x[j], shift[j]);
+        y[j] = normalized < 0 || !there ? 0 : normalized;
+      }
 #pragma unroll
       for (int j = 0; j < 4; j++)
         if (y[j] > 0) {

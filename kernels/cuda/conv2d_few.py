@@ -57,11 +57,10 @@ for big in range(1, FEW + 1):
     name, moments = f"conv2d_input_grad_few<{big}>", 3 * SHARED_DOUBLE // 4
     _declare("_input_grad", name, moments, 64 if big <= 3 else 88)
 for big in _FORMS:
-    for normalized in _BOOLEANS:
-        for epilogue in _BOOLEANS:
-            name = f"conv2d_input_grad_few_3x3<{big}, {normalized}, {epilogue}>"
-            floats = max(9 * big * _MOST_WEIGHTS, moments)
-            _declare("_input_grad", name, floats, 128 if big <= 2 else 255)
+    for fused in _BOOLEANS:
+        name = f"conv2d_input_grad_few_3x3<{big}, {fused}>"
+        floats = max(9 * big * _MOST_WEIGHTS, moments)
+        _declare("_input_grad", name, floats, 128 if big <= 2 else 255)
 
 
 def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
@@ -80,30 +79,27 @@ def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueAr
 def conv2d_input_grad(
     gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
-    gy, vectors = _yet_to_normalize(gy)
-    check_aligned(gy, w)
-    normalized, wanted = vectors[0].size > 0, epilogue.epilogue is not None
+    gy, normalized, vectors = _yet_to_normalize(gy)
+    check_aligned(gy, w, *vectors)
+    image = gy, np.bool_(normalized), *vectors
     if _form(conv) != _ANY and conv.stride == 2 and conv.small <= _MOST_WEIGHTS:
         down, across = (_cells(size, conv.pad) for size in (conv.h, conv.w))
         groups = conv.n * down * blocks(across, _CELLS)
-        count = blocks(groups, _THREADS // _LANES_3X3, _MOST_BLOCKS)
-        arguments = struct(conv), gy, *vectors, w, gx, *epilogue.with_moments(count)
-        flags = f"{_BOOLEANS[normalized]}, {_BOOLEANS[wanted]}"
-        name = f"conv2d_input_grad_few_3x3<{conv.big}, {flags}>"
-        launch(name, (count,), *arguments, block=(1, _THREADS))
-        return
-    groups = conv.n * blocks(conv.h, conv.stride) * blocks(conv.w, conv.stride)
-    block = _LANES, _THREADS // _LANES
-    count = min(blocks(groups, block[1]), _MOST_BLOCKS)
-    image = gy, np.bool_(normalized), *vectors
+        count, block = blocks(groups, _THREADS // _LANES_3X3, _MOST_BLOCKS), (1, _THREADS)
+        fused = normalized or epilogue.epilogue is not None
+        name = f"conv2d_input_grad_few_3x3<{conv.big}, {_BOOLEANS[fused]}>"
+    else:
+        groups = conv.n * blocks(conv.h, conv.stride) * blocks(conv.w, conv.stride)
+        block = _LANES, _THREADS // _LANES
+        count = blocks(groups, block[1], _MOST_BLOCKS)
+        name = f"conv2d_input_grad_few<{conv.big}>"
     arguments = struct(conv), *image, w, gx, *epilogue.with_moments(count)
-    launch(f"conv2d_input_grad_few<{conv.big}>", (count,), *arguments, block=block)
+    launch(name, (count,), *arguments, block=block)
 
 
 def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
-    gy, vectors = _yet_to_normalize(gy)
-    check_aligned(gy)
-    normalized = vectors[0].size > 0
+    gy, normalized, vectors = _yet_to_normalize(gy)
+    check_aligned(gy, *vectors)
     form, across = _form(conv), blocks(conv.small, _COLUMNS)
     pixels = conv.n * conv.oh * conv.ow
     lanes = _LANES_OF_PIXELS.get(form, 8)
@@ -125,8 +121,8 @@ def _cells(size: int, pad: int) -> int:
     return (size - 1 + pad) // 2 + 1 - pad // 2
 
 
-def _yet_to_normalize(image: Image) -> tuple[Array, tuple[Any, Any]]:
-    """What is to be read, and its scale and shift; those have no elements where it is the image."""
+def _yet_to_normalize(image: Image) -> tuple[Array, bool, tuple[Any, Any]]:
+    """What is to be read, whether it is yet to be normalised, and the scale and shift for it."""
     if isinstance(image, Normalized):
-        return image.x, (image.scale, image.shift)
-    return image, (empty((0,), image.dtype), empty((0,), image.dtype))
+        return image.x, True, (image.scale, image.shift)
+    return image, False, (empty((0,), image.dtype), empty((0,), image.dtype))

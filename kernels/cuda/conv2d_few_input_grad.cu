@@ -88,13 +88,15 @@ __global__ void __launch_bounds__(256, 2)
 // The same for a kernel of 3 x 3 at stride 2 and channels in multiples of four, up to 128. Seen from
 // the image with its padding, a cell of gx is 2 x 2 pixels from an even row and column on. Four lanes
 // compute four cells side by side together, each a share of the sums over channels: a chunk of gy is
-// read once for all pixels and taps.
-template <int big, bool normalized, bool with_epilogue>
+// read once for all pixels and taps. Only where it is
+// `fused` is gy normalised and has gx an epilogue.
+template <int big, bool fused>
 __global__ void __launch_bounds__(256, big <= 2 ? 2 : 1)
-    conv2d_input_grad_few_3x3(Convolution conv, const float *__restrict__ gy, const float *gy_scale,
-                            const float *gy_shift, const float *__restrict__ w, float *gx,
-                            bool scaled, const float *scale, const float *shift, bool with_moments,
-                            Moments *partial) {
+    conv2d_input_grad_few_3x3(Convolution conv, const float *__restrict__ gy, bool normalized,
+                              const float *gy_scale, const float *gy_shift,
+                              const float *__restrict__ w, float *gx, bool scaled,
+                              const float *scale, const float *shift, bool with_moments,
+                              Moments *partial) {
   constexpr int lanes = 4, cells = 4, along = 2 * cells * big;  // numbers of a row of gx
   float *weights = dynamic_shared<float>();                     // (3, 3, big, small)
   const int thread = threadIdx.y;
@@ -119,21 +121,30 @@ __global__ void __launch_bounds__(256, big <= 2 ? 2 : 1)
     // Rows i - 1 and i of gy and columns from j - 1 on reach these cells.
     const int i = place.i + skipped, j = place.j * cells + skipped;
     const bool exists = place.b < conv.n;
-    const float *from = gy + ((place.b * conv.oh + i) * conv.ow + j) * conv.small;
+    const float *from = gy + ((place.b * conv.oh + i - 1) * conv.ow + j - 1) * conv.small;
     float sum[2 * along] = {};  // a row of gx, and the next
 #pragma unroll 1
     for (int k = 4 * lane; k < conv.small; k += 4 * lanes) {
       float g[2][cells + 1][4];
       const Channels<1, 0, true> channels{k, conv.small};
-      const Normalization<1, normalized> normalization(gy_scale, gy_shift, channels);
+      const auto inside = [&](int r, int q) {
+        return exists && within(i - 1 + r, conv.oh) && within(j - 1 + q, conv.ow);
+      };
 #pragma unroll
-      for (int r = 0; r < 2; r++)
+      for (int r = 0; r < 2; r++) {
+        const float *chunk = from + r * conv.ow * conv.small + k;
 #pragma unroll
-        for (int q = 0; q < cells + 1; q++) {
-          const bool inside = exists && within(i - 1 + r, conv.oh) && within(j - 1 + q, conv.ow);
-          channels.load(g[r][q], from + ((r - 1) * conv.ow + q - 1) * conv.small + k, inside);
-          normalization(g[r][q], inside);
-        }
+        for (int q = 0; q < cells + 1; q++, chunk += conv.small)
+          channels.load(g[r][q], chunk, inside(r, q));
+      }
+      if (fused && normalized) {
+        const Normalization<1> normalization(gy_scale, gy_shift, channels);
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+          for (int q = 0; q < cells + 1; q++)
+            if (inside(r, q)) normalization(g[r][q]);
+      }
 #pragma unroll
       for (int p = 0; p < 3; p++)
 #pragma unroll
@@ -167,7 +178,7 @@ __global__ void __launch_bounds__(256, big <= 2 ? 2 : 1)
       const int number = (2 * j - conv.pad) * big + v % along + lane;  // in the row
       if (!exists || !within(row, conv.h) || !within(number, conv.w * big)) continue;
       float result = sum[v];
-      if constexpr (with_epilogue) {
+      if constexpr (fused) {
         const int channel = (v % along + lane) % big;
         result = scaled_relu(result, channel);
         if (with_moments)
@@ -179,7 +190,7 @@ __global__ void __launch_bounds__(256, big <= 2 ? 2 : 1)
     }
     place.advance(down, across, distance);
   }
-  if (!with_epilogue || !with_moments) return;
+  if (!fused || !with_moments) return;
 #pragma unroll
   for (int c = 0; c < big; c++) {
     __syncthreads();  // the weights, or the last channel's sums, are no longer read

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(256, (big > 0 && big + normalized < 4) ? 2 : 1
   const int column = threadIdx.x % T::across * 4, group = threadIdx.x / T::across % T::groups;
   const int lane = threadIdx.x / T::across / T::groups;
   const Channels<T::chunks, T::columns / T::chunks, big != 0> channels{first_channel + column, conv.small};
-  const Normalization<T::chunks, normalized> normalization(scale, shift, channels);
+  const NormalizationIf<T::chunks, normalized> normalization(scale, shift, channels);
 
   // The chunks of gy that come next are on their way while others are computed with.
   float ahead[T::ahead][T::chunks * 4];
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(256, (big > 0 && big + normalized < 4) ? 2 : 1
       for (int u = 0; u < T::ahead; u++) {
         float window[T::rows];
         load_vector<T::rows, T::groups == 1 ? 4 : T::rows>(window, own + u * T::lanes * T::pitch);
-        normalization(ahead[u], true);
+        normalization(ahead[u]);
 #pragma unroll
         for (int r = 0; r < T::rows; r++)
 #pragma unroll

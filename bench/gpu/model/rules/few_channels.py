@@ -30,12 +30,13 @@ def _conv2d_input_grad_few_3x3(launch: Launch) -> Rule:
     """Four threads compute four cells of 2 x 2 pixels, by 16 channels of ten pixels of gy."""
     conv = launch["conv"]
     weights = 9 * conv["big"] * conv["small"]
+    vectors = 2 if launch["normalized"] else 0  # scale and shift
     groups = conv["n"] * ceil(conv["h"] / 2) * ceil(conv["w"] / 8)
     around = (groups / (launch.grid[0] * launch.kernel.threads / 4),)
     return Rule(
         [
             Turns("STS.128", 1, weights / 4 / launch.kernel.threads),
-            Turns("LDG.128", 10, conv["small"] / 16, around, which=-1),
+            Turns("LDG.128", 10 + vectors, conv["small"] / 16, around, which=-1),
             tree(launch),
         ],
         others=0,
