@@ -1,4 +1,4 @@
-"""Convolutions of few channels, ``conv2d_few.cu``."""
+"""Convolutions of few channels, ``conv2d_few*.cu`` and ``conv2d_pointwise.cu``."""
 
 from math import ceil
 
@@ -7,10 +7,23 @@ from bench.gpu.model.rules.common import Rules, tree
 from bench.gpu.model.rules.loops import Rule, Turns
 
 
+def _window(launch: Launch, *around: float) -> list[Turns]:
+    """A window is gathered term by term where the kernel may have any size."""
+    conv = launch["conv"]
+    taps = conv["kw"], conv["kh"], *around
+    return [] if _form(launch) else [Turns("STS.32", 1, conv["big"], taps, which=-1)]
+
+
+def _form(launch: Launch) -> int:
+    """The template argument ``big``: 0 for any number of channels and any kernel."""
+    return int(launch.kernel.expression.partition("<")[2].rstrip(">").partition(",")[0])
+
+
 def _conv2d_few(launch: Launch) -> Rule:
     conv = launch["conv"]
     terms = conv["kh"] * conv["kw"] * conv["big"]
-    return Rule([Turns("STS.128", 1, terms / 16, optional=True), Turns("FFMA", 64, terms)])
+    weights = Turns("STS.128", 1, terms / 16, optional=True)
+    return Rule([*_window(launch), weights, Turns("FFMA", 64, terms)])
 
 
 def _conv2d_input_grad_few(launch: Launch) -> Rule:
@@ -44,15 +57,14 @@ def _conv2d_input_grad_few_3x3(launch: Launch) -> Rule:
 
 
 def _conv2d_weight_grad_few(launch: Launch) -> Rule:
-    """Steps of 256 pixels, which so many threads share, each with 4 or 8 channels at a time."""
-    conv = launch["conv"]
-    form = int(launch.kernel.expression.partition("<")[2].partition(",")[0])
-    chunks = 1 if form < 5 else 2
-    pixels = conv["n"] * conv["oh"] * conv["ow"] / launch.grid[1]
-    around = (pixels / 256,)
+    """Steps of 256 pixels, which 4, 8 or 16 threads share."""
+    conv, form = launch["conv"], _form(launch)
+    steps = conv["n"] * conv["oh"] * conv["ow"] / launch.grid[1] / 256
     if form == 0:
-        return Rule([Turns("LDG.32", 4, 256 / 4, around, which=-1)], others=conv["kh"])
-    return Rule([Turns("LDG.128", chunks, 256 / (16 if form == 1 else 8), around)])
+        products = 64 + 4 * ("true" in launch.kernel.expression)
+        return Rule([*_window(launch, steps), Turns("FFMA", products, 256 / 4, (steps,))])
+    chunks, lanes = (1 if form < 5 else 2), (16 if form == 1 else 8)
+    return Rule([Turns("LDG.128", chunks, 256 / lanes, (steps,))])
 
 
 def _conv2d_weight_grad_pointwise(launch: Launch) -> Rule:
