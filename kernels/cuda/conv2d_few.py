@@ -32,7 +32,7 @@ _MOST_BLOCKS = 1024  # of conv2d_input_grad_few: each leaves a part of the momen
 _FORMS = range(1, 7)  # channels of the larger image under a kernel of 3 x 3; 0 for all else
 _ANY = 0
 _CELLS, _LANES_3X3 = 4, 4  # of 2 x 2 pixels, and the threads that compute them together
-_MOST_WEIGHTS = 128  # channels that the weights in shared memory may have in that form
+_MOST_WEIGHTS = 256  # channels that the weights in shared memory may have in that form
 
 # Of conv2d_weight_grad_few, see WeightTile: floats of a window in shared memory, threads that share
 # the pixels, 8 where nothing else is said, and how many of these a thread sums over in float.

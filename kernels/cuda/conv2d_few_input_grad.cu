@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(256, 2)
   if (threadIdx.y == 0 && lane < big) partial[blockIdx.x * big + lane] = all;
 }
 
-// The same for a kernel of 3 x 3 at stride 2 and channels in multiples of four, up to 128. Seen from
+// The same for a kernel of 3 x 3 at stride 2 and channels in multiples of four, up to 256. Seen from
 // the image with its padding, a cell of gx is 2 x 2 pixels from an even row and column on. Four lanes
 // compute four cells side by side together, each a share of the sums over channels: a chunk of gy is
 // read once for all pixels and taps. Only where it is

@@ -13,7 +13,7 @@ from tests.kernels.test_conv2d import in_float64
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
-CHANNELS = 4, 5, 7, 12, 33, 36, 64, 67, 68, 128, 132
+CHANNELS = 4, 5, 7, 12, 33, 36, 64, 67, 68, 132, 260
 
 
 @st.composite
