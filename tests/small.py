@@ -12,6 +12,9 @@ from minispiral.training.demo import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What detect writes once per call, besides three files for each photograph.
+TABLES = {"cracks.csv", "totals.csv", "cracks.json", "cracks.geojson", "report.html"}
+
 # A network, patches and steps that train in a second; sides are 4 * k - 1.
 NETWORK = ["--depths", "1-2", "--width", "0.06"]
 TRAINING = [*NETWORK, "--patch", "31", "--batch", "4", "--steps", "6", "--lr", "0.01"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minispiral.cli.group import Failure
 from minispiral.cli.job import SharedCommand
+from minispiral.cli.measure_options import measure_options, wishes_of
 from minispiral.cli.options import (
     PATH,
     as_stored_option,
@@ -18,8 +19,10 @@ from minispiral.cli.options import (
     threshold_option,
 )
 from minispiral.cli.terminal import announce, print_json, progress_bar, say
+from minispiral.errors import UserError
 
 if TYPE_CHECKING:
+    from minispiral.cli.measuring import Measuring
     from minispiral.detection.detect import Detection
 
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 @as_stored_option
 @device_option
 @precision_option
+@measure_options
 @json_option
 def detect(
     run: Path,
@@ -45,6 +49,8 @@ def detect(
     device: str,
     precision: str,
     as_json: bool,
+    measure: bool,
+    **wished: Any,
 ) -> None:
     """Find cracks in photographs of any size with the network of RUN.
 
@@ -52,23 +58,31 @@ def detect(
     NAME.probability.png, NAME.mask.png and NAME.overlay.jpg, all of the photograph's size.
     Photographs of the same name in different folders get theirs in subfolders of DIR.
 
+    With the extra `measure`, cracks are measured too: DIR receives cracks.csv and totals.csv (a
+    row a crack, a row a photograph), cracks.geojson, cracks.json (all there is) and report.html, a
+    page to hand on. In millimetres where the scale is known, otherwise in pixels.
+
     \b
-    Examples: minispiral detect run bridge.jpg --out found
+    Examples: minispiral detect run bridge.jpg --out found --scale 0.12
               minispiral detect run photos 'more/*.jpg' --out found --threshold 0.3
-              minispiral detect run DCIM --recursive --out found
+              minispiral detect run DCIM --recursive --out found --scales scales.csv
     """
     from minispiral.detection import detect as job
+    from minispiral.distributed import world
 
+    measuring = _measuring(run, out, threshold, as_stored, measure, wished)
     announce(device, precision)
     with progress_bar("detecting") as (progress, message):
 
         def report(result: Detection) -> None:
             message(
                 f"{result.photo}: {result.crack_pixels} crack pixels "
-                f"({result.crack_share:.3%}), {result.seconds:.1f} s"
+                f"({result.crack_share:.3%}), {_told(result)}{result.seconds:.1f} s"
                 if result.error is None
                 else f"minispiral: {result.error}"
             )
+            if result.unmeasured is not None:
+                message(f"minispiral: {result.photo} was not measured: {result.unmeasured}")
 
         results = job.detect(
             run,
@@ -81,7 +95,11 @@ def detect(
             precision,
             recursive=recursive,
             as_stored=as_stored,
+            measuring=None if measuring is None else measuring.begin,
         )
+    if measuring is not None:
+        with measuring:
+            measuring.finish(world(), results)
     unread = sum(result.error is not None for result in results)
     if as_json:
         print_json({"threshold": threshold, "photos": [result.as_dict() for result in results]})
@@ -89,3 +107,34 @@ def detect(
         say(f"results for {len(results) - unread} photographs: {out}")
     if unread:
         raise Failure(f"{unread} of {len(results)} photographs have no result.")
+    if unmeasured := sum(result.unmeasured is not None for result in results):
+        raise Failure(f"{unmeasured} of {len(results)} photographs were not measured.")
+
+
+def _measuring(
+    run: Path, out: Path, threshold: float, as_stored: bool, wanted: bool, wished: dict[str, Any]
+) -> Measuring | None:
+    """What measures the cracks, unless they are not ``wanted`` or an extra is missing."""
+    wishes = wishes_of(wanted, wished)
+    if wishes is None:
+        return None
+    from minispiral.cli.measuring import Measuring
+    from minispiral.measurement.pipeline import require_scipy
+
+    try:
+        require_scipy()
+    except UserError as error:
+        say(f"cracks are detected, but not measured: {error}", err=True)
+        return None
+    return Measuring(run, out, threshold, as_stored, wishes)
+
+
+def _told(result: Detection) -> str:
+    """How many cracks were measured, and how long they are together."""
+    if result.cracks is None:
+        return ""
+    lines = len(result.cracks)
+    if not lines:
+        return "no crack of length, "
+    length = sum(crack["length"] for crack in result.cracks)
+    return f"{lines} line{'s' * (lines != 1)} of {length:.0f} {result.cracks[0]['unit']}, "

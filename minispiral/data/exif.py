@@ -21,6 +21,12 @@ def orientation(image: Image.Image) -> int:
     return 1
 
 
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as stored; of a TIFF, newer versions of Pillow tell the shown ones."""
+    tags = getattr(image, "tag_v2", None)
+    return image.size if tags is None else (tags[256], tags[257])  # ImageWidth, ImageLength
+
+
 def turn(image: Image.Image, orientation: int, back: bool = False) -> Image.Image:
     """Turn a stored picture as its orientation says, or ``back`` to as it is stored."""
     from PIL.Image import Transpose

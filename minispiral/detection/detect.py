@@ -1,12 +1,16 @@
 """Find cracks in photograph files and write what was found."""
 
 import gc
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from minispiral.detection.find import check_threshold
+import numpy as np
+from numpy.typing import NDArray
+
+from minispiral.detection.find import Finding, check_threshold
 from minispiral.detection.metrics import THRESHOLD
 from minispiral.detection.output import output_files, write_finding
 from minispiral.detection.photographs import find_photos, search_roots
@@ -17,8 +21,12 @@ from minispiral.distributed import World, world
 from minispiral.errors import UserError
 from minispiral.files import writing_error
 from minispiral.kernels.cpu import parallel
-from minispiral.memory import NotEnoughMemory
+from minispiral.memory import NotEnoughMemory, memory_for
+from minispiral.networks import Network
 from minispiral.runs.checkpoint import load_network
+
+Cracks = list[dict[str, Any]]  # what is known of each crack, as JSON values
+Measure = Callable[[Path, Mapping[str, Path], NDArray[np.uint8], Finding], Cracks]
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,8 @@ class Detection:
     """What was found in one photograph and the files that hold it.
 
     ``error`` says why the photograph could not be read, or that there was not enough memory for
-    it; all other values are then None.
+    it; all other values are then None. ``cracks`` is what was measured, if anything was;
+    ``unmeasured`` says why a measurement failed.
     """
 
     photo: Path
@@ -37,6 +46,8 @@ class Detection:
     probability: Path | None = None
     mask: Path | None = None
     overlay: Path | None = None
+    cracks: Cracks | None = None
+    unmeasured: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values by field name."""
@@ -57,6 +68,7 @@ def detect(
     precision: str = "float32",
     recursive: bool = False,
     as_stored: bool = False,
+    measuring: Callable[[Sequence[Path], Network], Measure] | None = None,
 ) -> list[Detection]:
     """Write what the network of ``run`` finds in ``photos`` to ``out``.
 
@@ -69,6 +81,10 @@ def detect(
 
     A photograph that cannot be read, or for which there is not enough memory, is reported with its
     ``error`` and the others go on.
+    ``measuring`` is called with all photographs and the network before the first is searched, and
+    may refuse them; the function that it returns measures the cracks of one, from the photograph,
+    the files that were written for it, its pixels (h, w, 3) and what was found. Where that raises
+    `UserError`, the photograph's files are kept.
     ``report`` is called with each result. ``progress(done, total)`` counts photographs, with the
     fraction of the current one. ``device`` and ``precision`` are those of
     `minispiral.device.choose`.
@@ -87,6 +103,7 @@ def detect(
     found, outputs = everyone.from_first(lambda: _plan(list(photos), out, recursive))
     chosen = everyone.together(lambda: choose(device, precision))
     network = everyone.together(lambda: load_network(run, device=chosen))
+    measure = everyone.together(lambda: measuring(found, network)) if measuring else None
     _make_folder(everyone, out)
 
     search = Search(network, chosen, threshold, as_stored)
@@ -94,24 +111,40 @@ def detect(
 
         def work(i: int, tiles: Callable[[int, int], None] | None) -> Detection:
             search.listener = found[i], tiles
-            return _write(next(searched), outputs[i])
+            return _write(next(searched), outputs[i], measure)
 
         return take_turns(everyone, len(found), work, progress, report)
 
 
-def _write(work: Work, files: Mapping[str, Path]) -> Detection:
+def _write(work: Work, files: Mapping[str, Path], measure: Measure | None) -> Detection:
     """Write what was found, if anything was, and say so."""
     pixels, finding = work.pixels, work.finding
+    cracks = unmeasured = None
     if pixels is not None and finding is not None:
         with work.stage(NotEnoughMemory):
             write_finding(files, pixels, finding)
+        if measure is not None and work.error is None:
+            start = time.perf_counter()
+            try:
+                with memory_for(work.photo):
+                    cracks = measure(work.photo, files, pixels, finding)
+            except UserError as error:
+                unmeasured = str(error)
+            work.seconds += time.perf_counter() - start
     work.release()
     if finding is None or work.error is not None:
         gc.collect()  # the frames of a failed attempt hold its arrays, in cycles
         parallel.trim()
         return Detection(work.photo, error=work.error)
     return Detection(
-        work.photo, None, finding.crack_pixels, finding.crack_share, work.seconds, **files
+        work.photo,
+        None,
+        finding.crack_pixels,
+        finding.crack_share,
+        work.seconds,
+        cracks=cracks,
+        unmeasured=unmeasured,
+        **files,
     )
 
 

@@ -15,11 +15,11 @@ It is one JSON object; paths are relative to its folder, with forward slashes::
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from minispiral.errors import UserError
 from minispiral.files import replacing
@@ -62,7 +62,7 @@ class Results:
     """What ``cracks.json`` holds."""
 
     card: ModelCard
-    photos: tuple[PhotoResult, ...]
+    photos: Sequence[PhotoResult]
     as_stored: bool = False
 
 
@@ -72,6 +72,18 @@ def writing(
 ) -> Iterator[Callable[[PhotoResult], None]]:
     """Write ``cracks.json`` into ``folder`` with a function that adds one photograph.
 
+    As `writing_lines`, of which each is made by `line_of`.
+    """
+    with writing_lines(folder, card, as_stored) as add:
+        yield lambda result: add(line_of(result, folder))
+
+
+@contextmanager
+def writing_lines(
+    folder: Path, card: ModelCard, as_stored: bool = False
+) -> Iterator[Callable[[str], None]]:
+    """Write ``cracks.json`` into ``folder`` with a function that adds a line of `line_of`.
+
     Only one photograph is in memory at a time, and the file takes its place when all are written.
     Raises `UserError` when the disk is full or the folder is not writable.
     """
@@ -80,20 +92,54 @@ def writing(
         file.write(json.dumps(head)[:-1].encode() + b', "photos": [')
         before = b"\n"
 
-        def add(result: PhotoResult) -> None:
+        def add(line: str) -> None:
             nonlocal before
-            file.write(before + json.dumps(_record(result, folder), allow_nan=False).encode())
+            file.write(before + line.encode())
             before = b",\n"
 
         yield add
         file.write(b"\n]}\n")
 
 
+def line_of(result: PhotoResult, folder: Path) -> str:
+    """The record of a photograph in ``folder / cracks.json``: JSON in one line."""
+    return json.dumps(_record(result, folder), allow_nan=False)
+
+
+class StoredPhotos(Sequence[PhotoResult]):
+    """The photographs of a ``cracks.json``, each read from its line when it is asked for.
+
+    ``starts``: where the lines begin in the file, and where the last one ends.
+    """
+
+    def __init__(self, path: Path, starts: list[int]) -> None:
+        self.path, self.starts = path, starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> PhotoResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PhotoResult]: ...
+    def __getitem__(self, index: int | slice) -> PhotoResult | list[PhotoResult]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        k = range(len(self))[index]
+        with self.path.open("rb") as file:
+            file.seek(self.starts[k])
+            line = file.read(self.starts[k + 1] - self.starts[k])
+        return _result(json.loads(line.rstrip(b",\n")), self.path.parent)
+
+
 def read(folder: Path) -> Results:
-    """What `writing` wrote into ``folder``; raises `UserError` where there is no such file."""
+    """What `writing` wrote into ``folder``, its photographs as `StoredPhotos`.
+
+    Raises `UserError` where there is no such file, or another one.
+    """
     path = folder / NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _read(path)
     except FileNotFoundError as error:
         raise UserError(
             f"{folder} has no {NAME}, expected a folder that detect wrote", "folder"
@@ -108,7 +154,12 @@ def read(folder: Path) -> Results:
             f"{path} is of version {version}, expected {VERSION}; run detect again", "folder"
         )
     try:
-        photos = tuple(_result(record, folder) for record in found["photos"])
+        photos = found["photos"]
+        if isinstance(photos, StoredPhotos):
+            for _ in photos:  # so that what is wrong with one is known at once
+                pass
+        else:
+            photos = tuple(_result(record, folder) for record in photos)
         return Results(ModelCard(**found["model"]), photos, found["as_stored"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -117,10 +168,24 @@ def read(folder: Path) -> Results:
         ) from error
 
 
+def _read(path: Path) -> Any:
+    """The object in the file; its photographs are `StoredPhotos` if each has a line of its own."""
+    with path.open("rb") as file:
+        head = file.readline()
+        if head.endswith(b'"photos": [\n'):
+            starts = [file.tell()]
+            for line in file:
+                if line == b"]}\n":
+                    found = json.loads(head + line)
+                    return {**found, "photos": StoredPhotos(path, starts)}
+                starts.append(starts[-1] + len(line))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _record(result: PhotoResult, folder: Path) -> dict[str, Any]:
     return {
-        "photo": _relative(result.photo, folder),
-        **{kind: _relative(path, folder) for kind, path in result.files.items()},
+        "photo": relative(result.photo, folder),
+        **{kind: relative(path, folder) for kind, path in result.files.items()},
         "error": result.error,
         "measurement": None if result.measurement is None else result.measurement.to_json(),
     }
@@ -137,7 +202,7 @@ def _result(record: Mapping[str, Any], folder: Path) -> PhotoResult:
     )
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative(path: Path, folder: Path) -> str:
     """``path`` as seen from ``folder``; absolute where they are on different drives."""
     real = Path(os.path.realpath(path.parent), path.name)  # `..` does not lead back over a link
     try:

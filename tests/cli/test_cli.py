@@ -19,6 +19,7 @@ from minispiral.runs.checkpoint import load
 from minispiral.training import demo
 from tests.small import (
     NETWORK,
+    TABLES,
     TINY_DEMO,
     TRAINING,
     command,
@@ -103,7 +104,7 @@ def test_train_evaluate_detect_from_synthetic_photographs_to_maps(tmp_path: Path
     assert result.exit_code == 0
     assert str(out) in result.stdout
     assert len([line for line in result.stderr.splitlines() if "crack pixels" in line]) == 3
-    assert len(list(out.iterdir())) == 9
+    assert len(list(out.iterdir())) == 9 + len(TABLES)
 
 
 @pytest.mark.parametrize("tolerance", [0, 2])

@@ -19,7 +19,7 @@ import pytest
 
 from minispiral.cli.printable import encodable, escaped, shell_word
 from minispiral.detection.evaluate import evaluate
-from tests.small import ROOT, TRAINING, make_photo, make_trained, write_pair
+from tests.small import ROOT, TABLES, TRAINING, make_photo, make_trained, write_pair
 
 pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are bytes")
 
@@ -111,12 +111,12 @@ def test_detections_are_printed_and_written_on_every_console(
     words = ["detect", trained / "run", trained / "odd" / "images", "--out", tmp_path / "桥"]
     done = run(*words, console=CONSOLES[console])
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "桥").iterdir())) == 3 * len(NAMES)
+    assert len(list((tmp_path / "桥").iterdir())) == 3 * len(NAMES) + len(TABLES)
     lines = done.stderr.splitlines()
     assert len([line for line in lines if b"crack pixels" in line]) == len(NAMES)
     assert b"\x1b" not in done.stderr
     assert b"19 photographs" in done.stdout
-    listed = run(*words, "--json", console=CONSOLES[console])
+    listed = run(*words, "--json", "--no-measure", console=CONSOLES[console])
     photos = json.loads(listed.stdout)["photos"]
     if console == "C without UTF-8":  # Python itself then keeps bytes of names
         names = [os.fsencode(photo["photo"].encode("ascii", "surrogateescape")) for photo in photos]
@@ -153,7 +153,7 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of(
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
     if command == "detect":
-        assert len(list(tmp_path.iterdir())) == 3 * len(NAMES)
+        assert len(list(tmp_path.iterdir())) == 3 * len(NAMES) + len(TABLES)
     closed = subprocess.run(f"{typed} >&-", shell=True, cwd=ROOT, capture_output=True, check=False)
     assert closed.returncode == 0
     assert b"Traceback" not in closed.stderr

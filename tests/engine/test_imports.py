@@ -38,8 +38,8 @@ ARROWS = {
     "measurement": "data files kernels errors",
     "report": "measurement data files errors",
     "exercises": "detection networks tensor kernels errors",
-    "cli": "report training measurement detection distributed data exercises gradcheck networks "
-    "losses profiling device memory errors",
+    "cli": "report training measurement detection distributed runs data exercises gradcheck "
+    "networks losses profiling device memory errors",
 }
 ENGINE = {
     "kernels",
