@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.measurement import graph, strokes
-from minispiral.measurement.curves import heading, smoothed
+from minispiral.measurement.curves import Floats, heading, smoothed
 from minispiral.measurement.settings import Settings
 from minispiral.measurement.strokes import Stroke
 from minispiral.measurement.thinning import thinned
 
+MEETS = 8.0  # px: an end as near as this to another line of its crack ends there
 CELL = 256  # px; most cells of a photograph hold no crack and are passed over
 
 
@@ -65,13 +66,28 @@ def lines(found: Detected, settings: Settings) -> list[Stroke]:
         if total[stroke.crack] >= settings.shortest
         and certain[stroke.crack] >= settings.shortest / 3
     ]
-    return [_lengthened(stroke, kept, found.shown) for stroke in kept]
+    if not kept:
+        return []
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(np.concatenate([stroke.points for stroke in kept]))
+    owner = np.repeat(np.arange(len(kept)), [len(stroke.points) for stroke in kept])
+    crack = np.array([stroke.crack for stroke in kept])
+
+    def met(k: int, tip: Floats) -> bool:
+        others = owner[tree.query_ball_point(tip, MEETS)]
+        return bool(((others != k) & (crack[others] == crack[k])).any())
+
+    return [
+        _lengthened(stroke, [met(k, stroke.points[end]) for end in (0, -1)], found.shown)
+        for k, stroke in enumerate(kept)
+    ]
 
 
-def _lengthened(stroke: Stroke, others: list[Stroke], mask: NDArray[np.bool_]) -> Stroke:
+def _lengthened(stroke: Stroke, met: list[bool], mask: NDArray[np.bool_]) -> Stroke:
     """Thinning eats the ends of lines: let free ends go on to the mask's end, less half its width.
 
-    Within 12 px; ends that meet another line of the crack stay.
+    Within 12 px; ends that have ``met`` another line of the crack stay.
     """
     half, farthest = 1.5, 12.0  # px: traces are about 3 px wide
     if len(stroke.points) < 8:
@@ -81,12 +97,7 @@ def _lengthened(stroke: Stroke, others: list[Stroke], mask: NDArray[np.bool_]) -
     points = stroke.points
     for end in (0, 1):
         tip = stroke.points[0 if end == 0 else -1]
-        if any(
-            other is not stroke
-            and other.crack == stroke.crack
-            and np.hypot(*(other.points - tip).T).min() < 8
-            for other in others
-        ):
+        if met[end]:
             continue
         way = heading(line, end, 12)
         steps = np.arange(0.5, farthest, 0.25)

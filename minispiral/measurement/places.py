@@ -71,7 +71,8 @@ def _meetings(
     points = np.concatenate(lines)
     line = np.repeat(np.arange(len(lines)), [len(each) for each in lines])
     at = np.concatenate([along(each) for each in lines])
-    pairs = cKDTree(points).query_pairs(settings.reach, output_type="ndarray")
+    tree = cKDTree(points)
+    pairs = tree.query_pairs(settings.reach, output_type="ndarray")
     a, b = pairs.T
     apart = (line[a] != line[b]) | (np.abs(at[a] - at[b]) > 3 * settings.reach)
     closed = np.array([np.hypot(*(each[0] - each[-1])) < TOUCH for each in lines])
@@ -79,17 +80,20 @@ def _meetings(
     a, b = a[apart], b[apart]
     touching = np.hypot(*(points[a] - points[b]).T) < TOUCH
     met = [points[a[touching]]]
+    disturbed = np.unique(np.concatenate([a, b]))
+    disturbed = disturbed[np.argsort(line[disturbed], kind="stable")]
+    first = np.flatnonzero(np.diff(line[disturbed], prepend=-1))
     beside = {
-        int(k): points[np.unique(np.concatenate([a[line[a] == k], b[line[b] == k]]))]
-        for k in np.unique(np.concatenate([line[a], line[b]]))
+        int(line[part[0]]): points[part] for part in np.split(disturbed, first[1:]) if len(part)
     }
+    crack = np.array([stroke.crack for stroke in strokes])[line]
     for k, each in enumerate(lines):  # a branch may end a little short of the line it left
         for tip in (each[0], each[-1]):
-            for j, other in enumerate(lines):
-                if j != k and strokes[j].crack == strokes[k].crack:
-                    far = np.hypot(*(other - tip).T)
-                    if far.min() < END:
-                        met.append(other[far.argmin()][None])
+            near = np.array(tree.query_ball_point(tip, END))
+            near = near[(line[near] != k) & (crack[near] == strokes[k].crack)]
+            for j in np.unique(line[near]):
+                on = points[near[line[near] == j]]
+                met.append(on[np.hypot(*(on - tip).T).argmin()][None])
     return np.concatenate(met), beside
 
 

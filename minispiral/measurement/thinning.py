@@ -28,23 +28,33 @@ def _tables() -> NDArray[np.bool_]:
 def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The lines of one pixel that are left of ``mask`` (h, w), connected as it is.
 
-    Only the pixels of the mask are visited, so that the work does not grow with the photograph:
-    on one of 20 megapixels this takes a hundredth of the time of filters over the whole picture.
+    Only the border of the mask is visited, inwards pass by pass, so that the work grows neither
+    with the photograph nor with the square of a blob: on 20 megapixels with cracks this takes a
+    hundredth of the time of filters over the whole picture.
     """
     tables = _tables()
     padded = np.pad(mask, 1).astype(np.uint8)
     stride = padded.shape[1]
     flat = padded.ravel()
-    left = np.flatnonzero(flat)
+    steps = np.array([dy * stride + dx for dy, dx in NEIGHBOURS])
+
+    def codes(pixels: NDArray[np.intp]) -> NDArray[np.uint8]:
+        found = np.zeros(len(pixels), np.uint8)
+        for bit, step in enumerate(steps.tolist()):
+            found |= flat[pixels + step] << np.uint8(bit)
+        return found
+
+    border = np.flatnonzero(flat)
+    border = border[codes(border) != 255]
     changed = True
     while changed:
         changed = False
         for table in tables:
-            codes = np.zeros(len(left), np.uint8)
-            for bit, (dy, dx) in enumerate(NEIGHBOURS):
-                codes |= flat[left + (dy * stride + dx)] << np.uint8(bit)
-            goes = table[codes]
-            flat[left[goes]] = 0
-            left = left[~goes]
-            changed |= bool(goes.any())
+            goes = table[codes(border)]
+            gone = border[goes]
+            if len(gone):
+                flat[gone] = 0
+                bared = (gone[:, None] + steps).ravel()
+                border = np.union1d(border[~goes], bared[flat[bared] > 0])
+                changed = True
     return padded[1:-1, 1:-1].astype(bool)
