@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from minispiral.measurement.contrast import Reading, contrast_grid, contrast_prior, near
 from minispiral.measurement.curves import Floats
+from minispiral.measurement.places import holes
 from minispiral.measurement.profiles import Profiles, offsets_of
 from minispiral.measurement.records import Contrast, Rest
 from minispiral.measurement.scale import Scale
@@ -66,7 +67,8 @@ def learn(
 
     Blur is learnt from all good windows, each with a contrast of its own; contrast only from those
     so wide that their floor can be seen: of a crack narrower than the blur only the product of
-    width and contrast is left. The sums of log likelihoods are tempered, so that all windows count
+    width and contrast is left. One wide window in ten may be none of a crack, so that none alone
+    decides. The sums of log likelihoods are tempered, so that all windows count
     as ``votes`` at most, since what the model leaves out is common to them. A reading multiplies
     the likelihood of the windows beside it by that of their width; then the prior is uniform.
     """
@@ -120,14 +122,16 @@ def _seen(
     blur = broad @ (fair * _weight(fair, settings))
     whole_blur = np.hypot(models[int(blur.argmax())].blur, PIXEL_SD)
     width = half_depth(values, offsets_of(settings))
+    fair &= ~holes(profiles, width)
     wide = fair & (width >= settings.wide * whole_blur) & (width < settings.halfway + 1)
     log = np.repeat(blur[:, None], len(contrasts), axis=1)
     if wide.any():
         votes = wide * _weight(wide, settings)
         for i in np.flatnonzero(blur > blur.max() - 12):
             for j, contrast in enumerate(contrasts.tolist()):
-                told = fits[i].evidence(contrast, settings.contrast_local)
-                log[i, j] += (told - broad[i]) @ votes
+                told = fits[i].evidence(contrast, settings.contrast_local) - broad[i]
+                believed = np.log1p(-settings.strange) + told
+                log[i, j] += np.logaddexp(believed, np.log(settings.strange)) @ votes
     return log
 
 

@@ -39,6 +39,7 @@ class Settings:
     blur: float = 0.75  # the prior of the camera's blur: the median of its sd ...
     blur_log_sd: float = 0.35  # ... and the sd of its logarithm
     votes: float = 4.0  # of all windows together: what the model leaves out is common to them
+    strange: float = 0.1  # of the wide places are none of a crack: a pore, a joint, a stain
     wide: float = 3.3  # times the whole blur: profiles this wide at half depth tell the contrast;
     # those of cracks much narrower than the blur are 2.4 times as wide as it
 
