@@ -490,7 +490,7 @@ for tile_m, tile_n in ((16, 16), (64, 64), (128, 64), (128, 128)):
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 sides = 2.0 ** np.arange(9)
 ax.plot(sides, 2 / sides, "o-", label="square tiles")
-for name in ("Large", "Medium"):
+for name in ("Large", "Small"):
     tile_m, tile_n, _ = conv2d_mma.TILINGS[name]
     reads = 1 / tile_m + 1 / tile_n
     ax.plot((tile_m * tile_n) ** 0.5, reads, "s", ms=9, label=f"{name}: {tile_m} x {tile_n}")
@@ -502,7 +502,7 @@ ax.legend()
 # %% [markdown]
 # *Figure 8.4. Reads per multiplication, against the size of a tile. A tile of one number is the
 # kernel in which each thread computes one number. Squares: the tiles of the library's kernels,
-# Medium and Large.*
+# Small and Large.*
 #
 # Why not still larger tiles? The block keeps its tile of $C$ in *registers*, the few numbers that
 # each thread holds in the core itself, at most 255 per thread.

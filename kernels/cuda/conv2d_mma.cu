@@ -14,40 +14,93 @@
 
 #include "convolution_tiles.cuh"
 #include "epilogue.cuh"
+#include "normalized.cuh"
 
-// The epilogue of a tile of the output, which has `channels` channels. The tile begins at
-// `first_channel` and has `rows` pixels.
-template <class T, class A, class B>
-__device__ void finish(Result<T, A, B> &result, const ScaledReLU<float> &scaled_relu, int rows,
-                       int first_channel, int channels, bool with_moments, Moments *partial) {
-  result.change([&](int column, float x) {
-    const int channel = first_channel + column;
-    return channel < channels ? scaled_relu(x, channel) : x;
+// What a batch norm has read, where this thread's part of its gradient lies. Numbers that are none
+// are read from other places, without branches, and count for nothing.
+template <class T, int rows>
+struct ReadByNorm {
+  const Epilogue &epilogue;
+  const int (&places)[rows];
+  int first_channel, channels;
+
+  struct Channel {
+    const int (&places)[rows];
+    float scale, shift, mean;
+
+    __device__ void add(int i, float gradient, float x, TileGradSums &sums) const {
+      const bool passes = places[i] >= 0 && fma(scale, x, shift) > 0;
+      sums.add(passes ? gradient : 0, x - mean);
+    }
+  };
+
+  __device__ Channel of(int column) const {
+    const int channel = min(first_channel + column, channels - 1);
+    return {places, epilogue.scale[channel], epilogue.shift[channel], epilogue.mean[channel]};
+  }
+
+  __device__ float2 read(int i, int column) const {
+    const int first = min(first_channel + column, channels - 1);
+    const float *x = epilogue.x + max(places[i], 0) + first;
+    if (T::narrow) return make_float2(x[0], x[first_channel + column + 1 < channels]);
+    return *reinterpret_cast<const float2 *>(x - first % 2);
+  }
+};
+
+// The epilogue of a tile of the output, which has `channels` channels, and then the tile itself. It
+// begins at `first_channel` and has `rows` pixels; the pixel of this thread's i-th row begins at
+// places[i] of `output`, or is none where that is negative.
+template <class T, class C>
+__device__ void finish(C &result, const Epilogue &epilogue, int rows, int first_channel,
+                       int channels, const int (&places)[C::own_rows], float *output) {
+  const int own_channels = channels - first_channel;
+  if (epilogue.scaled)
+    result.change([&](int column, float x) {
+      return column < own_channels ? epilogue.scaled_relu()(x, first_channel + column) : x;
+    });
+  if (epilogue.with_moments) {
+    TileMoments *tiles = dynamic_shared<TileMoments>();
+    __syncthreads();  // the operands are no longer read
+    result.moments_of_columns(rows, tiles);
+    merge_tiles(tiles, T::m / T::warp_m, T::warp_m, T::n, rows, own_channels,
+                epilogue.partial + blockIdx.x * channels + first_channel);
+  }
+  if (epilogue.with_grad_sums) {
+    TileGradSums *tiles = dynamic_shared<TileGradSums>();
+    __syncthreads();  // the operands are no longer read
+    const ReadByNorm<T, C::own_rows> norm{epilogue, places, first_channel, channels};
+    result.grad_sums_of_columns(tiles, norm);
+    merge_tiles(tiles, T::m / T::warp_m, T::n, own_channels,
+                epilogue.grad_sums + blockIdx.x * channels + first_channel);
+  }
+  result.for_each_pair([&](int i, int column, float first, float second) {
+    if (places[i] >= 0)
+      write_pair<T>(output + places[i] + first_channel + column, first, second,
+                    own_channels - column);
   });
-  if (!with_moments) return;
-  TileMoments *tiles = dynamic_shared<TileMoments>();
-  __syncthreads();  // the operands are no longer read
-  result.moments_of_columns(rows, tiles);
-  merge_tiles(tiles, T::m / T::warp_m, T::warp_m, T::n, rows, channels - first_channel,
-              partial + blockIdx.x * channels + first_channel);
 }
 
-// y or parts of it. Blocks: pixels / T::m, small / T::n, parts.
-template <class T>
+// y or parts of it, of x as it is or `normalized` by the vectors x_scale and x_shift. Blocks: pixels
+// / T::m, small / T::n, parts.
+template <class T, bool normalized = false>
 __global__ void __launch_bounds__(T::threads, T::blocks)
-    conv2d_mma(Convolution conv, const float *x, const float *w, float *parts, bool scaled,
-               const float *scale, const float *shift, bool with_moments, Moments *partial) {
+    conv2d_mma(Convolution conv, const float *x, const float *w, const float *x_scale,
+               const float *x_shift, float *parts, bool scaled, const float *scale, const float *shift, bool with_moments, Moments *partial,
+               bool with_grad_sums, const float *before, const float *mean, GradSums *grad_sums) {
   const int pixels = conv.n * conv.oh * conv.ow;
   const int first_pixel = blockIdx.x * T::m, first_channel = blockIdx.y * T::n;
 
-  using A = Windows<T, 1>;
+  using A = Windows<T, 1, normalized>;
   A windows(x, conv.h, conv.w, conv.big);
-  windows.begin_at(first_pixel, pixels, conv.oh, conv.ow, [&](Pixel &pixel) {
+  windows.begin_at(first_pixel, pixels, conv.oh, conv.ow, [&](Pixel pixel) {
     pixel.i = conv.stride * pixel.i - conv.pad;
     pixel.j = conv.stride * pixel.j - conv.pad;
+    return pixel;
   });
   using B = Matrix<T>;
   const B weights(w, conv.small, first_channel);
+  using C = Result<T, typename A::Tile, typename B::Tile>;
+  C result;
 
   const Share share(Progress<T>::steps(conv.kh * conv.kw, conv.big));
   const int first_term = share.first * T::k;
@@ -55,8 +108,7 @@ __global__ void __launch_bounds__(T::threads, T::blocks)
   const auto turn = [&] { windows.turn_to(at.p, at.q, at.ended()); };
   turn();
   int row = first_term;  // of the weights; narrow tilings have more terms than weights have rows
-  Result<T, typename A::Tile, typename B::Tile> result;
-  multiply(result, share.count, [&](float *a_tile, float *b_tile) {
+  const auto load = [&](float *a_tile, float *b_tile) {
     windows.load(a_tile, at.channel);
     if (T::narrow) {
       const int tap = at.p * conv.kw + at.q;
@@ -67,17 +119,22 @@ __global__ void __launch_bounds__(T::threads, T::blocks)
     }
     row += T::k;
     at.advance(turn);
-  });
+  };
+  if constexpr (normalized)
+    multiply(result, share.count, load, NormalizedTerms(x_scale, x_shift, conv.big, first_term));
+  else
+    multiply(result, share.count, load, AsTheyAre());
 
-  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
-  finish(result, scaled_relu, pixels - first_pixel, first_channel, conv.small, with_moments,
-         partial);
-  float *y = parts + blockIdx.z * pixels * conv.small;
-  result.for_each_pair([&](int tile_row, int tile_column, float first, float second) {
-    const int pixel = first_pixel + tile_row, channel = first_channel + tile_column;
-    if (pixel < pixels)
-      write_pair<T>(y + pixel * conv.small + channel, first, second, conv.small - channel);
-  });
+  int places[C::own_rows];
+#pragma unroll
+  for (int i = 0; i < C::own_rows; i++) {
+    const int pixel = first_pixel + C::own_row(i);
+    places[i] = pixel < pixels ? pixel * conv.small : -1;
+  }
+  const Epilogue epilogue{scaled,         scale,  shift, with_moments, partial,
+                          with_grad_sums, before, mean,  grad_sums};
+  finish<T>(result, epilogue, pixels - first_pixel, first_channel, conv.small, places,
+         parts + blockIdx.z * pixels * conv.small);
 }
 
 // The pixels of gx that the same taps reach: those whose row and column have the same remainders
@@ -97,12 +154,14 @@ struct PixelClass {
   }
 };
 
-// gx or parts of it. Blocks: pixels / T::m of each class, big / T::n, parts.
-template <class T>
+// gx or parts of it, of gy as it is or `normalized` by the vectors gy_scale and gy_shift. Blocks:
+// pixels / T::m of each class, big / T::n, parts.
+template <class T, bool normalized = false>
 __global__ void __launch_bounds__(T::threads, T::blocks)
-    conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, float *parts,
-                          bool scaled, const float *scale, const float *shift, bool with_moments,
-                          Moments *partial) {
+    conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, const float *gy_scale,
+                          const float *gy_shift, float *parts, bool scaled, const float *scale, const float *shift, bool with_moments,
+                          Moments *partial, bool with_grad_sums, const float *before,
+                          const float *mean, GradSums *grad_sums) {
   const int s = conv.stride;
   int number = 0, block = blockIdx.x;
   for (; number < s * s - 1; number++) {
@@ -116,75 +175,108 @@ __global__ void __launch_bounds__(T::threads, T::blocks)
   const int pixels = conv.n * rows * columns;
   const int first_pixel = block * T::m, first_channel = blockIdx.y * T::n;
 
-  using A = Windows<T, -1>;
+  using A = Windows<T, -1, normalized>;
   A windows(gy, conv.oh, conv.ow, conv.small);
-  windows.begin_at(first_pixel, pixels, rows, columns, [&](Pixel &pixel) {
-    const int row = pixel_class.first_row + s * pixel.i, col = pixel_class.first_col + s * pixel.j;
-    pixel.i = (row + conv.pad - pixel_class.first_p) / s;
-    pixel.j = (col + conv.pad - pixel_class.first_q) / s;
+  const int begin_row = (pixel_class.first_row + conv.pad - pixel_class.first_p) / s;  // exactly
+  const int begin_col = (pixel_class.first_col + conv.pad - pixel_class.first_q) / s;
+  windows.begin_at(first_pixel, pixels, rows, columns, [&](Pixel pixel) {
+    pixel.i += begin_row;
+    pixel.j += begin_col;
+    return pixel;
   });
   using B = TransposedWeights<T>;
   B weights(w, conv.big, conv.small, first_channel);
+  using C = Result<T, typename A::Tile, typename B::Tile>;
+  C result;
 
   const int taps_down = (conv.kh - pixel_class.first_p + s - 1) / s;
   const int taps_across = (conv.kw - pixel_class.first_q + s - 1) / s;
   const Share share(Progress<T>::steps(taps_down * taps_across, conv.small));
+  const int first_term = share.first * T::k;
   Progress<T> at(taps_down, max(taps_across, 1), conv.small,
-                 share.first * T::k + A::Tile::chunk_term(threadIdx.x));
+                 first_term + A::Tile::chunk_term(threadIdx.x));
   const auto turn = [&] {
     windows.turn_to(at.p, at.q, at.ended());
     const int p = pixel_class.first_p + s * at.p, q = pixel_class.first_q + s * at.q;
     weights.turn_to(p * conv.kw + q, at.ended());
   };
   turn();
-  Result<T, typename A::Tile, typename B::Tile> result;
-  multiply(result, share.count, [&](float *a_tile, float *b_tile) {
+  const auto load = [&](float *a_tile, float *b_tile) {
     windows.load(a_tile, at.channel);
     weights.load(b_tile, at.channel);
     at.advance(turn);
-  });
+  };
+  if constexpr (normalized)
+    multiply(result, share.count, load, NormalizedTerms(gy_scale, gy_shift, conv.small, first_term));
+  else
+    multiply(result, share.count, load, AsTheyAre());
 
-  const ScaledReLU<float> scaled_relu{scaled, scale, shift};
-  finish(result, scaled_relu, pixels - first_pixel, first_channel, conv.big, with_moments,
-         partial);
-  float *gx = parts + blockIdx.z * conv.n * conv.h * conv.w * conv.big;
-  result.for_each_pair([&](int tile_row, int tile_column, float first, float second) {
-    const int pixel = first_pixel + tile_row, channel = first_channel + tile_column;
-    if (pixel >= pixels) return;
-    const int row = pixel_class.first_row + s * (pixel / columns % rows);
-    const int col = pixel_class.first_col + s * (pixel % columns);
-    const int to = ((pixel / columns / rows * conv.h + row) * conv.w + col) * conv.big + channel;
-    write_pair<T>(gx + to, first, second, conv.big - channel);
-  });
+  int places[C::own_rows];
+  const Pixel next(8, rows, columns);  // rows of a thread are so far apart
+  Pixel pixel(first_pixel + C::own_row(0), rows, columns);
+#pragma unroll
+  for (int i = 0; i < C::own_rows; i++) {
+    const int row = pixel_class.first_row + s * pixel.i, col = pixel_class.first_col + s * pixel.j;
+    const bool exists = first_pixel + C::own_row(i) < pixels;
+    places[i] = exists ? ((pixel.b * conv.h + row) * conv.w + col) * conv.big : -1;
+    pixel.advance(next, rows, columns);
+  }
+  const Epilogue epilogue{scaled,         scale,  shift, with_moments, partial,
+                          with_grad_sums, before, mean,  grad_sums};
+  finish<T>(result, epilogue, pixels - first_pixel, first_channel, conv.big, places,
+         parts + blockIdx.z * conv.n * conv.h * conv.w * conv.big);
 }
 
-// gw or parts of it. Blocks: rows / T::m, small / T::n, parts; the rows are the channels of all
-// taps, see TapsOfWindows.
-template <class T>
+// gw or parts of it, of x and gy as they are, or one of them normalized by the vectors `scale` and
+// `shift`. Blocks: rows / T::m, small / T::n, parts; the rows are the channels of all taps, see
+// TapsOfWindows.
+enum WhichNormalized { neither, x_normalized, gy_normalized };
+
+template <class T, WhichNormalized normalized = neither>
 __global__ void __launch_bounds__(T::threads, T::blocks)
-    conv2d_weight_grad_mma(Convolution conv, const float *x, const float *gy, float *parts) {
+    conv2d_weight_grad_mma(Convolution conv, const float *x, const float *gy, const float *scale,
+                           const float *shift, float *parts) {
   const int windows = conv.n * conv.oh * conv.ow;
   const int first_row = blockIdx.x * T::m, first_small = blockIdx.y * T::n;
 
   const Share share((windows + T::k - 1) / T::k);
-  using A = TapsOfWindows<T>;
+  using A = TapsOfWindows<T, normalized == x_normalized>;
   using B = Matrix<T>;
   A taps(x, conv, first_row, share.first * T::k);
   const B gradient(gy, conv.small, first_small);
   int window = share.first * T::k;
-  Result<T, typename A::Tile, typename B::Tile> result;
-  multiply(result, share.count, [&](float *a_tile, float *b_tile) {
+  using C = Result<T, typename A::Tile, typename B::Tile>;
+  C result;
+  const auto load = [&](float *a_tile, float *b_tile) {
     taps.load(a_tile);
     gradient.load(b_tile, window, windows);
     window += T::k;
-  });
+  };
+  const auto channel_of_row = [&](int i) {
+    return (first_row + C::own_row(i)) % conv.big;
+  };
+  const auto channel_of_column = [&](int j) {
+    return min(first_small + C::warp_column() + 8 * j + int(threadIdx.x) % 32 / 4, conv.small - 1);
+  };
+  if constexpr (normalized == x_normalized)
+    multiply(result, share.count, load,
+             NormalizedLeftRows<C::across>(scale, shift, channel_of_row));
+  else if constexpr (normalized == gy_normalized)
+    multiply(result, share.count, load,
+             NormalizedColumns<C::along>(scale, shift, channel_of_column));
+  else
+    multiply(result, share.count, load, AsTheyAre());
 
-  const int taps_count = conv.kh * conv.kw, rows_of_tap = A::rows_of_tap(conv);
-  float *gw = parts + blockIdx.z * taps_count * conv.big * conv.small;
-  result.for_each_pair([&](int tile_row, int tile_column, float first, float second) {
-    int row = first_row + tile_row;
-    const int k = first_small + tile_column, tap = row / rows_of_tap, c = row % rows_of_tap;
-    if (tap < taps_count && c < conv.big)
-      write_pair<T>(gw + (tap * conv.big + c) * conv.small + k, first, second, conv.small - k);
+  const int all_taps = conv.kh * conv.kw, rows_of_tap = A::rows_of_tap(conv);
+  int places[C::own_rows];
+#pragma unroll
+  for (int i = 0; i < C::own_rows; i++) {
+    const int row = first_row + C::own_row(i), tap = row / rows_of_tap, c = row % rows_of_tap;
+    places[i] = tap < all_taps && c < conv.big ? (tap * conv.big + c) * conv.small : -1;
+  }
+  float *gw = parts + blockIdx.z * all_taps * conv.big * conv.small + first_small;
+  result.for_each_pair([&](int i, int column, float first, float second) {
+    if (places[i] >= 0)
+      write_pair<T>(gw + places[i] + column, first, second, conv.small - first_small - column);
   });
 }

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..normalized import Image, array_of
+from ..normalized import Image, Normalized, array_of
 from ..shapes import Convolution
 from . import split_k, tf32
 from .conv2d_few import FEW
 from .convolution import CHUNK, check_aligned, struct
 from .epilogues import EpilogueArguments
-from .launch import Array, blocks, gpu
+from .launch import Array, blocks, empty, gpu
 from .table import declare
 
 TERMS = 16  # of the sums, that a block adds in one step
@@ -58,7 +58,6 @@ class Tiling(NamedTuple):
 
 TILINGS = {
     "Large": Tiling(256, 128, 64),
-    "Medium": Tiling(128, 128, 64),
     "Tall": Tiling(256, 64, 64),
     "Small": Tiling(128, 64, 32),
     "Precise": Tiling(128, 64, 32),
@@ -67,19 +66,28 @@ TILINGS = {
 }
 # Those that are chosen from, for channels in fours and others.
 _CANDIDATES = {
-    (True, False): ("Large", "Medium", "Tall", "Small"),
+    (True, False): ("Large", "Tall", "Small"),
     (True, True): ("NarrowSmall",),
     (False, False): ("Precise",),
     (False, True): ("NarrowPrecise",),
 }
 _FOR_WEIGHTS = {"Tall": "Small"}  # whose threads each copy channels of one tap only
 
+# Which operand is normalised as it is read, as template argument.
+_NONE, _IMAGE, _X, _GY = "", ", true", ", x_normalized", ", gy_normalized"
+
 for name, tiling in TILINGS.items():
-    for kernel in ("conv2d_mma", "conv2d_input_grad_mma", "conv2d_weight_grad_mma"):
-        if kernel != "conv2d_weight_grad_mma" or name not in _FOR_WEIGHTS:
+    for kernel, normalized in (
+        ("conv2d_mma", (_NONE, _IMAGE)),
+        ("conv2d_input_grad_mma", (_NONE, _IMAGE)),
+        ("conv2d_weight_grad_mma", (_NONE, _X, _GY)),
+    ):
+        if kernel == "conv2d_weight_grad_mma" and name in _FOR_WEIGHTS:
+            continue
+        for which in normalized[:1] if name.startswith("Narrow") else normalized:
             declare(
                 "conv2d_mma.cu",
-                f"{kernel}<{name}>",
+                f"{kernel}<{name}{which}>",
                 threads=tiling.threads,
                 shared=tiling.shared,
                 registers=255,
@@ -93,20 +101,21 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
 
 
 def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
-    x = array_of(x)
+    x, vectors = _to_read(x, conv.big % TERMS == 0)
     check_aligned(x, w)
     rows = [conv.n * conv.oh * conv.ow]
     steps = _steps(conv.kh * conv.kw, conv.big, _is_narrow(conv))
     tiling = choose_tiling(rows, conv.small, steps, _is_narrow(conv))
     tiles, parts = _divide(tiling, rows, conv.small, steps)
-    expression, operands = f"conv2d_mma<{tiling}>", (struct(conv), x, w)
+    expression = f"conv2d_mma<{tiling}{_IMAGE if vectors else _NONE}>"
+    operands = struct(conv), x, w, *(vectors or _no_vectors())
     split_k.launch_with_epilogue(expression, tiles, parts, operands, y, epilogue)
 
 
 def conv2d_input_grad(
     gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
-    gy = array_of(gy)
+    gy, vectors = _to_read(gy, conv.small % TERMS == 0)
     check_aligned(gy, w)
     n, stride = conv.n, conv.stride
     # Which taps reach a pixel depends on its row and column modulo the stride. The pixels of a tile
@@ -117,22 +126,37 @@ def conv2d_input_grad(
     steps = _steps(taps, conv.small, _is_narrow(conv))
     tiling = choose_tiling(rows, conv.big, steps, _is_narrow(conv))
     tiles, parts = _divide(tiling, rows, conv.big, steps)
-    expression, operands = f"conv2d_input_grad_mma<{tiling}>", (struct(conv), gy, w)
+    expression = f"conv2d_input_grad_mma<{tiling}{_IMAGE if vectors else _NONE}>"
+    operands = struct(conv), gy, w, *(vectors or _no_vectors())
     split_k.launch_with_epilogue(expression, tiles, parts, operands, gx, epilogue)
 
 
 def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
-    x, gy = array_of(x), array_of(gy)
-    check_aligned(x, gy)
     narrow = _is_narrow(conv)
+    x, of_x = _to_read(x, not narrow)
+    gy, of_gy = _to_read(gy, not narrow and not of_x)
+    check_aligned(x, gy)
     big = blocks(conv.big, CHUNK) * CHUNK if narrow else conv.big
     rows = [conv.kh * conv.kw * big]
     steps = blocks(conv.n * conv.oh * conv.ow, TERMS)
     tiling = choose_tiling(rows, conv.small, steps, narrow)
     tiling = _FOR_WEIGHTS.get(tiling, tiling)
     tiles, parts = _divide(tiling, rows, conv.small, steps)
-    expression, operands = f"conv2d_weight_grad_mma<{tiling}>", (struct(conv), x, gy)
+    expression = f"conv2d_weight_grad_mma<{tiling}{_X if of_x else _GY if of_gy else _NONE}>"
+    operands = struct(conv), x, gy, *(of_x or of_gy or _no_vectors())
     split_k.launch_in_parts(expression, tiles, parts, operands, gw)
+
+
+def _to_read(image: Image, can_normalize: bool) -> tuple[Array, tuple[Array, Array] | None]:
+    """The array that a kernel reads, and the scale and shift by which it normalises it."""
+    if isinstance(image, Normalized) and can_normalize:
+        return image.x, (image.scale, image.shift)
+    return array_of(image), None
+
+
+def _no_vectors() -> tuple[Array, Array]:
+    none = empty((0,), np.float32)
+    return none, none
 
 
 def choose_tiling(rows: Sequence[int], columns: int, steps: int, narrow: bool) -> str:

@@ -6,6 +6,7 @@
 
 #include "convolution.cuh"
 #include "matrix_product.cuh"
+#include "normalized.cuh"
 
 __device__ inline bool within(int index, int size) { return unsigned(index) < unsigned(size); }
 
@@ -64,7 +65,7 @@ struct Progress {
 
 // The windows of an image as rows of a matrix. A window begins at a pixel; tap (p, q) is the pixel
 // at a distance of `direction` * (p, q) from there.
-template <class T, int direction>
+template <class T, int direction, bool normalized>
 struct Windows {
   using Tile = TermsTogether<T::m>;
   static constexpr int own = Tile::chunks / T::threads;
@@ -78,18 +79,20 @@ struct Windows {
   __device__ Windows(const float *image, int h, int w, int channels)
       : image(image), h(h), w(w), channels(channels) {}
 
-  // The windows of this thread's chunks: begin(pixel) is where that of the pixel of this number
-  // begins, as row, column and image of a Pixel.
+  // The windows of this thread's chunks: begin(pixel) is where that of a pixel begins.
   template <class Begin>
   __device__ void begin_at(int first_pixel, int pixels, int rows, int columns, Begin begin) {
+    constexpr int apart = T::threads / 4;
+    const int first = first_pixel + Tile::chunk_row(threadIdx.x);
+    const Pixel next(apart, rows, columns);
+    Pixel pixel(first, rows, columns);
 #pragma unroll
     for (int n = 0; n < own; n++) {
-      const int number = first_pixel + Tile::chunk_row(threadIdx.x + n * T::threads);
-      Pixel pixel(number, rows, columns);
-      begin(pixel);
-      offset[n] = ((pixel.b * h + pixel.i) * w + pixel.j) * channels;
-      row[n] = number < pixels ? pixel.i : -(1 << 20);
-      col[n] = pixel.j;
+      const Pixel at = begin(pixel);
+      offset[n] = ((at.b * h + at.i) * w + at.j) * channels;
+      row[n] = first + apart * n < pixels ? at.i : -(1 << 20);
+      col[n] = at.j;
+      pixel.advance(next, rows, columns);
     }
   }
 
@@ -105,8 +108,9 @@ struct Windows {
   __device__ void load(float *tile, int channel) const {
 #pragma unroll
     for (int n = 0; n < own; n++)
-      copy_chunk<T>(tile + 4 * threadIdx.x + 4 * T::threads * n,
-                    image + (offset[n] + (to_tap + channel)), inside & 1u << n, channels - channel);
+      copy_of_image<T, normalized>(tile + 4 * threadIdx.x + 4 * T::threads * n,
+                                   image + (offset[n] + (to_tap + channel)), inside & 1u << n,
+                                   channels - channel);
   }
 };
 
@@ -146,22 +150,24 @@ struct TransposedWeights {
 
 // The taps of all windows: the rows of the tile are the channels of the taps, tap by tap, in narrow
 // tilings rounded up to a multiple of four; the terms are the windows, which follow each other from
-// step to step. All chunks of a thread are of the same tap and channels.
-template <class T>
+// step to step. All chunks of a thread are of the same tap and channels, and of windows that are
+// `apart`, within a step and from one to the next.
+template <class T, bool normalized>
 struct TapsOfWindows {
   using Tile = RowsTogether<T::m>;
-  static constexpr int own = Tile::chunks / T::threads;
-  static_assert(T::threads / Tile::of_term % 4 == 0, "or chunks would have different channels");
+  static constexpr int own = Tile::chunks / T::threads, apart = T::threads / Tile::of_term;
+  static_assert(apart % 4 == 0, "or chunks would have different channels");
 
   const float *x;
   int h, w, stride, channels, channel, windows, window;
-  Pixel step;
-  int row_end, col_end, batch_of_rows, row_of_windows, step_offset, row_offset, image_offset;
-  int row[own], col[own], offset[own];  // in the image, of each chunk
+  Pixel next;
+  int row_end, col_end, batch_of_rows, row_of_windows, next_offset, row_offset, image_offset;
+  int row, col, offset;  // of the window's tap in the image
 
-  __device__ TapsOfWindows(const float *x, const Convolution &conv, int first_row, int window)
+  __device__ TapsOfWindows(const float *x, const Convolution &conv, int first_row, int first_window)
       : x(x), h(conv.h), w(conv.w), stride(conv.stride), channels(conv.big),
-        windows(conv.n * conv.oh * conv.ow), window(window), step(T::k, conv.oh, conv.ow) {
+        windows(conv.n * conv.oh * conv.ow),
+        window(first_window + Tile::chunk_term(threadIdx.x)), next(apart, conv.oh, conv.ow) {
     const int own_row = first_row + Tile::chunk_row(threadIdx.x);
     const int tap = own_row / rows_of_tap(conv);
     channel = own_row % rows_of_tap(conv);
@@ -171,16 +177,13 @@ struct TapsOfWindows {
     batch_of_rows = stride * conv.oh;
     row_end = p + batch_of_rows;
     col_end = q + row_of_windows;
-    step_offset = ((step.b * h + stride * step.i) * w + stride * step.j) * channels;
+    next_offset = ((next.b * h + stride * next.i) * w + stride * next.j) * channels;
     row_offset = (stride * w - row_of_windows) * channels;
     image_offset = (h - batch_of_rows) * w * channels;
-#pragma unroll
-    for (int n = 0; n < own; n++) {
-      const Pixel pixel(window + Tile::chunk_term(threadIdx.x + n * T::threads), conv.oh, conv.ow);
-      row[n] = stride * pixel.i + p;
-      col[n] = stride * pixel.j + q;
-      offset[n] = ((pixel.b * h + row[n]) * w + col[n]) * channels + channel;
-    }
+    const Pixel pixel(window, conv.oh, conv.ow);
+    row = stride * pixel.i + p;
+    col = stride * pixel.j + q;
+    offset = ((pixel.b * h + row) * w + col) * channels + channel;
   }
 
   __device__ static int rows_of_tap(const Convolution &conv) {
@@ -190,27 +193,27 @@ struct TapsOfWindows {
   __device__ void load(float *tile) {
 #pragma unroll
     for (int n = 0; n < own; n++) {
-      const bool exists = Tile::chunk_term(threadIdx.x + n * T::threads) < windows - window;
-      copy_chunk<T>(tile + 4 * threadIdx.x + 4 * T::threads * n, x + offset[n],
-                    exists && within(row[n], h) && within(col[n], w), channels - channel);
-      advance(n);
+      copy_of_image<T, normalized>(tile + 4 * threadIdx.x + 4 * T::threads * n, x + offset,
+                                   window < windows && within(row, h) && within(col, w),
+                                   channels - channel);
+      advance();
     }
-    window += T::k;
   }
 
   // Without branches: at most one end of a row and one of an image is passed.
-  __device__ void advance(int n) {
-    row[n] += stride * step.i;
-    col[n] += stride * step.j;
-    offset[n] += step_offset;
-    if (col[n] >= col_end) {
-      col[n] -= row_of_windows;
-      row[n] += stride;
-      offset[n] += row_offset;
+  __device__ void advance() {
+    window += apart;
+    row += stride * next.i;
+    col += stride * next.j;
+    offset += next_offset;
+    if (col >= col_end) {
+      col -= row_of_windows;
+      row += stride;
+      offset += row_offset;
     }
-    if (row[n] >= row_end) {
-      row[n] -= batch_of_rows;
-      offset[n] += image_offset;
+    if (row >= row_end) {
+      row -= batch_of_rows;
+      offset += image_offset;
     }
   }
 };

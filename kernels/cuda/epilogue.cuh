@@ -28,4 +28,22 @@ struct ScaledReLU {
   }
 };
 
+// What a kernel takes for its epilogue, see above.
+struct Epilogue {
+  bool scaled;
+  const float *scale, *shift;
+  bool with_moments;
+  Moments *partial;
+  bool with_grad_sums;
+  const float *x, *mean;
+  GradSums *grad_sums;
+
+  __device__ ScaledReLU<float> scaled_relu() const { return {scaled, scale, shift}; }
+
+  // Whether the ReLU behind the batch norm lets a gradient pass.
+  __device__ bool passes(float x, int channel) const {
+    return fma(scale[channel], x, shift[channel]) > 0;
+  }
+};
+
 #endif  // MINISPIRAL_EPILOGUE_CUH

@@ -11,6 +11,7 @@
 #ifndef MINISPIRAL_MATRIX_PRODUCT_CUH
 #define MINISPIRAL_MATRIX_PRODUCT_CUH
 
+#include "grad_sums.cuh"
 #include "moments.cuh"
 #include "primitives.cuh"
 
@@ -29,7 +30,6 @@ struct Tiling {
 };
 
 using Large = Tiling<256, 128, 64, 64, false, false>;
-using Medium = Tiling<128, 128, 64, 64, false, false>;
 using Tall = Tiling<256, 64, 64, 64, false, false>;
 using Small = Tiling<128, 64, 64, 32, false, false>;
 using Precise = Tiling<128, 64, 64, 32, true, false>;
@@ -236,7 +236,11 @@ struct Result {
 
   __device__ static int own_column() { return threadIdx.x % 4 * 2; }  // of each product
 
-  // Calls write(row, column, a, b) for each pair of neighbours a and b in a row.
+  // Rows of this thread, and the i-th of them.
+  static constexpr int own_rows = 2 * across;
+  __device__ static int own_row(int i) { return warp_row() + i / 2 * 16 + A::left_row(i % 2); }
+
+  // Calls write(i, column, a, b) for each pair of neighbours a and b in the i-th row of this thread.
   template <class Write>
   __device__ void for_each_pair(Write write) const {
 #pragma unroll
@@ -245,8 +249,8 @@ struct Result {
       for (int half = 0; half < 2; half++)
 #pragma unroll
         for (int j = 0; j < along; j++)
-          write(warp_row() + 16 * i + A::left_row(half), warp_column() + 8 * j + own_column(),
-                sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+          write(2 * i + half, warp_column() + 8 * j + own_column(), sum[i][j][2 * half],
+                sum[i][j][2 * half + 1]);
   }
 
   // Replaces each x by change(column, x).
@@ -272,20 +276,51 @@ struct Result {
       for (int k = 0; k < 2; k++) {
         const TileMoments own = moments_of_lanes<2 * across, 4>(
             count, [&](int i) { return sum[i / 2][j][i % 2 * 2 + k]; },
-            [&](int i) { return i / 2 * 16 + A::left_row(i % 2); });
+            [&](int i) { return own_row(i) - warp_row(); });
         const int column = warp_column() + 8 * j + own_column() + k;
         if (g == 0) tiles[warp_row() / T::warp_m * T::n + column] = own;
       }
   }
 
-  // Adds the product of two tiles.
-  __device__ void add_product(const float *a_tile, const float *b_tile) {
+  // The sums of each warp's columns for the gradient of batch norm: tiles as above. `norm` knows what
+  // the batch norm has read: norm.read(i, column) are two neighbours of the i-th row of this thread,
+  // norm.of(column) what add(i, gradient, x, sums) needs to add one of them to the sums of a column.
+  template <class Norm>
+  __device__ void grad_sums_of_columns(TileGradSums *tiles, const Norm &norm) const {
+#pragma unroll
+    for (int j = 0; j < along; j++) {
+      const int column = warp_column() + 8 * j + own_column();
+      const auto first = norm.of(column), second = norm.of(column + 1);
+      float2 x[own_rows];  // all are read before the first is needed
+#pragma unroll
+      for (int i = 0; i < own_rows; i++) x[i] = norm.read(i, column);
+      TileGradSums own[2];
+#pragma unroll
+      for (int i = 0; i < own_rows; i++) {
+        first.add(i, sum[i / 2][j][i % 2 * 2], x[i].x, own[0]);
+        second.add(i, sum[i / 2][j][i % 2 * 2 + 1], x[i].y, own[1]);
+      }
+#pragma unroll
+      for (int k = 0; k < 2; k++) {
+        own[k].g = sum_of_lanes<4>(own[k].g);
+        own[k].g_centred = sum_of_lanes<4>(own[k].g_centred);
+        if (threadIdx.x % 32 < 4) tiles[warp_row() / T::warp_m * T::n + column + k] = own[k];
+      }
+      __syncwarp();  // or the compiler reads more columns ahead than there are registers for
+    }
+  }
+
+  // Adds the product of two tiles, whose numbers `change` may change on the way.
+  template <class Change>
+  __device__ void add_product(const float *a_tile, const float *b_tile, const Change &change) {
     float step[across][along][4] = {};  // kept apart from `sum` in precise sums only
 #pragma unroll
     for (int k = 0; k < T::k; k += 8) {
       float a[across][4], b[along][2];
       left.read(a_tile, k, a);
       right.read(b_tile, k, b);
+      change.left(k, a);
+      change.right(k, b);
       unsigned a_number[across][4], b_number[along][2];
       round(a, a_number);
       round(b, b_number);
@@ -339,9 +374,10 @@ struct Result {
   }
 };
 
-// Adds the products of `steps` pairs of tiles. `load` starts to copy the next pair each time.
-template <class T, class A, class B, class Load>
-__device__ void multiply(Result<T, A, B> &result, int steps, Load load) {
+// Adds the products of `steps` pairs of tiles. `load` starts to copy the next pair each time;
+// `change` is told of each step, and then changes its numbers on the way to the tensor cores.
+template <class T, class A, class B, class Load, class Change>
+__device__ void multiply(Result<T, A, B> &result, int steps, Load load, Change change) {
   constexpr int pair = A::size + B::size;
   float *memory = dynamic_shared<float>();
   const auto load_step = [&](int step) {
@@ -353,11 +389,12 @@ __device__ void multiply(Result<T, A, B> &result, int steps, Load load) {
   };
   for (int step = 0; step < T::stages - 1; step++) load_step(step);
   for (int step = 0; step < steps; step++) {
+    change.next_step();
     cp_async_wait<T::stages - 2>();
     __syncthreads();  // all copies of this step have arrived, and the last step's are free
     load_step(step + T::stages - 1);
     const float *tiles = memory + step % T::stages * pair;
-    result.add_product(tiles, tiles + A::size);
+    result.add_product(tiles, tiles + A::size, change);
   }
 }
 

@@ -71,15 +71,15 @@ def launch_with_epilogue(
 ) -> None:
     """Run a kernel on ``tiles`` of pixels and channels, whose sums are split into ``count``."""
     if count == 1:
-        launch(expression, (*tiles, 1), *operands, out, *epilogue.with_moments(tiles[0]))
+        launch(expression, (*tiles, 1), *operands, out, *epilogue.with_sums(tiles[0]))
         return
     sums = empty((count, out.size), out.dtype)
-    no_epilogue = EpilogueArguments(None, out).with_moments(0)
+    no_epilogue = EpilogueArguments(None, out).with_sums(0)
     launch(expression, (*tiles, count), *operands, sums, *no_epilogue)
     c = out.shape[-1]
     m = out.size // c
     grid, sizes = grid_of(m, c, rows_per_thread=1), map(np.int32, (count, m, c))
-    arguments = epilogue.with_moments(grid[1])
+    arguments = epilogue.with_sums(grid[1])
     launch("finish_parts", grid, sums, *sizes, out, *arguments, block=block_of(c))
 
 

@@ -24,10 +24,9 @@ def tiling(name):
 IN_PARTS = split_k, "parts", lambda *_: 3
 CASES = {
     "Large": ([tiling("Large")], TENSOR_CORES),
-    "Medium": ([tiling("Medium")], TENSOR_CORES),
     "Tall": ([tiling("Tall")], MANY_CHANNELS),
     "Precise": ([tiling("Precise")], MANY_CHANNELS),
-    "in parts": ([tiling("Medium"), IN_PARTS], MANY_CHANNELS),
+    "in parts": ([tiling("Small"), IN_PARTS], MANY_CHANNELS),
     "narrow": ([], Case(2, (11, 13), 19, 67, (3, 3), 2, 0)),
     "narrow, in parts": ([IN_PARTS], Case(2, (11, 13), 66, 5, (3, 2), 1, 1)),
     "one channel": ([], Case(2, (25, 23), 1, 68, (3, 3), 2, 0)),

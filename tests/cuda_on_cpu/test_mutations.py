@@ -176,8 +176,8 @@ MISTAKES = {
     ),
     "an image that ends a row late": Mistake(
         "convolution_tiles.cuh",
-        "row[n] >= row_end",
-        "row[n] > row_end",
+        "row >= row_end",
+        "row > row_end",
         "conv2d_weight_grad_mma",
         "",
     ),

@@ -20,9 +20,9 @@ IN_PARTS = split_k, "parts", lambda *_: 3
 TENSOR_CORES = {
     f"{tiling}{', in parts' if parts else ''}": (
         [(conv2d_mma, "choose_tiling", lambda *_, tiling=tiling: tiling), *([IN_PARTS] * parts)],
-        Case(2, (15, 13), 12, 132, (3, 3), 2, 0)
+        Case(2, (15, 13), 16, 144, (3, 3), 2, 0)
         if parts
-        else Case(1, (12, 13), 68, 20, (3, 2), 1, 1),
+        else Case(1, (12, 13), 80, 32, (3, 2), 1, 1),
     )
     for tiling in conv2d_mma.TILINGS
     if not tiling.startswith("Narrow")
@@ -37,6 +37,7 @@ FEW_CHANNELS = {
 }
 MADE = {
     "narrow": ([], Case(2, (11, 13), 19, 67, (3, 3), 2, 0)),
+    "channels not in sixteens": ([], Case(1, (7, 8), 12, 20, (3, 2), 1, 1)),
     "plain": ([(cuda, "ALGORITHMS", (conv2d_plain,))], Case(2, (9, 8), 9, 5, (3, 3), 2, 1)),
 }
 
@@ -100,6 +101,16 @@ def test_few_channels_normalise_the_smaller_image(rng, few):
     _, input_grad, weight_grad = few.calls(rng, np.float32)
     check_reading(rng, *input_grad, 0)
     check_reading(rng, *weight_grad, 1)
+
+
+def test_a_shift_that_is_not_a_number_shows(rng, many):
+    for kernel, args in many.calls(rng, np.float32):
+        scale, shift, mean = vectors(rng, args[0].shape[-1])
+        shift[2] = np.nan
+        result = in_both_orders(reading_normalized(kernel, 0), scale, shift, mean, *args)
+        if kernel.__name__ == "conv2d_weight_grad":
+            result = result[:, :, 2]
+        assert np.isnan(result).all()
 
 
 def check_sums(rng, kernel, args, exact):

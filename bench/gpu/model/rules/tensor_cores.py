@@ -7,7 +7,7 @@ from minispiral.kernels.cuda.conv2d_mma import TERMS, TILINGS
 
 
 def _mma(launch: Launch, steps: float, others: float) -> Rule:
-    tiling = launch.kernel.expression.partition("<")[2].rstrip(">")
+    tiling = launch.kernel.expression.partition("<")[2].rstrip(">").partition(",")[0]
     tile = TILINGS[tiling].rows * TILINGS[tiling].columns
     products = tile * TERMS / (16 * 8 * 8) / (launch.kernel.threads / 32)
     products *= 3 if "Precise" in tiling else 1
