@@ -76,6 +76,19 @@ def few_channels(x, w, gy):
     yield with_grad_sums(conv2d.conv2d), (*vectors, gy, x, w, 2, 1)
 
 
+def many_channels(x, w, gy):
+    """Reading normalised images, and with sums for a gradient."""
+    of_big, of_small = [w[0, 0, :, 0].copy()] * 3, [w[0, 0, 0]] * 3
+    gather, scatter = (x, w, 2, 1), (gy, w, x.shape[1:3], 2, 1)
+    yield reading_normalized(conv2d.conv2d, 0), (*of_big, *gather)
+    yield reading_normalized(conv2d.conv2d_input_grad, 0), (*of_small, *scatter)
+    for place, vectors in enumerate((of_big, of_small)):
+        weight_grad = reading_normalized(conv2d.conv2d_weight_grad, place)
+        yield weight_grad, (*vectors, x, gy, w.shape[:2], 2, 1)
+    yield with_grad_sums(conv2d.conv2d), (*of_small, gy, *gather)
+    yield with_grad_sums(conv2d.conv2d_input_grad), (*of_big, x, *scatter)
+
+
 def update(p, g, m, v):
     adam = Update(p, 0.1, 0.9, 0.999, 1e-8)
     adam.locate([p], [g], [m], [v])
@@ -174,12 +187,14 @@ def calls(file):
         for tiling in conv2d_mma.TILINGS:
             conv2d_mma.choose_tiling = lambda *_, tiling=tiling: tiling
             columns, narrow = conv2d_mma.TILINGS[tiling].columns, "Narrow" in tiling
-            big, small = 12 - narrow, columns + 4 - narrow
+            big, small = 16 - narrow, columns + 16 - narrow
             x, w, gy = (
                 rng.random(shape).astype(dtype)
                 for shape in ((2, 7, 5, big), (3, 2, big, small), (2, 4, 3, small))
             )
             yield from convolutions(x, w, gy)
+            if not narrow:
+                yield from many_channels(x, w, gy)
     if file == "split_k.cu":
         cuda_conv2d.ALGORITHMS = (conv2d_mma,)
         split_k.parts = lambda *_: 2
