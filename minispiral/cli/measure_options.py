@@ -123,7 +123,7 @@ def wishes_of(wanted: bool, values: dict[str, Any]) -> Wishes | None:
     if not wanted:
         if given:
             raise UserError(
-                f"No measurement is wanted, but {given[0].replace('_', ' ')} was given", given[0]
+                f"The {given[0].replace('_', ' ')} was given, but measuring was left out", "measure"
             )
         return None
     from minispiral.cli.measuring import Wishes

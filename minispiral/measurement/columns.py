@@ -60,9 +60,11 @@ def _width(name: str, what: str, digits: int = 4) -> list[Column]:
     """Three columns for an estimate: its value and the ends of its interval."""
 
     def part(end: str) -> Callable[[CrackRow], Cell]:
-        return lambda row: number(
-            getattr(row.measured.shown(getattr(row.crack, name)), end), digits
-        )
+        def value(row: CrackRow) -> Cell:
+            shown = row.measured.shown(getattr(row.crack, name))
+            return number(getattr(shown, end), digits) if shown.known else None
+
+        return value
 
     column = "width_max" if name == "maximum" else f"width_{name}"
     return [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 from minispiral.errors import UserError
 from minispiral.measurement import results
@@ -31,16 +33,38 @@ def report_folder(
     found = results.read(folder)
     if not found.photos:
         raise UserError(f"{folder / results.NAME} has no photograph, expected one", "folder")
-    unread = [(photo.photo.name, photo.error or "") for photo in found.photos if photo.error]
-    photographs = [
-        photograph(photo, scale, found.as_stored)
-        for photo in found.photos
-        if photo.measurement is not None
-    ]
+    measured, unread, moved = [], [], []
+    for index, photo in enumerate(found.photos):
+        if photo.error:
+            unread.append((photo.photo.name, photo.error))
+        if photo.measurement is not None:
+            measured.append(index)
+            shown = photograph(photo, scale, found.as_stored)
+            moved += [(shown.name, notice) for notice in shown.notices]
     page = folder / NAME
+    photographs = Photographs(found, measured, scale)
     hidden = write_report(page, photographs, found.card, threshold, unread)
-    moved = [(each.name, notice) for each in photographs for notice in each.notices]
     return page, unread + hidden, moved
+
+
+class Photographs(Sequence[Photograph]):
+    """The photographs ``measured``, of ``found``, made when they are asked for and not kept."""
+
+    def __init__(self, found: results.Results, measured: list[int], scale: Scale | None) -> None:
+        self.found, self.measured, self.scale = found, measured, scale
+
+    def __len__(self) -> int:
+        return len(self.measured)
+
+    @overload
+    def __getitem__(self, index: int) -> Photograph: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Photograph]: ...
+    def __getitem__(self, index: int | slice) -> Photograph | list[Photograph]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        photo = self.found.photos[self.measured[index]]
+        return photograph(photo, self.scale, self.found.as_stored)
 
 
 def photograph(
