@@ -10,11 +10,10 @@ import click
 
 from minispiral.cli.options import PATH
 from minispiral.errors import UserError
+from minispiral.measurement.light import TRANSFERS
 
 if TYPE_CHECKING:
     from minispiral.cli.measuring import Wishes
-
-TRANSFERS = ("srgb", "linear")
 
 
 def numbers(names: str) -> Callable[[str], tuple[float, ...]]:

@@ -28,7 +28,13 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     help="Width and height in pixels.",
 )
 @click.option("--seed", default=0, metavar="S", help="The same seed makes the same photographs.")
-def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
+@click.option(
+    "--transfer",
+    type=click.Choice(("linear", "srgb")),
+    default="linear",
+    help="How pixel values stand for light: linear, or srgb as cameras write.",
+)
+def synth(folder: Path, photos: int, size: tuple[int, int], seed: int, transfer: str) -> None:
     """Make a dataset of synthetic concrete in DIR.
 
     Besides images/ and masks/ it has joints/ (formwork joints, which are not cracks) and cracks/
@@ -42,7 +48,7 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int) -> None:
 
     try:
         with progress_bar("making photographs") as (progress, _):
-            write_dataset(folder, photos, size, seed, progress=progress)
+            write_dataset(folder, photos, size, seed, progress, transfer)
     except KeyboardInterrupt as stopped:
         raise Failure(f"Stopped; remove {folder} and run the command again.", 130) from stopped
     say(f"{photos} photographs with masks: {folder}")

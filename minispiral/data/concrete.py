@@ -51,8 +51,13 @@ def make_surface(rng: np.random.Generator, height: int, width: int) -> Surface:
     return surface
 
 
-def photograph(rng: np.random.Generator, surface: Surface) -> NDArray[np.uint8]:
-    """Light the surface and photograph it: (h, w, 3) RGB with blur and sensor noise."""
+def photograph(
+    rng: np.random.Generator, surface: Surface, transfer: str = "linear"
+) -> NDArray[np.uint8]:
+    """Light the surface and photograph it: (h, w, 3) RGB with blur and sensor noise.
+
+    ``transfer``: values are in proportion to light, ``linear``, or ``srgb`` as cameras write them.
+    """
     height, width = surface.grey.shape
     exposed = surface.grey * _light(rng, height, width)
     _blur(exposed, rng.uniform(0.04, 0.14))
@@ -62,8 +67,17 @@ def photograph(rng: np.random.Generator, surface: Surface) -> NDArray[np.uint8]:
     for channel, (gain, tint) in enumerate(concrete):
         values = exposed * (rng.normal(gain, 0.008) + tint * surface.warmth)
         values += sensor_noise * rng.standard_normal(values.shape, np.float32)
+        if transfer == "srgb":
+            values = _srgb(values)
         photo[..., channel] = np.clip(255 * values + 0.5, 0, 255)
     return photo
+
+
+def _srgb(light: Field) -> Field:
+    """Pixel values, 0 to 1, that stand for light (IEC 61966-2-1)."""
+    light = light.clip(0, 1)
+    bright = np.float32(1.055) * light ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(light <= 0.0031308, np.float32(12.92) * light, bright)
 
 
 def dig_hole(rng: np.random.Generator, surface: Surface, x: float, y: float, radius: float) -> None:

@@ -39,17 +39,20 @@ class Sample:
     cracks: list[Crack]
 
 
-def make_sample(rng: np.random.Generator, height: int, width: int) -> Sample:
+def make_sample(
+    rng: np.random.Generator, height: int, width: int, transfer: str = "linear"
+) -> Sample:
     """Make one photograph of ``height`` x ``width`` pixels with its labels.
 
-    One in ten has no crack. Raises `UserError` for a side below 64 pixels.
+    One in ten has no crack. ``transfer`` is that of `minispiral.data.concrete.photograph`. Raises
+    `UserError` for a side below 64 pixels.
     """
     _check_size(height, width)
     surface = make_surface(rng, height, width)
     cracks = [] if rng.random() < UNCRACKED else _grow_cracks(rng, height, width)
     _paint_cracks(rng, surface, cracks)
     mask = _trace(rng, cracks, height, width)
-    return Sample(photograph(rng, surface), mask, surface.joints, cracks)
+    return Sample(photograph(rng, surface, transfer), mask, surface.joints, cracks)
 
 
 def write_dataset(
@@ -58,13 +61,14 @@ def write_dataset(
     size: tuple[int, int],
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    transfer: str = "linear",
 ) -> None:
     """Write ``photos`` photographs of ``size`` (width, height) pixels and their labels.
 
     The first becomes ``images/0000.jpg``, with the labels ``masks/0000.png`` and
     ``joints/0000.png`` (0 or 255) and ``cracks/0000.json`` (see `cracks_json`). Photograph k
     depends on ``seed``, ``size`` and k alone, so that a larger dataset begins with the smaller
-    one. ``progress(done, photos)`` is called after each.
+    one. ``progress(done, photos)`` is called after each. ``transfer`` is that of `make_sample`.
 
     Raises `UserError` for a count below 1, a side below 64, a negative seed, a folder that already
     holds a dataset or in which another process begins one, and a full disk.
@@ -78,7 +82,7 @@ def write_dataset(
     _make_folders(folder)
     with _claimed(folder):
         for k in range(photos):
-            sample = make_sample(np.random.default_rng([seed, k]), height, width)
+            sample = make_sample(np.random.default_rng([seed, k]), height, width, transfer)
             images, masks, joints, cracks = (folder / kind / f"{k:04d}" for kind in KINDS)
             # The photograph comes last, so that one that is there has all its labels.
             write_text(cracks.with_suffix(".json"), cracks_json(sample.cracks, height, width))

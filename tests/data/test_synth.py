@@ -13,6 +13,7 @@ from minispiral.data import synth
 from minispiral.data.painting import draw_stroke
 from minispiral.data.synth import make_sample, write_dataset
 from minispiral.errors import UserError
+from minispiral.measurement.light import linear
 from tests.small import write_pair
 
 
@@ -85,6 +86,17 @@ def test_mask_is_a_three_pixel_trace_of_the_true_cracks(samples):
         pixels += sample.mask.sum()
         length += sum(np.hypot(*np.diff(c.points[::4], axis=0).T).sum() for c in sample.cracks)
     assert 2.4 < pixels / length < 3.6
+
+
+def test_srgb_stands_for_the_same_light(rng):
+    seed = rng.integers(1 << 30)
+    photos = [
+        make_sample(np.random.default_rng(seed), 70, 90, transfer).photo / 255
+        for transfer in ("linear", "srgb")
+    ]
+    assert photos[1].mean() > photos[0].mean() + 0.05
+    light = linear(photos[1], "srgb")
+    assert np.abs(light - photos[0]).max() < 2.5 / 255  # both are rounded, the slope is up to 2.3
 
 
 def test_any_size_from_64_pixels(rng):
