@@ -52,11 +52,11 @@ REFERENCE = {  # the modules whose docstrings make the reference
     "Measurement": [
         f"measurement.{name}"
         for name in (
-            *("pipeline", "records", "scale", "contrast", "settings"),
-            *("bar", "width_model", "learning"),
+            *("pipeline", "records", "scale", "scales", "readings", "contrast", "settings"),
+            *("bar", "width_model", "learning", "results", "columns", "tables", "geojson", "dxf"),
         )
     ],
-    "Data": [f"data.{name}" for name in ("pairs", "photos", "patches", "synth")],
+    "Data": [f"data.{name}" for name in ("pairs", "photos", "patches", "synth", "georeference")],
     "Kernels": [
         f"kernels.{name}"
         for name in (

@@ -14,6 +14,7 @@ from minispiral.measurement.columns import CRACK_COLUMNS, TOTAL_COLUMNS
 from minispiral.measurement.dxf import write_dxf
 from minispiral.measurement.scale import Scale
 from tests.report.measured import CARD, random_measurement
+from tests.small import ROOT
 
 NAMES = ("=wall.jpg", "brücke, 桥.jpg")
 
@@ -152,3 +153,11 @@ def test_drawing(way, rng, tmp_path):
         assert above == pytest.approx(size * height, abs=size / 10)
     texts = {text.dxf.text for text in space.query("TEXT")}
     assert {"./=wall.jpg", NAMES[1]} < texts
+
+
+def test_the_how_to_page_lists_every_column():
+    page = (ROOT / "docs" / "how-to" / "measure-cracks.md").read_text(encoding="utf-8")
+    for heading, columns in (("## cracks.csv", CRACK_COLUMNS), ("## totals.csv", TOTAL_COLUMNS)):
+        section = page.partition(heading)[2].partition("\n## ")[0]
+        lines = [line for line in section.splitlines() if line.startswith("| `")]
+        assert lines == [f"| `{each.name}` | {each.unit} | {each.meaning} |" for each in columns]
