@@ -15,9 +15,9 @@ class Norm:
 
         running = (1 - momentum) * running + momentum * batch
 
-    with the unbiased variance, ``m / (m - 1)`` times that of the ``m`` values of a channel; a single
-    value leaves them as they are. Vectors are ``(c,)`` and of one dtype;
-    ValueError where they are not.
+    with the unbiased variance, ``m / (m - 1)`` times that of the ``m`` values of a channel; a
+    single value leaves them as they are. Vectors are ``(c,)`` and of one dtype; ValueError where
+    they are not.
     """
 
     gamma: Array

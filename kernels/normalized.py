@@ -11,7 +11,7 @@ Array = Any  # NumPy's or the GPU's
 
 @dataclass(frozen=True, eq=False)
 class Normalized:
-    """``max(scale * x + shift, 0)`` with vectors ``(c,)``, of ``x (..., c)``.
+    """``max(scale * x + shift, 0)`` with vectors ``(c,)``, of ``x (n, h, w, c)``.
 
     A convolution on the GPU takes it in place of the image that it reads, and computes each number
     on the way from memory to its registers: a pass that writes the image costs as much as many a
@@ -26,8 +26,9 @@ class Normalized:
     array: Callable[[], Array]
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.x.shape)
+    def shape(self) -> tuple[int, int, int, int]:
+        n, h, w, c = self.x.shape
+        return n, h, w, c
 
     @property
     def dtype(self) -> DTypeLike:

@@ -11,7 +11,8 @@ gained here, besides fewer passes over memory:
   out of such a block: one cheap pass makes it again from what that block keeps. On a GPU it is
   never made at all where a block follows, whose convolutions normalise what they read.
 - **Late gradients.** No function waits for a weight gradient. So on the CPU a helper thread
-  computes it while the backward pass goes on.
+  computes it while the backward pass goes on, and on a GPU the sums that blocks have shared are
+  added up for many gradients at once.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from minispiral import profiling
 from minispiral.kernels import batchnorm, conv2d
 from minispiral.kernels.arrays import Array, like, on_gpu
 from minispiral.kernels.cpu import parallel
+from minispiral.kernels.cuda.sum_parts import completed, postponed
 from minispiral.kernels.epilogues import Epilogue, GradSums, Moments, ScaleShiftReLU
 from minispiral.kernels.norm import Norm
 from minispiral.kernels.normalized import Image, Normalized
@@ -47,7 +49,7 @@ class ConvNormReLU(Function):
     ``gamma`` and ``beta`` are ``(co,)``; with ``transpose`` the convolution is a transposed one. It
     normalises by the moments of the batch, which move the ``running`` ones if given, or by constant
     ``moments``; ``mean`` and ``var`` hold those that were used. ``backward`` returns the weight
-    gradient as a callable on the CPU.
+    gradient as a callable.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class ConvNormReLU(Function):
         if y.creator is not self:
             return y
         if on_gpu(y.data):
-            return _Output(self, self.output, cache(self.output.array))
+            return _Output(self, self.output)
         assert self.inputs is not None
         before = self.inputs[0].creator
         if isinstance(before, ConvNormReLU) and before.inputs is not None:
@@ -99,9 +101,12 @@ class ConvNormReLU(Function):
                     return self.conv.forward(x, w, ScaleShiftReLU(*self._affine()))
                 self.y = self.conv.forward(x, w)
         vectors = self.mean, self.var, gamma, beta, self.eps
-        array = partial(batchnorm.normalize_relu, self.y, *vectors)
+        array: Callable[[], Array] = partial(batchnorm.normalize_relu, self.y, *vectors)
+        unmade = on_gpu(self.y) and any(self.needs_grad)
+        if unmade:  # once, if at all
+            array = cache(array)
         self.output = Normalized(self.y, *(affine or self._affine()), self.mean, array)
-        return self.y if on_gpu(self.y) and any(self.needs_grad) else array()
+        return self.y if unmade else array()
 
     def _affine(self) -> Vectors:
         vectors = self.mean, self.var, self.gamma, self.beta
@@ -183,11 +188,16 @@ class _Output(Tensor):
 
 
 def _late(work: Callable[[], Array], gy: Array) -> Gradient:
-    """The gradient that ``work`` computes: on the CPU begun now and waited for when needed."""
+    """The gradient that ``work`` computes: begun now and, on the CPU, waited for when needed.
+
+    On the GPU what is left for later is to add up the parts of all such gradients.
+    """
     kind = "convolution", "weight gradient"
     with profiling.span(*kind):
         if on_gpu(gy):
-            return work()
+            with postponed():
+                gw = work()
+            return partial(completed, gw)
         future = parallel.submit(profiling.overlapped(*kind, work))
 
     def wait() -> Array:

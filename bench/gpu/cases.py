@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.case import Array, Call, Case, Rng, image, normal
-from bench.gpu.convolution_cases import few_channels, plain_convolutions, tensor_cores
+from bench.gpu.convolution_cases import (
+    few_channels,
+    late_weight_gradients,
+    plain_convolutions,
+    tensor_cores,
+)
 from minispiral.distributed import World
 from minispiral.kernels import (
     arithmetic,
@@ -35,7 +40,7 @@ EPS = 1e-5
 @cache
 def cases() -> list[Case]:
     """Every function, and for the convolutions every kernel with every way to share its work."""
-    found = [*few_channels(), *tensor_cores(), *plain_convolutions()]
+    found = [*few_channels(), *tensor_cores(), *plain_convolutions(), *late_weight_gradients()]
     for precision in ("float32", "float64"):
         dtype = np.dtype(precision)
         for file, source in SOURCES.items():

@@ -15,6 +15,8 @@ from bench.gpu.choices import chosen
 from minispiral.kernels import batchnorm, conv2d
 from minispiral.kernels.cuda.conv2d_few import FEW
 from minispiral.kernels.cuda.conv2d_mma import TILINGS
+from minispiral.kernels.cuda.rows import MOST_ARRAYS
+from minispiral.kernels.cuda.sum_parts import late_sums, postponed
 from minispiral.kernels.cuda.tf32 import tf32
 from minispiral.kernels.epilogues import GradSums, Moments, ScaleShiftReLU
 from minispiral.kernels.norm import Norm
@@ -218,3 +220,29 @@ def plain_convolutions() -> Iterator[Case]:
         }
         several = partial(convolution, images=2, **options)
         yield Case(f"{operation}, plain, several rows", precision, several, f"plain {operation}")
+
+
+def late_weight_gradients() -> Iterator[Case]:
+    """Gradients whose parts are added up together, more of them than in one launch."""
+
+    def make(precision: str, rng: Rng) -> Call:
+        dtype = np.dtype(precision)
+        shapes = (2, 9, 7, 5), (2, 4, 3, 3)
+        pairs = [
+            rng.uniform(-1, 2, shape).astype(dtype)
+            for _ in range(MOST_ARRAYS + 2)
+            for shape in shapes
+        ]
+
+        def run(*arrays: Any) -> Any:
+            with chosen(parts=3), late_sums(), postponed():
+                xs, gys = arrays[::2], arrays[1::2]
+                return tuple(
+                    map(partial(conv2d.conv2d_weight_grad, kernel_hw=(3, 3), stride=2), xs, gys)
+                )
+
+        return Call(run, tuple(pairs))
+
+    for precision in ("float32", "float64"):
+        name = "conv2d_weight_grad, added up late"
+        yield Case(name, precision, partial(make, precision), "late sums")

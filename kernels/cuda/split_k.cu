@@ -1,4 +1,4 @@
-// Adds up the parts of long sums that several blocks have shared; see split_k.py.
+// Adds up the parts of a convolution that several blocks have shared; see split_k.py.
 
 #include "epilogue.cuh"
 
@@ -32,14 +32,4 @@ __global__ void __launch_bounds__(256)
     const GradSums all = merge_rows(of_gradient);
     if (writes) grad_sums[place] = all;
   }
-}
-
-// out (count,): the sum of partial (parts, count) over its rows.
-template <class T>
-__global__ void __launch_bounds__(256) sum_parts(const T *partial, int parts, int count, T *out) {
-  const int at = blockIdx.x * blockDim.x + threadIdx.x;
-  if (at >= count) return;
-  double sum = 0;
-  for (int i = 0; i < parts; i++) sum += partial[i * count + at];
-  out[at] = sum;
 }

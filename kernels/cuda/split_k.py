@@ -10,17 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .epilogues import EpilogueArguments
-from .launch import Array, blocks, ctype, empty, launch
+from .launch import Array, empty, launch
 from .rows import SHARED_DOUBLE, block_of, grid_of
+from .sum_parts import sum_parts
 from .table import declare
 
 declare("split_k.cu", "finish_parts", shared=3 * SHARED_DOUBLE, registers=48)
-for t, registers in (("float", 40), ("double", 48)):
-    declare("split_k.cu", f"sum_parts<{t}>", registers=registers)
 
 FULL = 256  # blocks that keep a large GPU busy
 _FEWEST_STEPS = 8  # of a block's sums, for it to be worth its launch
-_THREADS = 256
 
 # An H100, for which work is divided; whatever the GPU, results have the same bits.
 SMS = 132
@@ -90,6 +88,4 @@ def launch_in_parts(
     sums = out if count == 1 else empty((count, out.size), out.dtype)
     launch(expression, (*tiles, count), *operands, sums)
     if count > 1:
-        size = np.int32(out.size)
-        grid = (blocks(out.size, _THREADS),)
-        launch(f"sum_parts<{ctype(out.dtype)}>", grid, sums, np.int32(count), size, out)
+        sum_parts(sums, out)

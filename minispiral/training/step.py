@@ -23,6 +23,7 @@ from minispiral.device import Device
 from minispiral.kernels import collective, layout, statistics
 from minispiral.kernels.arrays import get, like
 from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda.sum_parts import late_sums
 from minispiral.losses import LOSSES
 from minispiral.networks import Network
 from minispiral.optim import Adam
@@ -135,7 +136,8 @@ class GpuTrainingStep(TrainingStep):
     def _launch(self, before_adam: Callable[[], None] = lambda: None) -> None:
         """Launch all kernels of a step."""
         self.adam.zero_grad()
-        self._forward(*self.uploads.targets).backward()
+        with late_sums():
+            self._forward(*self.uploads.targets).backward()
         before_adam()
         self.adam.launch()
 

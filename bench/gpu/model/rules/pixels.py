@@ -1,5 +1,7 @@
 """Everything but convolutions: passes over pixels, and second passes of sums."""
 
+import numpy as np
+
 from bench.gpu.model.recording import Launch
 from bench.gpu.model.rules.common import Rules, batches, over_blocks, over_rows, rows, tree, words
 from bench.gpu.model.rules.loops import Rule, Turns
@@ -20,7 +22,11 @@ def _adam(launch: Launch) -> Rule:
 
 
 def _sum_parts(launch: Launch) -> Rule:
-    return Rule([Turns(f"LDG.{words(launch)}", 1, launch["parts"])])
+    """The mean over the blocks, which work on sums of more and of fewer parts."""
+    sums = launch["sums"]
+    blocks = np.diff(sums["first_block"], append=launch.grid[0])
+    parts = float(blocks @ sums["parts"]) / launch.grid[0]
+    return Rule([Turns(f"LDG.{words(launch)}", 4, parts)])
 
 
 def _finish_parts(launch: Launch) -> Rule:
