@@ -100,6 +100,8 @@ def detect(
     if measuring is not None:
         with measuring:
             measuring.finish(world(), results)
+    elif (out / "cracks.json").exists():
+        say(f"the tables and the page in {out} are those of an earlier detection", err=True)
     unread = sum(result.error is not None for result in results)
     if as_json:
         print_json({"threshold": threshold, "photos": [result.as_dict() for result in results]})

@@ -108,10 +108,7 @@ def _from_table(photos: Sequence[Path], table: Path) -> tuple[list[Scale | None]
     ]
     if without := [photo.name for photo, scale in zip(photos, scales, strict=True) if not scale]:
         named = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        doubts.append(
-            f"{len(without)} photographs have no scale in {table.name} and are measured in pixels: "
-            f"{named}"
-        )
+        doubts.append(f"not in {table.name}, and so measured in pixels: {named}")
     return scales, doubts
 
 

@@ -75,7 +75,9 @@ def test_without_a_scale_everything_is_in_pixels(wall, tmp_path):
     assert {row["unit"] for row in rows(tmp_path / "out" / "cracks.csv")} == {"px"}
     assert (tmp_path / "out" / "cracks.dxf").exists()
     (tmp_path / "out" / "cracks.csv").unlink()
-    assert detect(tmp_path, "--no-measure").exit_code == 0
+    done = detect(tmp_path, "--no-measure")
+    assert done.exit_code == 0
+    assert "those of an earlier detection" in done.stderr
     assert not (tmp_path / "out" / "cracks.csv").exists()
 
 
