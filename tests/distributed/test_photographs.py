@@ -13,7 +13,7 @@ from minispiral.detection.detect import detect
 from minispiral.detection.evaluate import evaluate
 from tests.distributed.photographs import error_of
 from tests.launch import Launch
-from tests.small import files_of, make_photo, make_trained, write_pair
+from tests.small import TABLES, command, files_of, make_photo, make_trained, write_pair
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +88,13 @@ def test_each_process_gets_what_one_process_gets(
         assert all(store["files"] == files for store in stores)
         assert len(files) == processes
         assert 4 * pixels <= sum(files.values()) < 4 * pixels + 4096 * processes  # whole pages
+
+
+def test_the_tables_of_several_processes_are_those_of_one(mpiexec: Launch, folder: Path) -> None:
+    words = ["detect", folder / "run", folder / "damaged" / "images", "--threshold", 0.1, "--out"]
+    alone = command(*words, folder / "tables1")
+    several = mpiexec(2, "-m", "minispiral", *words, folder / "tables2")
+    assert several.returncode == alone.exit_code == 1
+    assert several.stderr.count("in pixels") == 1
+    assert files_of(folder / "tables2") == files_of(folder / "tables1")
+    assert len(files_of(folder / "tables1")) == 3 * 3 + len(TABLES)
