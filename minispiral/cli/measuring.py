@@ -73,7 +73,7 @@ class Measuring(AbstractContextManager["Measuring"]):
     def begin(self, photos: Sequence[Path], network: Network) -> Measure:
         """Find out and say what is known of the photographs; raises `UserError` as it refuses."""
         from minispiral.measurement.readings import readings_of
-        from minispiral.measurement.scales import scales_of
+        from minispiral.measurement.scales import against_places, scales_of
 
         wishes = self.wishes
         self.card = model_card(self.run, network, self.threshold)
@@ -86,6 +86,7 @@ class Measuring(AbstractContextManager["Measuring"]):
         self.places, unclear = _places(photos, self.as_stored)
         if not any(scales):
             say("no scale was given: lengths and widths are in pixels; see --scale", err=True)
+        doubts += against_places(scales, self.places)
         _say(f"scale: {doubt}" for doubt in doubts)
         _say(f"readings: {doubt}" for doubt in more)
         _say(f"warning: {doubt}" for doubt in unclear)

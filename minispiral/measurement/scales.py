@@ -6,6 +6,7 @@ from math import hypot
 from pathlib import Path
 
 from minispiral.data.camera import Camera, camera_of
+from minispiral.data.georeference import Georeference
 from minispiral.errors import UserError
 from minispiral.measurement.scale import (
     FULL_FRAME,
@@ -208,3 +209,24 @@ def _from_camera(photo: Path, camera: Camera, known: Known) -> Scale:
         "distance",
         lacks,
     )
+
+
+def against_places(
+    scales: Sequence[Scale | None], places: Sequence[Georeference | None]
+) -> list[str]:
+    """What is doubtful about scales beside georeferences in metres, which have a scale too."""
+    doubts: dict[str, None] = {}
+    for scale, place in zip(scales, places, strict=True):
+        if place is None or not place.metres:
+            continue
+        mm = 1000 * place.pixel
+        if scale is None:
+            doubts[f"a photograph is georeferenced at {mm:.4g} mm per pixel, but has no scale"] = (
+                None
+            )
+        elif not 0.9 < scale.mm_per_pixel / mm < 1.1:
+            doubts[
+                f"{scale.mm_per_pixel:.4g} mm per pixel was given for a photograph that is "
+                f"georeferenced at {mm:.4g}"
+            ] = None
+    return list(doubts)

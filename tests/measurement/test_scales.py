@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from minispiral.data.georeference import Georeference
 from minispiral.errors import UserError
 from minispiral.measurement.contrast import Reading
 from minispiral.measurement.readings import readings_of
 from minispiral.measurement.scale import Scale
-from minispiral.measurement.scales import Known, scales_of
+from minispiral.measurement.scales import Known, against_places, scales_of
 
 
 def photograph(path: Path, size=(60, 40), **tags: object) -> Path:
@@ -139,3 +140,12 @@ def test_readings_by_table(rng, tmp_path):
     table.write_text("photo,x,y,mm\nb.jpg,61,6,0.2\n")
     with pytest.raises(UserError, match="60 x 40"):
         readings_of(photos, [scale, scale], table=table)
+
+
+def test_scale_is_held_against_a_georeference_in_metres():
+    place = Georeference((0, 0.003, 5e5, 0.003, 0, 4e6), 25832, metres=True)
+    degrees = Georeference((0.003, 0, 9, 0, -0.003, 50), 4326)
+    scales = [Scale(3.1), Scale(0.3), None, Scale(0.3), Scale(0.3)]
+    given, missing = against_places(scales, [place, place, place, degrees, None])
+    assert "0.3 mm per pixel" in given
+    assert "at 3 mm per pixel" in missing
