@@ -91,9 +91,14 @@ def test_whoever_leaves_does_not_wait_for_the_rest(photos: list[Path]) -> None:
 
     Image.new("RGB", (60_000, 70)).save(photos[0])
     search = Search(StandIn(slow, 64), GPU, 0.5, as_stored=False)
-    with pytest.raises(KeyboardInterrupt), search.through(photos):
-        assert begun.wait(10)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with search.through(photos):
+            assert begun.wait(10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not threads()
     assert len(calls) < 40  # tiles, of twice as many
 
