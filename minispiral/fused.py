@@ -64,24 +64,24 @@ class ConvNormReLU(Function):
         self.conv = _Convolution(stride, pad, transpose)
         self.eps, self.moments, self.running = eps, moments, running
         self.input: Callable[[], Image]
-        self.output: Normalized
+        self.array: Callable[[], Array]  # the output, to be made
+        self.output: Normalized  # on a GPU
         self.summed: tuple[Array, Array] | None = None  # a gradient of the output, and its sums
 
     def __call__(self, *inputs: Tensor | ArrayLike) -> Tensor:
         x = inputs[0]
-        if isinstance(x, _Output):  # of the GPU
-            image = x.normalized
-            inputs = _Output(x.creator, image, lambda: image), *inputs[1:]
+        if isinstance(x, _GpuOutput):
+            inputs = x.unmade(), *inputs[1:]
         y = super().__call__(*inputs)
         if y.creator is not self:
             return y
         if on_gpu(y.data):
-            return _Output(self, self.output)
+            return _GpuOutput(self, self.output)
         assert self.inputs is not None
         before = self.inputs[0].creator
         if isinstance(before, ConvNormReLU) and before.inputs is not None:
-            self.input = before.output.array  # made twice: memory is dearer than time
-            self.inputs = _Output(before, before.output), *self.inputs[1:]
+            self.input = before.array  # where memory is dearer than time
+            self.inputs = _Output(before, self.inputs[0].shape, before.array), *self.inputs[1:]
         return y
 
     def forward(self, x: Image, w: Array, gamma: Array, beta: Array) -> Array:
@@ -101,12 +101,12 @@ class ConvNormReLU(Function):
                     return self.conv.forward(x, w, ScaleShiftReLU(*self._affine()))
                 self.y = self.conv.forward(x, w)
         vectors = self.mean, self.var, gamma, beta, self.eps
-        array: Callable[[], Array] = partial(batchnorm.normalize_relu, self.y, *vectors)
-        unmade = on_gpu(self.y) and any(self.needs_grad)
-        if unmade:  # once, if at all
-            array = cache(array)
-        self.output = Normalized(self.y, *(affine or self._affine()), self.mean, array)
-        return self.y if unmade else array()
+        self.array = partial(batchnorm.normalize_relu, self.y, *vectors)
+        if not (on_gpu(self.y) and any(self.needs_grad)):
+            return self.array()
+        self.array = cache(self.array)  # made once, if at all
+        self.output = Normalized(self.y, *(affine or self._affine()), self.mean, self.array)
+        return self.y
 
     def _affine(self) -> Vectors:
         vectors = self.mean, self.var, self.gamma, self.beta
@@ -129,10 +129,10 @@ class ConvNormReLU(Function):
         return gx, gw, ggamma, gbeta
 
     def _input_grad(self, gconv: Array) -> Array:
-        """The gradient of the input, and for the block before, if that comes next, its sums."""
+        """The gradient of the input and, on a GPU, its sums for the block that made the input."""
         assert self.inputs is not None
         before = self.inputs[0].creator
-        if not isinstance(before, ConvNormReLU) or before.inputs is None:
+        if not (on_gpu(gconv) and isinstance(before, ConvNormReLU) and before.inputs is not None):
             return self.conv.input_grad(gconv, self.w, self.in_hw)
         epilogue = GradSums(before.output)
         gx = self.conv.input_grad(gconv, self.w, self.in_hw, epilogue)
@@ -167,16 +167,13 @@ class _Convolution(NamedTuple):
 
 
 class _Output(Tensor):
-    """A block's output; its ``data`` are made when they are asked for."""
+    """A block's output, which is made when its ``data`` are asked for."""
 
     def __init__(
-        self,
-        creator: Function | None,
-        normalized: Normalized,
-        make: Callable[[], Image] | None = None,
+        self, creator: Function | None, shape: tuple[int, ...], make: Callable[[], Image]
     ) -> None:
         self.requires_grad, self.grad, self.creator = True, None, creator
-        self.normalized, self._make = normalized, make or normalized.array
+        self._shape, self._make = shape, make
 
     @property  # type: ignore[misc]  # nobody sets it
     def data(self) -> Image:
@@ -184,7 +181,19 @@ class _Output(Tensor):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.normalized.shape
+        return self._shape
+
+
+class _GpuOutput(_Output):
+    """The same on a GPU, where it is what a block returns."""
+
+    def __init__(self, creator: ConvNormReLU, normalized: Normalized) -> None:
+        super().__init__(creator, normalized.shape, normalized.array)
+        self.normalized = normalized
+
+    def unmade(self) -> Tensor:
+        """For another block, whose convolutions normalise what they read."""
+        return _Output(self.creator, self.shape, lambda: self.normalized)
 
 
 def _late(work: Callable[[], Array], gy: Array) -> Gradient:
