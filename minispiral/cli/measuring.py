@@ -190,6 +190,10 @@ class Measuring(AbstractContextManager["Measuring"]):
         say(f"cracks: {', '.join(path.name for path in written)}", err=True)
         if find_spec("jinja2") is not None:
             self._write_page(unread)
+            written.append(self.out / "report.html")
+        for left in (self.out / dxf.NAME, self.out / "report.html"):
+            if left not in written and left.exists():
+                say(f"{left} is that of an earlier detection", err=True)
 
     def _write_page(self, unread: int) -> None:
         from minispiral.report.cracks.folder import report_folder

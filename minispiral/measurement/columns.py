@@ -62,7 +62,7 @@ def _width(name: str, what: str, digits: int = 4) -> list[Column]:
     def part(end: str) -> Callable[[CrackRow], Cell]:
         def value(row: CrackRow) -> Cell:
             shown = row.measured.shown(getattr(row.crack, name))
-            return number(getattr(shown, end), digits) if shown.known else None
+            return number(getattr(shown, end), digits)
 
         return value
 

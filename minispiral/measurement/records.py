@@ -56,11 +56,9 @@ class Estimate:
         if scale is None:
             return self
         mm, doubt = scale.mm_per_pixel, 1.96 * scale.relative_sd * self.value
-        return Estimate(
-            mm * self.value,
-            mm * max(0.0, self.value - hypot(self.value - self.low, doubt)),
-            mm * (self.value + hypot(self.high - self.value, doubt)),
-        )
+        low = self.value - hypot(self.value - self.low, doubt)
+        high = self.value + hypot(self.high - self.value, doubt)
+        return Estimate(mm * self.value, 0.0 if low < 0 else mm * low, mm * high)
 
     def to_json(self) -> dict[str, float | None]:
         return {name: _number(getattr(self, name), 4) for name in ("value", "low", "high")}

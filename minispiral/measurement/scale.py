@@ -5,7 +5,7 @@ from math import hypot, isfinite, sqrt
 
 from minispiral.errors import UserError
 
-FULL_FRAME = 36.0  # mm, the width of the film that 35-mm-equivalent focal lengths refer to
+FULL_FRAME = hypot(36, 24)  # mm, the diagonal of the film that equivalent focal lengths refer to
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,31 @@ def from_camera(
 
 
 def from_full_frame(
-    distance_mm: float, focal_35mm: float, width_px: int, distance_sd_mm: float = 0.0
+    distance_mm: float,
+    focal_35mm: float,
+    width_px: int,
+    height_px: int,
+    distance_sd_mm: float = 0.0,
 ) -> Scale:
     """The scale from the 35-mm-equivalent focal length, as EXIF gives it in whole millimetres.
 
-    mm per pixel = (distance - f) / f * 36 mm / width; ``width_px`` is the longer side of the
-    picture as it left the camera. The rounding of f to 1 mm is uniform, 0.29 mm standard deviation.
+    It has the same angle of view along the diagonal (CIPA DCG-001), whatever the picture's shape:
+
+        mm per pixel = (distance - f) / f * 43.27 mm / hypot(width, height),
+
+    of the picture as it left the camera. The rounding of f to 1 mm is uniform, 0.29 mm standard
+    deviation. Raises `UserError` as `from_camera`, and for a picture without pixels.
     """
     _check_camera(distance_mm, focal_35mm)
-    if width_px < 1:
-        raise UserError(f"A picture {width_px} pixels wide was given, expected at least 1", "photo")
+    if min(width_px, height_px) < 1:
+        raise UserError(
+            f"A picture of {width_px} x {height_px} pixels was given, expected at least 1 x 1",
+            "photo",
+        )
     lever = distance_mm - focal_35mm
     error = hypot(distance_sd_mm / lever, 0.29 / focal_35mm)
-    return Scale(lever / focal_35mm * FULL_FRAME / width_px, error, "camera, focal length by EXIF")
+    pitch_mm = FULL_FRAME / hypot(width_px, height_px)
+    return Scale(lever / focal_35mm * pitch_mm, error, "camera, focal length by EXIF")
 
 
 def _check_camera(distance_mm: float, focal_mm: float) -> None:

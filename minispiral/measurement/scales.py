@@ -2,19 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import hypot
 from pathlib import Path
 
 from minispiral.data.camera import Camera, camera_of
 from minispiral.data.georeference import Georeference
 from minispiral.errors import UserError
-from minispiral.measurement.scale import (
-    FULL_FRAME,
-    Scale,
-    from_camera,
-    from_full_frame,
-    from_points,
-)
+from minispiral.measurement.scale import Scale, from_camera, from_full_frame, from_points
 from minispiral.measurement.user_table import UserRow, by_photo, read_table
 
 LEAST, MOST = 0.0005, 100.0  # mm per pixel: a light microscope's, and a crack of 10 m in 100 pixels
@@ -22,7 +15,6 @@ USUAL = 0.005, 5.0  # mm per pixel: outside of it a slip is likelier than a phot
 FARTHEST = 1000.0  # m: beyond it, a distance was given in millimetres
 PITCHES = 0.5, 30.0  # micrometres, of cameras
 NAMES = {"focal": "focal length", "pitch": "pixel pitch"}
-DIAGONAL = hypot(36, 24)  # mm, of full frame
 
 
 @dataclass(frozen=True)
@@ -197,9 +189,7 @@ def _from_camera(photo: Path, camera: Camera, known: Known) -> Scale:
             scale, source=f"{how}focal length {focal:g} mm ({told}), pitch {pitch:.3g} um ({by})"
         )
     if camera.focal_35mm is not None and known.focal_mm is None and known.pitch_um is None:
-        # The 35-mm equivalent has the same angle of view along the diagonal (CIPA DCG-001).
-        width = round(hypot(camera.width, camera.height) * FULL_FRAME / DIAGONAL)
-        scale = from_full_frame(distance, camera.focal_35mm, width, sd)
+        scale = from_full_frame(distance, camera.focal_35mm, camera.width, camera.height, sd)
         return replace(
             scale, source=f"{how}focal length {camera.focal_35mm:g} mm in full frame (EXIF)"
         )

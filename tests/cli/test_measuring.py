@@ -74,6 +74,10 @@ def test_without_a_scale_everything_is_in_pixels(wall, tmp_path):
     assert "lengths and widths are in pixels" in done.stderr
     assert {row["unit"] for row in rows(tmp_path / "out" / "cracks.csv")} == {"px"}
     assert (tmp_path / "out" / "cracks.dxf").exists()
+    assert "earlier" not in done.stderr
+    done = detect(tmp_path)
+    assert "cracks.dxf is that of an earlier detection" in done.stderr
+    assert "report.html is that" not in done.stderr
     (tmp_path / "out" / "cracks.csv").unlink()
     done = detect(tmp_path, "--no-measure")
     assert done.exit_code == 0

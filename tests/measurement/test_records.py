@@ -74,6 +74,12 @@ def test_a_scale_multiplies_and_adds_its_own_error(rng):
     assert rough.value == exact.value
     assert rough.high / mm - 2 == pytest.approx(np.hypot(1.0, 1.96 * share * 2))
     assert width.scaled(None) == width
+    below = Estimate(0.5, 0.1, 3.0).scaled(Scale(mm, 0.9))
+    assert below.low == 0
+    for unknown in (Estimate(), Estimate(1.0), Estimate(1.0, high=2.0)):
+        shown = unknown.scaled(Scale(mm, share))
+        assert np.isnan(shown.low)
+        assert shown.known == unknown.known
     measured = example(rng)
     assert (measured.unit, measured.with_scale(None).unit) == ("mm", "px")
     assert measured.with_scale(None).shown(width) == width
@@ -86,8 +92,13 @@ def test_scales_follow_from_points_and_from_cameras(rng):
     assert found.mm_per_pixel * np.hypot(*(a - b)) == pytest.approx(mm)
     # A wall 2.024 m away through 24 mm: a pixel of 4 um sees 2000 / 24 times itself.
     assert scales.from_camera(2024, 24, 4).mm_per_pixel == pytest.approx(2000 / 24 * 0.004)
-    full = scales.from_full_frame(2024, 24, 6000, 20)
+    full = scales.from_full_frame(2024, 24, 6000, 4000, 20)
     assert full.mm_per_pixel == pytest.approx(2000 / 24 * 36 / 6000)
+    # Of a sensor of another shape the diagonal is alike, not the width: 43.27 mm (CIPA DCG-001).
+    width, height = (int(side) for side in rng.integers(500, 5000, 2))
+    other = scales.from_full_frame(2024, 24, width, height)
+    diagonal = other.mm_per_pixel * np.hypot(width, height)
+    assert diagonal == pytest.approx(2000 / 24 * 43.2666, rel=1e-6)
     assert full.relative_sd == pytest.approx(np.hypot(0.01, 0.29 / 24))
 
 
@@ -102,7 +113,8 @@ def test_scales_follow_from_points_and_from_cameras(rng):
         lambda: scales.from_camera(20, 24, 4),
         lambda: scales.from_camera(2000, 0, 4),
         lambda: scales.from_camera(2000, 24, 0),
-        lambda: scales.from_full_frame(2000, 24, 0),
+        lambda: scales.from_full_frame(2000, 24, 0, 4000),
+        lambda: scales.from_full_frame(2000, 24, 6000, 0),
     ],
 )
 def test_a_scale_that_cannot_be_is_refused(make):
