@@ -15,7 +15,7 @@ def declared():
 
     None where they depend on the template argument, which then also decides who does what.
     """
-    pattern = r"__global__ void __launch_bounds__\((\d+|T::threads)(?:, [\w:]+)?\)\s+(\w+)\("
+    pattern = r"__global__ void __launch_bounds__\((\d+|T::threads)(?:,[^;{]*?)?\)\s+(\w+)\("
     found = {}
     for path in sources.FOLDER.glob("*.cu*"):
         text = path.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from tests.cuda_on_cpu import (
     mutant,
     needs_compiler,
 )
-from tests.kernels.epilogues import with_moments, with_scale_shift_relu
+from tests.kernels.epilogues import normalizing, summing, with_moments, with_scale_shift_relu
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
@@ -245,8 +245,8 @@ MISTAKES = {
     ),
     "moments over operands that are still read": Mistake(
         "conv2d_mma.cu",
-        "  __syncthreads();  // the operands are no longer read\n",
-        "",
+        "    __syncthreads();  // the operands are no longer read\n    result.moments",
+        "    result.moments",
         "conv2d_mma_moments",
         "wrong",
     ),
@@ -266,10 +266,26 @@ MISTAKES = {
     ),
     "a scale of another channel": Mistake(
         "conv2d_mma.cu",
-        "const int channel = first_channel + column;\n    return channel",
-        "const int channel = first_channel + (column ^ 1);\n    return channel",
+        "epilogue.scaled_relu()(x, first_channel + column)",
+        "epilogue.scaled_relu()(x, first_channel + (column ^ 1))",
         "conv2d_mma_scaled",
         "wrong",
+    ),
+    "sums of a gradient over operands that are still read": Mistake(
+        "conv2d_mma.cu",
+        "    __syncthreads();  // the operands are no longer read\n    const ReadByNorm",
+        "    const ReadByNorm",
+        "conv2d_mma_summed",
+        "wrong",
+    ),
+    "a gradient that the ReLU stops, among the sums": Mistake(
+        "conv2d_mma.cu", "passes ? gradient : 0", "gradient", "conv2d_mma_summed", "wrong"
+    ),
+    "an image normalised beyond its rim": Mistake(
+        "normalized.cuh", "{~0u, ~0u, ~0u, ~0u}", "{}", "conv2d_mma_normalized", "wrong"
+    ),
+    "an image normalised by the channels of a step before": Mistake(
+        "normalized.cuh", "  channel += 16;", "  channel += 0;", "conv2d_mma_normalized", "wrong"
     ),
     "an image flipped as another one is": Mistake(
         "layout.cu", "flips[2 * b + 1]", "flips[b + 1]", "flip", "wrong"
@@ -288,6 +304,14 @@ MISTAKES = {
 
 def arrays(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
+
+
+FORMS = {
+    "_moments": with_moments,
+    "_scaled": with_scale_shift_relu,
+    "_normalized": normalizing,
+    "_summed": summing,
+}
 
 
 def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
@@ -316,6 +340,14 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             *(arrays(rng, 8), arrays(rng, 8)),
             *(arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1),
         ),
+        "conv2d_mma_normalized": (
+            *arrays(rng, 2, 32),
+            *(arrays(rng, 3, 9, 9, 32), arrays(rng, 3, 3, 32, 8), 2, 1),
+        ),
+        "conv2d_mma_summed": (
+            *rng.uniform(0.5, 2, (4, 8)).astype(np.float32),
+            *(arrays(rng, 3, 5, 5, 8), arrays(rng, 3, 9, 9, 8), arrays(rng, 3, 3, 8, 8), 2, 1),
+        ),
         "conv2d_weight_grad_mma": (arrays(rng, 3, 11, 9, 8), arrays(rng, 3, 5, 4, 8), (3, 3), 2),
         "conv2d_few": (arrays(rng, 2, 9, 9, 3), arrays(rng, 3, 3, 3, 8), 2, 1),
         "conv2d_few_moments": (arrays(rng, 2, 25, 23, 3), arrays(rng, 3, 3, 3, 72), 2, 1),
@@ -338,11 +370,11 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
             2,
         ),
     }[function]
-    name = re.sub("_(mma|few)(_moments|_scaled|_narrow)?$", "", function)
+    name = re.sub("_(mma|few)(_moments|_scaled|_narrow|_normalized|_summed)?$", "", function)
     kernel = getattr(module, name)
-    for ending, epilogue in (("_moments", with_moments), ("_scaled", with_scale_shift_relu)):
+    for ending, form in FORMS.items():
         if function.endswith(ending):
-            kernel = epilogue(kernel)
+            kernel = form(kernel)
     return kernel, arguments, kernel(*arguments)
 
 

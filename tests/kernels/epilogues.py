@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from minispiral.kernels import batchnorm
 from minispiral.kernels.epilogues import GradSums, Moments, ScaleShiftReLU
 from minispiral.kernels.normalized import Normalized
 
@@ -53,6 +56,31 @@ def with_grad_sums(kernel: Kernel) -> Kernel:
         return y, sums.parts
 
     return call
+
+
+def normalizing(kernel: Kernel) -> Kernel:
+    """The kernel for an image yet to be normalised; NumPy makes it first."""
+
+    def run(scale: Any, shift: Any, x: Any, *rest: Any) -> Any:
+        def make() -> Any:
+            return np.maximum(scale * x + shift, 0)
+
+        return kernel(Normalized(x, scale, shift, scale, make), *rest)
+
+    return run
+
+
+def summing(kernel: Kernel) -> Kernel:
+    """The kernel, and the gradient of a batch norm and a ReLU of which it may take the sums."""
+
+    def run(mean: Any, var: Any, gamma: Any, beta: Any, x: Any, *rest: Any) -> Any:
+        scale, shift = batchnorm.scale_shift(x.dtype, mean, var, gamma, beta, 1.0)
+        sums = GradSums(Normalized(x, scale, shift, mean, lambda: x))
+        y = kernel(*rest, epilogue=sums)
+        vectors = mean, var, gamma, beta, 1.0, False
+        return y, *batchnorm.normalize_relu_grad(x, y, *vectors, sums.parts)
+
+    return run
 
 
 def _refuse() -> Any:
