@@ -18,7 +18,6 @@ from minispiral.measurement.width_model import Fit, WidthModel
 
 MOST = 200  # windows that blur and contrast are learnt from: more tell nothing new
 MISFIT_LENGTH = 0.7  # px, along the profile, over which what the model leaves out is alike
-PIXEL_SD = 0.29  # px, the standard deviation of a pixel's own box: sqrt(1/12)
 NEGLIGIBLE = 0.002  # hypotheses with a smaller share of the probability are dropped
 
 
@@ -65,11 +64,12 @@ def learn(
 ) -> Learnt:
     """The posterior of blur and contrast.
 
-    Blur is learnt from all good windows, each with a contrast of its own; contrast only from those
-    so wide that their floor can be seen: of a crack narrower than the blur only the product of
-    width and contrast is left. One wide window in ten may be none of a crack, so that none alone
-    decides. The sums of log likelihoods are tempered, so that all windows count
-    as ``votes`` at most, since what the model leaves out is common to them. A reading multiplies
+    Blur is learnt from all good windows, each with a contrast of its own; contrast, and the blur
+    with it, from those so wide that their floor can be seen (`_telling`): of a crack narrower than
+    the blur only the product of width and contrast is left. One wide window in ten may be none of a
+    crack, so that none alone decides. The sums of log likelihoods are tempered, so that all windows
+    count as ``votes`` at most, and the wide ones as ``wide_votes``, since what the model leaves out
+    is common to them. A reading multiplies
     the likelihood of the windows beside it by that of their width; then the prior is uniform.
     """
     offsets = offsets_of(settings)
@@ -119,20 +119,37 @@ def _seen(
     # Along the pixels, within some 5 degrees, what lies between them stays hidden.
     if (profiles.alike < 0.7).any():
         fair &= profiles.alike < 0.7
-    blur = broad @ (fair * _weight(fair, settings))
-    whole_blur = np.hypot(models[int(blur.argmax())].blur, PIXEL_SD)
-    width = half_depth(values, offsets_of(settings))
-    fair &= ~holes(profiles, width)
-    wide = fair & (width >= settings.wide * whole_blur) & (width < settings.halfway + 1)
+    blur = broad @ (fair * _weight(fair, settings.votes, settings))
+    telling = _telling(profiles, fair, models[int(blur.argmax())].blur, settings)
     log = np.repeat(blur[:, None], len(contrasts), axis=1)
-    if wide.any():
-        votes = wide * _weight(wide, settings)
+    if telling.any():
+        votes = telling * _weight(telling, settings.wide_votes, settings)
         for i in np.flatnonzero(blur > blur.max() - 12):
             for j, contrast in enumerate(contrasts.tolist()):
                 told = fits[i].evidence(contrast, settings.contrast_local) - broad[i]
                 believed = np.log1p(-settings.strange) + told
                 log[i, j] += np.logaddexp(believed, np.log(settings.strange)) @ votes
     return log
+
+
+def _telling(
+    profiles: Profiles, fair: NDArray[np.bool_], blur: float, settings: Settings
+) -> Floats:
+    """How much each window tells of the contrast, 0 to 1, (m,), by its width at half depth.
+
+    The width is the median of up to 7 good windows in a row, and is compared with the whole blur.
+    """
+    width = half_depth(profiles.values, offsets_of(settings))
+    fair = fair & ~holes(profiles, width)
+    telling = np.zeros(len(width))
+    for k in np.unique(profiles.line[fair]):
+        here = np.flatnonzero((profiles.line == k) & fair)
+        of = width[here]
+        steady = np.array([np.median(of[max(0, i - 3) : i + 4]) for i in range(len(of))])
+        ratio = steady / np.hypot(blur, settings.wide_blur)
+        rise = (ratio - settings.wide_from) / (settings.wide - settings.wide_from)
+        telling[here] = np.clip(rise, 0, 1) * (steady < settings.halfway + 1)
+    return telling
 
 
 def _depth(values: Floats, offsets: Floats) -> float:
@@ -153,9 +170,9 @@ def _broad(fit: Fit, contrasts: Floats, settings: Settings) -> Floats:
     return np.asarray(np.logaddexp.reduce(each, axis=0))
 
 
-def _weight(windows: NDArray[np.bool_], settings: Settings) -> float:
+def _weight(windows: NDArray[np.generic], votes: float, settings: Settings) -> float:
     """Of one window in a tempered sum: neighbours overlap by half, all are ``votes`` at most."""
-    return float(min(settings.hop / settings.window, settings.votes / max(1, windows.sum())))
+    return float(min(settings.hop / settings.window, votes / max(1.0, windows.sum())))
 
 
 def _read(

@@ -40,8 +40,10 @@ class Settings:
     blur_log_sd: float = 0.35  # ... and the sd of its logarithm
     votes: float = 4.0  # of all windows together: what the model leaves out is common to them
     strange: float = 0.1  # of the wide places are none of a crack: a pore, a joint, a stain
-    wide: float = 3.3  # times the whole blur: profiles this wide at half depth tell the contrast;
-    # those of cracks much narrower than the blur are 2.4 times as wide as it
+    wide_from: float = 2.4  # times the whole blur: profiles that wide at half depth begin to tell
+    wide: float = 2.9  # ... the contrast, and here do in full; cracks far below the blur have 2.2
+    wide_blur: float = 0.6  # px, sd of a blur besides: pixels and JPEG feign floors of sharp cracks
+    wide_votes: float = 8.0  # of the wide windows together: a floor that is seen misleads less
 
     # The width at a place
     widest: float = 10.0  # of the model

@@ -1,11 +1,14 @@
 """Cracks wider than the model: the width at half depth, which blur does not change there."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minispiral.measurement.curves import Floats, along
 from minispiral.measurement.light import Light
 from minispiral.measurement.profiles import Profiles
 from minispiral.measurement.settings import Settings
+
+Indices = NDArray[np.intp]
 
 REACH = 4.0  # times the usual profile's
 STEP = 0.5  # px, between the samples
@@ -13,16 +16,29 @@ UNEVEN = 0.15  # greatest difference of the light on both sides, as a share
 
 
 def half_depth(values: Floats, offsets: Floats) -> Floats:
-    """The distance between the two places where half of the light is lost, to a sample, (m,)."""
+    """The distance between the two places where half of the light is lost, px, (m,).
+
+    Each is interpolated between two samples. Where a side stays dark, up to the profile's end.
+    """
     middle = len(offsets) // 2
     low = middle - 4 + values[:, middle - 4 : middle + 5].argmin(axis=1)
     floor = values[np.arange(len(values)), low]
     wall = np.median(values[:, np.abs(offsets) > 0.8 * offsets[-1]], axis=1)
-    bright = values > (floor + wall)[:, None] / 2
+    half = (floor + wall) / 2
+    bright = values > half[:, None]
     column = np.arange(len(offsets))
     left = np.where(bright & (column < low[:, None]), column, -1).max(axis=1)
     right = np.where(bright & (column > low[:, None]), column, len(offsets)).min(axis=1)
-    return np.asarray((right - left - 1) * (offsets[1] - offsets[0]))
+    shares = _share(values, half, left + 1, left) + _share(values, half, right - 1, right)
+    return np.asarray((right - left - 2 + shares) * (offsets[1] - offsets[0]))
+
+
+def _share(values: Floats, half: Floats, dark: Indices, bright: Indices) -> Floats:
+    """How far ``half`` lies from the dark sample on the way to the bright one, 0 to 1."""
+    rows, last = np.arange(len(values)), values.shape[1] - 1
+    low, high = values[rows, dark.clip(0, last)], values[rows, bright.clip(0, last)]
+    rise = np.where(high > low, high - low, 1.0)
+    return np.asarray(np.clip((half - low) / rise, 0, 1))
 
 
 def wide_widths(

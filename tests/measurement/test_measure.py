@@ -34,11 +34,12 @@ def test_intervals_hold_whatever_the_contrast(rng):
     assert np.median(np.abs(errors)) < 0.3  # the distance transform is off by 0.5 to 3
 
 
-def test_a_wide_place_tells_the_contrast(rng):
-    contrast = rng.uniform(0.45, 0.9)
+@pytest.mark.parametrize(("blur", "least"), [(0.7, 0.45), (1.4, 0.6)])
+def test_a_wide_place_tells_the_contrast(blur, least, rng):
+    contrast = rng.uniform(least, 0.9)
     turn = rng.uniform(10, 80)
     lines = [straight(rng.uniform(1, 2), turn, shift=-28), straight(4, turn, shift=28)]
-    found = measure(photograph(rng, lines, contrast, 0.7), trace(lines))
+    found = measure(photograph(rng, lines, contrast, blur), trace(lines))
     assert found.contrast.rests is Rest.WIDE
     assert found.contrast.low <= contrast <= found.contrast.high
     narrow, wide = sorted(found.cracks, key=lambda crack: crack.mean.value)

@@ -7,6 +7,7 @@ from scipy.stats import multivariate_normal, norm
 from minispiral.measurement.bar import bar
 from minispiral.measurement.profiles import offsets_of, texture_covariance
 from minispiral.measurement.settings import Settings
+from minispiral.measurement.wide import half_depth
 from minispiral.measurement.width_model import WidthModel
 
 
@@ -68,3 +69,14 @@ def test_the_covariance_of_texture_is_found_again(rng):
     found = texture_covariance(profiles)
     assert np.abs(found / wanted - 1)[wanted > wanted.max() / 2].max() < 0.5
     assert np.linalg.eigvalsh(found).min() > 0
+
+
+def test_half_depth_lies_between_the_samples(rng):
+    offsets, fine = offsets_of(Settings()), np.linspace(-10, 10, 20001)
+    width, blur = rng.uniform(0.3, 6), rng.uniform(0.4, 1.5)
+    seen = bar(fine, width, blur)
+    profile = 1 - rng.uniform(0.3, 0.95) * bar(offsets, width, blur)
+    dark = 20 * (seen > seen.max() / 2).mean()
+    assert half_depth(profile[None], offsets) == pytest.approx([dark], abs=0.06)
+    side = np.where(offsets < 3, 0.5, 1.0)  # dark up to its end
+    assert half_depth(side[None], offsets) == pytest.approx([12.75], abs=0.3)
