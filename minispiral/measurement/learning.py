@@ -69,8 +69,8 @@ def learn(
     the blur only the product of width and contrast is left. One wide window in ten may be none of a
     crack, so that none alone decides. The sums of log likelihoods are tempered, so that all windows
     count as ``votes`` at most, and the wide ones as ``wide_votes``, since what the model leaves out
-    is common to them. A reading multiplies
-    the likelihood of the windows beside it by that of their width; then the prior is uniform.
+    is common to them. A reading multiplies the likelihood of the windows beside it by that of their
+    width; then the prior is uniform.
     """
     offsets = offsets_of(settings)
     apart = np.subtract.outer(offsets, offsets)

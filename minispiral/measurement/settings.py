@@ -43,7 +43,7 @@ class Settings:
     wide_from: float = 2.4  # times the whole blur: profiles that wide at half depth begin to tell
     wide: float = 2.9  # ... the contrast, and here do in full; cracks far below the blur have 2.2
     wide_blur: float = 0.6  # px, sd of a blur besides: pixels and JPEG feign floors of sharp cracks
-    wide_votes: float = 8.0  # of the wide windows together: a floor that is seen misleads less
+    wide_votes: float = 8.0  # of the wide windows together: 16 break the intervals under JPEG
 
     # The width at a place
     widest: float = 10.0  # of the model
