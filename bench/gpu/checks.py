@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.common import text
 from bench.common.worker import Answer, Work
+from bench.gpu.around import Around
 from bench.gpu.case import Call
 from bench.gpu.cases import TOLERANCES, cases
 from bench.gpu.clock import DeviceClock
@@ -24,15 +25,12 @@ MOST_ERRORS = 10
 MOST_LOST = 3  # workers
 
 
-class Watched:
+class Watched(Around):
     """A GPU that notes which kernels run, and whose new arrays are filled with NaN."""
 
     def __init__(self, device: launch.Gpu) -> None:
-        self.device = device
+        super().__init__(device)
         self.launched: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.device, name)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> launch.Array:
         dtype = np.dtype(dtype)

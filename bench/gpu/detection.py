@@ -1,7 +1,7 @@
 """A photograph searched for cracks on the GPU, from its file to the files of the result."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -85,13 +85,12 @@ def measure(
     repeats: int,
     depths: int = DEPTHS,
     width: float = 1.0,
-    precisions: Sequence[str] = PRECISIONS,
     report: Report = quiet,
 ) -> dict[str, Any]:
     """Medians for a photograph of ``photo (height, width)``, in each precision."""
     found: dict[str, Any] = {"photo": photo, "width": width}
     request = {"photo": photo, "repeats": repeats, "depths": depths, "width": width}
-    for i, precision in enumerate(precisions):
+    for i, precision in enumerate(PRECISIONS):
         try:
             answer = session.ask(precision=precision, **request)
             found[precision] = {
@@ -104,7 +103,7 @@ def measure(
         except RequestFailed as error:
             found[precision] = error.as_dict()
         item = {"precision": precision, **found[precision]}
-        report(item, found, (i + 1) / len(precisions))
+        report(item, found, (i + 1) / len(PRECISIONS))
     return found
 
 

@@ -1,6 +1,6 @@
 """Whether the same steps give the same bits in separate processes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
@@ -12,18 +12,18 @@ from bench.gpu.reporting import Report, quiet
 from bench.gpu.session import RequestFailed, Session
 
 STEPS = 5
+PRECISIONS = "tf32", "float32"
 RUNS = (("launched", False), ("launched, again", False), ("graph", True), ("graph, again", True))
 
 
 def measure(
     task: Task,
     open_ours: Callable[[], Session],
-    precisions: Sequence[str] = ("tf32", "float32"),
     report: Report = quiet,
 ) -> dict[str, Any]:
     """Hashes of the weights after the same steps, taken four times."""
     found: dict[str, Any] = {"steps": STEPS}
-    for i, (precision, (name, graph)) in enumerate(product(precisions, RUNS)):
+    for i, (precision, (name, graph)) in enumerate(product(PRECISIONS, RUNS)):
         of = found.setdefault(precision, {"digests": {}, "errors": {}, "same_bits": None})
         session = open_ours()
         request = {"task": vars(task), "precision": precision, "graph": graph}
@@ -37,13 +37,13 @@ def measure(
         session.close()
         if len(of["digests"]) == len(RUNS):
             of["same_bits"] = len(set(of["digests"].values())) == 1
-        report(item, found, (i + 1) / (len(precisions) * len(RUNS)))
+        report(item, found, (i + 1) / (len(PRECISIONS) * len(RUNS)))
     return found
 
 
 def tables(found: dict[str, Any]) -> Iterable[Table]:
     """The report for a person to read."""
-    precisions = [name for name in found if name != "steps"]
+    precisions = [name for name in PRECISIONS if name in found]
     title = f"Bits of all weights after {found['steps']} steps more than the first"
     shown = text.table(title, ["run", *precisions], [])
     for name, _ in RUNS:

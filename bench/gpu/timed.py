@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench.gpu.around import Around
 from bench.gpu.clock import DeviceClock
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import Kernel
@@ -12,15 +13,13 @@ from minispiral.kernels.cuda.table import Kernel
 LAUNCHES, FLUSHES = 100, 60
 
 
-class Timed:
+class Timed(Around):
     """A GPU that marks the moments before and after each launch."""
 
     def __init__(self, device: launch.Gpu, clock: DeviceClock) -> None:
-        self.device, self.clock = device, clock
+        super().__init__(device)
+        self.clock = clock
         self.marks: list[tuple[str, Any, Any]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.device, name)
 
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 
 from minispiral.data.crack import Crack
 from minispiral.data.painting import draw_stroke, noise
-from minispiral.measurement.curves import Floats, along
+from minispiral.measurement.curves import along
 
 FINE = 6
 SIZE = 256  # px, each side
@@ -60,6 +58,8 @@ class Case:
 
 def taken(rng: np.random.Generator, cracks: list[Crack], look: Look) -> Case:
     """The photograph of ``cracks``."""
+    from scipy.ndimage import gaussian_filter
+
     side = look.size
     covered = coverage(cracks, side, look.blur)
     ground = np.full((side, side), look.wall, np.float32)
@@ -78,6 +78,9 @@ def taken(rng: np.random.Generator, cracks: list[Crack], look: Look) -> Case:
 
 def coverage(cracks: list[Crack], side: int, blur: float) -> NDArray[np.float32]:
     """The share of each pixel (side, side) that is crack, seen through the blur."""
+    from scipy.ndimage import gaussian_filter
+    from scipy.spatial import cKDTree
+
     fine = np.zeros((side * FINE, side * FINE), np.float32)
     for crack in cracks:
         distance = along(crack.points)
@@ -101,6 +104,8 @@ def coverage(cracks: list[Crack], side: int, blur: float) -> NDArray[np.float32]
 
 def developed(light: NDArray[np.float32], look: Look) -> NDArray[np.uint8]:
     """Linear light (h, w, 3) as the camera writes it."""
+    from scipy.ndimage import gaussian_filter
+
     light = np.clip(light, 0, 1)
     values = light
     if look.transfer == "srgb":
@@ -161,15 +166,3 @@ def rough(rng: np.random.Generator, width: float, degrees: float, side: int = SI
     points += side / 2 - (points.min(axis=0) + points.max(axis=0)) / 2
     inside = ((points > 15) & (points < side - 15)).all(axis=1)
     return Crack(points[inside], np.full(int(inside.sum()), width))
-
-
-def widths_at(cracks: list[Crack], points: Floats) -> tuple[Floats, Floats]:
-    """The true width at the nearest place of a crack to each of ``points``, and how far that is."""
-    dense, widths = [], []
-    for crack in cracks:
-        distance = along(crack.points)
-        at = np.arange(0, distance[-1], 0.25)
-        dense.append(np.stack([np.interp(at, distance, axis) for axis in crack.points.T], axis=1))
-        widths.append(np.interp(at, distance, crack.widths))
-    far, which = cKDTree(np.concatenate(dense)).query(points)
-    return np.concatenate(widths)[which], far

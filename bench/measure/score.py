@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, maximum_filter
-from scipy.spatial import cKDTree
 
 from minispiral.data.crack import Crack
 from minispiral.measurement.curves import Floats, along, length, resampled, smoothed
@@ -41,6 +39,8 @@ class Truth:
 
     def along(self, crack: MeasuredCrack, window: float) -> tuple[Floats, Floats]:
         """For each place the mean true width over its window, and how far the truth is, px."""
+        from scipy.spatial import cKDTree
+
         far, which = cKDTree(self.points).query(crack.points)
         distance, widths = along(crack.points), self.widths[which]
         near = np.abs(crack.places.at[:, None] - distance) <= window / 2
@@ -76,6 +76,8 @@ def scores(
     settings: Settings,
 ) -> Scores:
     """Of one photograph; ``mask`` is what a rival counts pixels of."""
+    from scipy.ndimage import distance_transform_edt, maximum_filter
+
     truth = Truth.of(cracks)
     light = Light(photo, found.transfer)
     doubled = 2 * maximum_filter(distance_transform_edt(mask), 3)

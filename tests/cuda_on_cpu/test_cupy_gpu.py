@@ -21,6 +21,7 @@ from tests.cuda_on_cpu import CpuDevice, needs_compiler
 from tests.cuda_on_cpu.cupy_double import Machine, in_place_of_cupy, memory, nccl, streams
 from tests.cuda_on_cpu.cupy_double.kernels import RawModule
 from tests.cuda_on_cpu.cupy_double.machine import CUDADriverError, CUDARuntimeError
+from tests.cuda_on_cpu.twins import assert_same_bits
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
@@ -63,12 +64,6 @@ def train(seed, made, before=lambda i, run: None, nccl=False):
 def on_executor(seed, made):
     with launch.using(CpuDevice()):
         return train(seed, made)[0]
-
-
-def assert_same_bits(a, b):
-    assert a.keys() == b.keys()
-    for name, array in a.items():
-        assert array.tobytes() == b[name].tobytes(), name
 
 
 def test_steps_launched_and_captured_give_the_bits_of_the_executor(rng, monkeypatch):

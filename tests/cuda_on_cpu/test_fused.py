@@ -7,19 +7,12 @@ import pytest
 
 from minispiral import ops
 from minispiral.fused import ConvNormReLU, Running
-from minispiral.kernels.cuda import launch
 from minispiral.tensor import Tensor
-from tests.cuda_on_cpu import CpuDevice, DeviceArray, needs_compiler
+from tests.cuda_on_cpu import DeviceArray, needs_compiler
 
-pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
+pytestmark = needs_compiler
 
 CHANNELS = 3, 16, 32, 16, 1  # of a picture, and of blocks that tensor cores normalise as they read
-
-
-@pytest.fixture
-def gpu():
-    with launch.using(CpuDevice()) as device:
-        yield device
 
 
 class Blocks:
@@ -82,10 +75,10 @@ def assert_close(found, expected):
 
 
 @pytest.mark.parametrize("network", [chain, two_readers])
-def test_values_gradients_and_running_moments_are_those_of_numpy(rng, gpu, arrays, network):
+def test_values_gradients_and_running_moments_are_those_of_numpy(rng, executor, arrays, network):
     results = []
     gy = None
-    for device in (None, gpu):
+    for device in (None, executor):
         blocks = Blocks(arrays, device)
         y = network(blocks)
         gy = rng.standard_normal(y.shape) if gy is None else gy
@@ -100,24 +93,24 @@ def test_values_gradients_and_running_moments_are_those_of_numpy(rng, gpu, array
     assert_close(results[1], results[0])
 
 
-def test_an_output_between_blocks_is_never_made_nor_summed_again(gpu, arrays):
-    y = chain(Blocks(arrays, gpu))
-    assert not any("normalize" in name for name in gpu.launched)
+def test_an_output_between_blocks_is_never_made_nor_summed_again(executor, arrays):
+    y = chain(Blocks(arrays, executor))
+    assert not any("normalize" in name for name in executor.launched)
     y.backward(y.data)
     count = {
-        name: gpu.launched.count(f"{name}<float, true>")
+        name: executor.launched.count(f"{name}<float, true>")
         for name in ("normalize", "block_grad_sums")
     }
     assert count == {"normalize": 1, "block_grad_sums": 1}, "of the last block alone"
 
 
-def test_sums_of_one_of_two_gradients_are_not_taken_for_those_of_both(gpu, arrays):
-    y = two_readers(Blocks(arrays, gpu))
+def test_sums_of_one_of_two_gradients_are_not_taken_for_those_of_both(executor, arrays):
+    y = two_readers(Blocks(arrays, executor))
     y.backward(y.data)
-    assert gpu.launched.count("block_grad_sums<float, true>") == 3
+    assert executor.launched.count("block_grad_sums<float, true>") == 3
 
 
-def test_an_output_is_made_once_however_often_it_is_asked_for(gpu, arrays):
-    y = Blocks(arrays, gpu)(0, Blocks(arrays, gpu).x)
+def test_an_output_is_made_once_however_often_it_is_asked_for(executor, arrays):
+    y = Blocks(arrays, executor)(0, Blocks(arrays, executor).x)
     assert y.data is y.data
-    assert gpu.launched.count("normalize<float, true>") == 1
+    assert executor.launched.count("normalize<float, true>") == 1

@@ -15,6 +15,7 @@ from minispiral.tensor import Tensor
 from minispiral.training import step
 from minispiral.training.step import LAUNCHED, training_step
 from tests.cuda_on_cpu import CpuDevice, DeviceArray, needs_compiler
+from tests.cuda_on_cpu.twins import assert_same_bits
 
 pytestmark = [needs_compiler, pytest.mark.usefixtures("cuda_libraries")]
 
@@ -63,12 +64,6 @@ class Run:
             name: array.memory.copy() if isinstance(array, DeviceArray) else array.copy()
             for name, array in state.items()
         }
-
-
-def assert_same_bits(a, b):
-    assert a.keys() == b.keys()
-    for name, array in a.items():
-        assert array.tobytes() == b[name].tobytes(), name
 
 
 def nudge(run, rng):

@@ -1,6 +1,6 @@
 """Calls of the functions of `minispiral.kernels` that run CUDA: host arrays in, host arrays out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,13 @@ def in_both_orders(function: Callable[..., Any], *arguments: Any) -> Any:
     for first, second in zip(_tuple(forward), _tuple(reverse), strict=True):
         assert first.tobytes() == second.tobytes(), "the order of threads shows in the result"
     return forward
+
+
+def assert_same_bits(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    """The same arrays under the same names."""
+    assert a.keys() == b.keys()
+    for name, array in a.items():
+        assert array.tobytes() == b[name].tobytes(), name
 
 
 def _to_host(result: Any) -> Any:

@@ -149,10 +149,6 @@ class Browser:
         touches = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
         self("Input.dispatchTouchEvent", type=kind, touchPoints=touches)
 
-    def screenshot(self, path: Path, whole: bool = False) -> None:
-        found = self("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
-
     def pdf(self, **options: Any) -> bytes:
         return base64.b64decode(self("Page.printToPDF", printBackground=True, **options)["data"])
 

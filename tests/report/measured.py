@@ -1,10 +1,6 @@
 """Photographs with measured cracks, made at random: what a measurement would hand to the page."""
 
-import json
-from pathlib import Path
-
 import numpy as np
-from PIL import Image
 
 from minispiral.measurement.records import (
     Caveat,
@@ -82,34 +78,6 @@ def measurement_of(
         transfer="srgb",
         scale=scale,
     )
-
-
-def from_synth(
-    rng: np.random.Generator, folder: Path, name: str, **options: object
-) -> tuple[Path, np.ndarray, Measurement]:
-    """A photograph of a dataset that synth wrote, its mask as a probability map, and its truth."""
-    record = json.loads((folder / "cracks" / f"{name}.json").read_text())
-    mask = np.asarray(Image.open(folder / "masks" / f"{name}.png").convert("L")) > 0
-    chances = np.where(mask, rng.uniform(0.3, 1.0, mask.shape), rng.uniform(0, 0.2, mask.shape))
-    cracks = [
-        crack_along(rng, k, *resampled(np.array(each["points"]), np.array(each["widths"])))
-        for k, each in enumerate(
-            sorted(record["cracks"], key=lambda crack: len(crack["points"]), reverse=True), 1
-        )
-        if len(each["points"]) > 1
-    ]
-    photo = next((folder / "images").glob(f"{name}.*"))
-    return photo, chances, measurement_of(rng, cracks, mask.shape, **options)
-
-
-def resampled(points: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same course with points 1 px apart."""
-    at = np.r_[0.0, np.cumsum(np.hypot(*np.diff(points, axis=0).T))]
-    every = np.arange(0, at[-1] + 1e-9, 1.0)
-    if len(every) < 2:
-        every = at[[0, -1]]
-    course = np.stack([np.interp(every, at, points[:, axis]) for axis in (0, 1)], axis=1)
-    return course, np.interp(every, at, widths)
 
 
 def random_measurement(

@@ -6,7 +6,6 @@ they compute is not looked at here.
 """
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -14,15 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.common.worker import Answer, Work
+from bench.gpu.around import Around
 from bench.gpu.cases import cases
 from bench.gpu.clock import DeviceClock
+from bench.gpu.first.log import Put
 from bench.gpu.first.setting import Setting
 from bench.gpu.model.recording import Launch, recording
 from bench.gpu.session import RequestFailed, Session
 from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import KERNELS, Kernel, expressions
-
-Put = Callable[[dict[str, Any]], None]
 
 COMPILING = 75.0  # seconds that a file may take
 
@@ -67,15 +66,13 @@ def run_case(case: int, seed: int = 0) -> None:
     call.function(*(put(a) if isinstance(a, np.ndarray) else a for a in call.arguments))
 
 
-class OneFile:
+class OneFile(Around):
     """A GPU that launches the kernels of one file, each to its end, and no others."""
 
     def __init__(self, device: launch.Gpu, file: str) -> None:
-        self.device, self.file = device, file
+        super().__init__(device)
+        self.file = file
         self.launched: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.device, name)
 
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]

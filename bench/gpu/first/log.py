@@ -3,11 +3,13 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 Item = dict[str, Any]
+Put = Callable[[Item], None]  # what a stage hands its items to
 
 BEGUN, ENDED = "begun", "ended"  # values of ``event``, in the lines that the runner writes
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common.machine import conditions
+from bench.gpu.first.log import Item, Put
 from bench.gpu.first.setting import Setting, without
 from bench.gpu.session import RequestFailed
 from minispiral.device import choose
@@ -29,17 +30,18 @@ VARIABLES = "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUPY_"
 TOOLS = ("nvidia-smi", "compute-sanitizer", "ncu", "nvcc", "cuobjdump")
 
 
-def facts(setting: Setting, put: Callable[[dict[str, Any]], None]) -> None:
+def facts(setting: Setting, put: Put) -> None:
     """A stage: nothing here can make another question fail."""
-    for what, ask in {
+    questions: dict[str, Callable[[], Item]] = {
         "machine": _machine,
         "nvidia-smi": _smi,
         "packages": _packages,
         "tools": lambda: {name: tool(name) for name in TOOLS},
-        "cupy": _cupy,
-        "headers": _headers,
-        "nvrtc": _nvrtc,
-    }.items():
+        "cupy": lambda: _of_cupy(_cupy),
+        "headers": lambda: _of_cupy(_headers),
+        "nvrtc": lambda: _of_cupy(_nvrtc),
+    }
+    for what, ask in questions.items():
         try:
             put({"what": what, **ask()})
         except Exception as error:
@@ -92,11 +94,13 @@ def _packages() -> dict[str, Any]:
     return {"versions": {n: v for n, v in sorted(found.items()) if n.startswith(PACKAGES)}}
 
 
+def _of_cupy(ask: Callable[[], Item]) -> Item:
+    missing = without("cupy")
+    return ask() if missing is None else {"skipped": missing}
+
+
 def _cupy() -> dict[str, Any]:
     """Which CuPy this is, and where it keeps what it has compiled."""
-    missing = without("cupy")
-    if missing is not None:
-        return {"skipped": missing}
     cache = Path(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")).expanduser()
     kept = len(list(cache.iterdir())) if cache.exists() else 0
     return {
@@ -108,9 +112,6 @@ def _cupy() -> dict[str, Any]:
 
 def _headers() -> dict[str, Any]:
     """Where CuPy finds the headers of CUDA."""
-    missing = without("cupy")
-    if missing is not None:
-        return {"skipped": missing}
     folder = importlib.import_module("cupy._environment").get_cuda_path()
     found = folder is not None and (Path(folder) / "include").exists()
     return {"folder": str(folder), "exists": found}
@@ -118,8 +119,5 @@ def _headers() -> dict[str, Any]:
 
 def _nvrtc() -> dict[str, Any]:
     """The version of the compiler, and what it compiles for."""
-    missing = without("cupy")
-    if missing is not None:
-        return {"skipped": missing}
     nvrtc = importlib.import_module("cupy").cuda.nvrtc
     return {"version": nvrtc.getVersion(), "archs": nvrtc.getSupportedArchs()}

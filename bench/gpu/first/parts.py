@@ -1,16 +1,13 @@
 """The parts of `bench gpu` as stages, each item of theirs an item of the log."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from bench.common.engines import COMPILED, OURS
 from bench.gpu import ceilings, checks, detection, determinism, gradients, nccl, steps
+from bench.gpu.first.log import Put
 from bench.gpu.first.setting import Setting, without
 from bench.gpu.reporting import Report
 from bench.gpu.session import RequestFailed, Session
-
-Put = Callable[[dict[str, Any]], None]
 
 COMPILING = 240.0  # seconds that torch.compile may take for an answer
 

@@ -15,7 +15,6 @@ from bench.gpu.first.setting import Setting
 from bench.gpu.model.assumptions import Assumptions
 
 MODEL = ROOT / "bench/results/gpu-model.json"
-PRECISIONS = ("tf32", "float32")
 # The keys that tell items of a stage apart.
 WORDS = "what", "file", "kernel", "name", "ceiling", "layer", "form", "run", "precision", "step"
 WARP_SLOTS = 2 * 128  # float32 operations of a multiprocessor in a clock

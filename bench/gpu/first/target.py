@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from bench.common.task import Task
+from bench.gpu.around import Around
 from bench.gpu.first.kernels import run_case
 from bench.gpu.ours import Steps
 from bench.gpu.worker import take_place
@@ -17,14 +18,12 @@ from minispiral.kernels.cuda import launch
 from minispiral.kernels.cuda.table import Kernel
 
 
-class Profiled:
+class Profiled(Around):
     """A GPU that starts the profiler around the first launch of each of some kernels."""
 
     def __init__(self, device: Any, kernels: list[str]) -> None:
-        self.device, self.left = device, set(kernels)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.device, name)
+        super().__init__(device)
+        self.left = set(kernels)
 
     def launch(
         self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], arguments: list[Any]

@@ -9,7 +9,9 @@ import numpy as np
 from bench.common.network import digest, network_of
 from bench.common.task import CRACK, Task
 from bench.common.worker import Answer, Work
+from bench.gpu.around import Around
 from bench.gpu.clock import DeviceClock
+from bench.gpu.first.log import Put
 from bench.gpu.first.setting import Setting
 from bench.gpu.session import RequestFailed, Session
 from minispiral.device import Device
@@ -17,8 +19,6 @@ from minispiral.kernels.arrays import get
 from minispiral.kernels.cuda import launch
 from minispiral.optim import Adam
 from minispiral.training.step import GpuTrainingStep, TrainingStep
-
-Put = Callable[[dict[str, Any]], None]
 
 # What becomes of each step if one is to be captured.
 STEPS = ("launched 1", "launched 2", "captured", "replayed 1", "replayed 2", "replayed 3")
@@ -28,19 +28,17 @@ POOL = 2**30  # bytes that a graph's pool is given beforehand if capturing has f
 LIMITS = {"float64": 1e-9, "float32": 1e-2, "tf32": 5e-2}
 
 
-class Remembering:
+class Remembering(Around):
     """A GPU that remembers why recording a graph failed, which training only mentions."""
 
     def __init__(self, device: launch.Gpu) -> None:
-        self.device = device
+        super().__init__(device)
         self.traceback: str | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.device, name)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         try:
-            return self.device.record(work)
+            recorded: Callable[[], None] = self.device.record(work)
+            return recorded
         except Exception:
             self.traceback = traceback.format_exc()
             raise

@@ -9,20 +9,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from bench.common.worker import ROOT
 from bench.gpu.first.kernels import files, smallest
-from bench.gpu.first.log import latest, read
+from bench.gpu.first.log import Put, latest, read
 from bench.gpu.first.machine import tool
 from bench.gpu.first.runner import ITEMS
 from bench.gpu.first.setting import Setting
 from minispiral.kernels.cuda.table import expressions
-
-Put = Callable[[dict[str, Any]], None]
 
 SECONDS = 75.0  # that one run under a tool may take
 RACING = "conv2d_mma", "conv2d_few"  # beginnings of files with most between their barriers
