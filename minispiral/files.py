@@ -7,12 +7,13 @@ writers the last wins.
 
 import contextlib
 import errno
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minispiral.errors import UserError
 
@@ -42,6 +43,28 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 raise
     except OSError as error:
         raise writing_error(path, error) from error
+
+
+@contextmanager
+def replacing_list(
+    path: Path, head: Mapping[str, Any], name: str
+) -> Iterator[Callable[[str], None]]:
+    """Write a JSON object: ``head``, and a list called ``name``, to which a function adds.
+
+    Each element is given as JSON in one line, and has a line of its own; none is kept in memory.
+    Like `replacing`, which raises the same.
+    """
+    with replacing(path) as file:
+        file.write(f"{json.dumps(head)[:-1]}, {json.dumps(name)}: [".encode())
+        before = "\n"
+
+        def add(element: str) -> None:
+            nonlocal before
+            file.write((before + element).encode())
+            before = ",\n"
+
+        yield add
+        file.write(b"\n]}\n")
 
 
 def lock(file: BinaryIO, wait: bool = False) -> None:

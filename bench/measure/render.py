@@ -13,6 +13,7 @@ from PIL import Image
 
 from minispiral.data.crack import Crack
 from minispiral.data.painting import draw_stroke, noise
+from minispiral.data.transfer import values_of
 from minispiral.measurement.curves import along
 
 FINE = 6
@@ -106,10 +107,7 @@ def developed(light: NDArray[np.float32], look: Look) -> NDArray[np.uint8]:
     """Linear light (h, w, 3) as the camera writes it."""
     from scipy.ndimage import gaussian_filter
 
-    light = np.clip(light, 0, 1)
-    values = light
-    if look.transfer == "srgb":
-        values = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    values = values_of(np.clip(light, 0, 1), look.transfer)
     values = (1 - look.tone) * values + look.tone * values * values * (3 - 2 * values)
     if look.sharpen:
         values = values + look.sharpen * (values - gaussian_filter(values, (1, 1, 0)))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minispiral.cli.options import PATH
+from minispiral.data.transfer import TRANSFERS
 from minispiral.errors import UserError
-from minispiral.measurement.light import TRANSFERS
 
 if TYPE_CHECKING:
     from minispiral.cli.measuring import Wishes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from os import SEEK_END
 from pathlib import Path
@@ -116,7 +116,7 @@ class Measuring(AbstractContextManager["Measuring"]):
         from minispiral.measurement import Settings, measure
 
         threshold = max(self.threshold, LEAST_THRESHOLD)
-        settings = replace(Settings(), threshold=threshold, low=threshold / 2)
+        settings = Settings(threshold=threshold, low=threshold / 2)
         error = measured = None
         try:
             measured = measure(
@@ -189,16 +189,16 @@ class Measuring(AbstractContextManager["Measuring"]):
             written.append(dxf.write_dxf(self.out, rows, scaled, self.places))
         say(f"cracks: {', '.join(path.name for path in written)}", err=True)
         if find_spec("jinja2") is not None:
-            self._write_page(unread)
+            self._write_page(found, unread)
             written.append(self.out / "report.html")
         for left in (self.out / dxf.NAME, self.out / "report.html"):
             if left not in written and left.exists():
                 say(f"{left} is that of an earlier detection", err=True)
 
-    def _write_page(self, unread: int) -> None:
+    def _write_page(self, found: results.Results, unread: int) -> None:
         from minispiral.report.cracks.folder import report_folder
 
-        page, missing, moved = report_folder(self.out)
+        page, missing, moved = report_folder(self.out, found=found)
         for name, why in missing[unread:] + moved:  # the others were told of before
             say(f"warning: {name}: {why}", err=True)
         say(f"report: {page} ({page.stat().st_size / 1e6:.1f} MB)", err=True)
@@ -207,7 +207,8 @@ class Measuring(AbstractContextManager["Measuring"]):
 def summary(measured: Measurement, crack: MeasuredCrack) -> dict[str, Any]:
     """A crack as ``detect --json`` tells it; lengths and widths in ``unit``."""
     from minispiral.measurement.classes import classes_of
-    from minispiral.measurement.columns import class_label, number
+    from minispiral.measurement.columns import class_label
+    from minispiral.measurement.records import number
 
     def width(name: str, estimate: Estimate) -> dict[str, float | list[float] | None]:
         shown = measured.shown(estimate)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.data.painting import Field, draw_stroke, noise, noise_1d, soft_step
+from minispiral.data.transfer import values_of
 
 
 @dataclass
@@ -67,17 +68,8 @@ def photograph(
     for channel, (gain, tint) in enumerate(concrete):
         values = exposed * (rng.normal(gain, 0.008) + tint * surface.warmth)
         values += sensor_noise * rng.standard_normal(values.shape, np.float32)
-        if transfer == "srgb":
-            values = _srgb(values)
-        photo[..., channel] = np.clip(255 * values + 0.5, 0, 255)
+        photo[..., channel] = np.clip(255 * values_of(values, transfer) + 0.5, 0, 255)
     return photo
-
-
-def _srgb(light: Field) -> Field:
-    """Pixel values, 0 to 1, that stand for light (IEC 61966-2-1)."""
-    light = light.clip(0, 1)
-    bright = np.float32(1.055) * light ** np.float32(1 / 2.4) - np.float32(0.055)
-    return np.where(light <= 0.0031308, np.float32(12.92) * light, bright)
 
 
 def dig_hole(rng: np.random.Generator, surface: Surface, x: float, y: float, radius: float) -> None:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from minispiral.measurement.curves import Floats
 from minispiral.measurement.light import Light
-from minispiral.measurement.profiles import Profiles
+from minispiral.measurement.profiles import Profiles, depth_of, wall_of
 from minispiral.measurement.records import Caveat
 from minispiral.measurement.wide import half_depth
 
@@ -26,11 +26,11 @@ def halo(profiles: Profiles, offsets: Floats) -> float:
         return 0.0
     values = profiles.values
     edge = half_depth(values, offsets)[:, None] / 2
-    wall = np.median(values[:, np.abs(offsets) > 0.6 * offsets[-1]], axis=1)
+    wall = wall_of(values, offsets)
     ring = (np.abs(offsets) >= edge + 1.5) & (np.abs(offsets) <= edge + 2.5)
     beside = (values * ring).sum(axis=1) / np.maximum(1, ring.sum(axis=1))
     there = ring.any(axis=1)
-    depth = float(np.median(wall - values.min(axis=1)))
+    depth = depth_of(values, offsets)
     if not there.any() or depth <= 0:
         return 0.0
     return max(0.0, float(np.median((beside - wall)[there])) / depth)

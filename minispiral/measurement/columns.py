@@ -5,14 +5,11 @@ Lengths and widths are in the row's ``unit``; what is unknown is left empty.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
-
-import numpy as np
 
 from minispiral.data.georeference import Georeference
 from minispiral.measurement.classes import WidthClasses, classes_of
-from minispiral.measurement.records import MeasuredCrack, Measurement
+from minispiral.measurement.records import MeasuredCrack, Measurement, number
 
 Cell = str | int | float | None
 
@@ -230,8 +227,3 @@ TOTAL_COLUMNS = (
     ),
     Column("error", "", "why nothing was measured", lambda r: r.error),
 )
-
-
-def number(value: float, digits: int) -> float | None:
-    """Rounded; `None` for what is unknown."""
-    return round(float(value), digits) if isfinite(np.float64(value)) else None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minispiral.data.georeference import Georeference
-from minispiral.files import replacing
+from minispiral.files import replacing_list
 from minispiral.measurement.columns import CRACK_COLUMNS, CrackRow
 from minispiral.measurement.simplify import simplified
 
@@ -29,17 +29,8 @@ def writing(
     """Write the file with a function that adds a crack; it takes its place when all are written."""
     system = _crs(places)
     head = {"type": "FeatureCollection"} | ({"crs": system} if system else {})
-    with replacing(path) as file:
-        file.write(json.dumps(head)[:-1].encode() + b', "features": [')
-        before = b"\n"
-
-        def add(row: CrackRow) -> None:
-            nonlocal before
-            file.write(before + json.dumps(feature(row), allow_nan=False).encode())
-            before = b",\n"
-
-        yield add
-        file.write(b"\n]}\n")
+    with replacing_list(path, head, "features") as add:
+        yield lambda row: add(json.dumps(feature(row), allow_nan=False))
 
 
 def feature(row: CrackRow) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from minispiral.measurement.contrast import Reading, contrast_grid, contrast_prior, near
 from minispiral.measurement.curves import Floats
 from minispiral.measurement.places import holes
-from minispiral.measurement.profiles import Profiles, offsets_of
+from minispiral.measurement.profiles import Profiles, depth_of, offsets_of
 from minispiral.measurement.records import Contrast, Rest
 from minispiral.measurement.scale import Scale
 from minispiral.measurement.settings import Settings
@@ -74,7 +74,7 @@ def learn(
     """
     offsets = offsets_of(settings)
     apart = np.subtract.outer(offsets, offsets)
-    share = settings.misfit_share * _depth(profiles.values[usable], offsets)
+    share = settings.misfit_share * depth_of(profiles.values[usable], offsets)
     left_out = (settings.misfit**2 + share**2) * np.exp(-0.5 * (apart / MISFIT_LENGTH) ** 2)
     blurs = settings.blur * np.exp(0.14 * np.arange(-4, 8))
     models = [WidthModel(offsets, covariance + left_out, blur, settings) for blur in blurs.tolist()]
@@ -150,14 +150,6 @@ def _telling(
         rise = (ratio - settings.wide_from) / (settings.wide - settings.wide_from)
         telling[here] = np.clip(rise, 0, 1) * (steady < settings.halfway + 1)
     return telling
-
-
-def _depth(values: Floats, offsets: Floats) -> float:
-    """The median share of light that is lost at the darkest sample of the profiles."""
-    if not len(values):
-        return 0.0
-    wall = np.median(values[:, np.abs(offsets) > 0.6 * offsets[-1]], axis=1)
-    return max(0.0, float(np.median(wall - values.min(axis=1))))
 
 
 def _broad(fit: Fit, contrasts: Floats, settings: Settings) -> Floats:

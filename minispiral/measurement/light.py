@@ -3,20 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.transfer import TRANSFERS, light_of
 from minispiral.errors import UserError
 from minispiral.measurement.curves import Floats, normals
 
 Grey = NDArray[np.float32]
 
-TRANSFERS = ("srgb", "linear")
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear red, green and blue: Rec. ITU-R BT.709
-
-
-def linear(values: Floats, transfer: str) -> Floats:
-    """Light 0 to 1 that pixel ``values`` 0 to 1 stand for (IEC 61966-2-1 for ``srgb``)."""
-    if transfer == "linear":
-        return values
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 class Light:
@@ -40,7 +33,7 @@ class Light:
                 f"The transfer {transfer!r} is unknown, expected {' or '.join(TRANSFERS)}",
                 "transfer",
             )
-        table = linear(np.arange(256) / 255, transfer)
+        table = light_of(np.arange(256) / 255, transfer)
         if photo.ndim == 2:
             self.grey: Grey = table.astype(np.float32)[photo]
         else:

@@ -158,12 +158,13 @@ def _cracks(
     numbers = {crack: n for n, crack in enumerate(sorted(total, key=lambda c: -total[c]), start=1)}
     order = sorted(range(len(lines)), key=lambda k: (numbers[strokes[k].crack], -lengths[k]))
     branches: dict[int, int] = {}
+    counts = reasons.counted
     records = []
     for k in order:
         crack = numbers[strokes[k].crack]
         branch = branches[crack] = branches.get(crack, -1) + 1
         here = np.flatnonzero(profiles.line == k)
-        counted = here[reasons.counted[here]]
+        counted = here[counts[here]]
         told = summary(widths, counted, settings)
         x, y = profiles.points[told.place] if told.place >= 0 else (np.nan, np.nan)
         records.append(

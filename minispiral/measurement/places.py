@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.measurement.curves import Floats, along
+from minispiral.measurement.lines import MEETS
 from minispiral.measurement.profiles import Profiles
 from minispiral.measurement.records import Reason
 from minispiral.measurement.settings import Settings
 from minispiral.measurement.strokes import Stroke
 
 TOUCH = 3.0  # px: lines nearer than this meet
-END = 8.0  # px: an end as near as this to another line of its crack is a junction
 
 
 class Reasons:
@@ -89,7 +89,7 @@ def _meetings(
     crack = np.array([stroke.crack for stroke in strokes])[line]
     for k, each in enumerate(lines):  # a branch may end a little short of the line it left
         for tip in (each[0], each[-1]):
-            near = np.array(tree.query_ball_point(tip, END))
+            near = np.array(tree.query_ball_point(tip, MEETS))
             near = near[(line[near] != k) & (crack[near] == strokes[k].crack)]
             for j in np.unique(line[near]):
                 on = points[near[line[near] == j]]

@@ -156,3 +156,15 @@ def texture_covariance(empty: Floats) -> Floats:
     even = np.bincount(distance.ravel(), found.ravel()) / np.bincount(distance.ravel())
     found = 1.15 * (found + even[distance]) / 2
     return np.asarray(found + 0.02 * np.trace(found) / n * np.eye(n))
+
+
+def wall_of(values: Floats, offsets: Floats) -> Floats:
+    """The light (m,) of the wall on both sides of profiles: the median of their outer parts."""
+    return np.asarray(np.median(values[:, np.abs(offsets) > 0.6 * offsets[-1]], axis=1))
+
+
+def depth_of(values: Floats, offsets: Floats) -> float:
+    """The median share of light that is lost at the darkest sample of the profiles."""
+    if not len(values):
+        return 0.0
+    return max(0.0, float(np.median(wall_of(values, offsets) - values.min(axis=1))))

@@ -33,16 +33,12 @@ def readings_of(
             "readings",
         )
     found: dict[int, list[Reading]] = {0: [Reading(*each) for each in given]} if given else {}
-    doubts = []
+    doubts: list[str] = []
     if table is not None:
         lines = read_table(table, ("x", "y", "mm"), ("sd_mm",), "readings_table")
-        named, left = by_photo(lines, photos, table, "readings_table")
+        named, doubts = by_photo(lines, photos, table, "readings_table")
         for index, rows in named.items():
             found.setdefault(index, []).extend(_reading(table, row) for row in rows)
-        doubts = [
-            f"{table.name}, line {row.line}: {row.photo or 'no name'} is none of the photographs"
-            for row in left
-        ]
     for index, here in found.items():
         parameter = "readings" if given else "readings_table"
         if scales[index] is None:

@@ -61,7 +61,7 @@ class Estimate:
         return Estimate(mm * self.value, 0.0 if low < 0 else mm * low, mm * high)
 
     def to_json(self) -> dict[str, float | None]:
-        return {name: _number(getattr(self, name), 4) for name in ("value", "low", "high")}
+        return {name: number(getattr(self, name), 4) for name in ("value", "low", "high")}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Estimate":
@@ -141,14 +141,14 @@ class MeasuredCrack:
             "number": self.number,
             "crack": self.crack,
             "branch": self.branch,
-            "length": _number(self.length, 2),
-            "bridged": _number(self.bridged, 2),
+            "length": number(self.length, 2),
+            "bridged": number(self.bridged, 2),
             "mean": self.mean.to_json(),
             "p95": self.p95.to_json(),
             "maximum": self.maximum.to_json(),
-            "maximum_at": [_number(value, 2) for value in self.maximum_at],
-            "orientation": _number(self.orientation, 1),
-            "probability": _number(self.probability, 3),
+            "maximum_at": [number(value, 2) for value in self.maximum_at],
+            "orientation": number(self.orientation, 1),
+            "probability": number(self.probability, 3),
             "notes": list(self.notes),
             "points": _list(self.points, 2),
             "places": self.places.to_json(),
@@ -252,14 +252,14 @@ class Measurement:
                 "source": self.scale.source,
             },
             "contrast": {
-                "value": _number(self.contrast.value, 4),
-                "low": _number(self.contrast.low, 4),
-                "high": _number(self.contrast.high, 4),
+                "value": number(self.contrast.value, 4),
+                "low": number(self.contrast.low, 4),
+                "high": number(self.contrast.high, 4),
                 "rests": str(self.contrast.rests),
             },
-            "blur": _number(self.blur, 3),
-            "sharpening": _number(self.sharpening, 2),
-            "limit": _number(self.limit, 3),
+            "blur": number(self.blur, 3),
+            "sharpening": number(self.sharpening, 2),
+            "limit": number(self.limit, 3),
             "caveats": [{"kind": caveat.kind, "text": caveat.text} for caveat in self.caveats],
             "cracks": [crack.to_json() for crack in self.cracks],
         }
@@ -286,7 +286,8 @@ class Measurement:
         )
 
 
-def _number(value: float, digits: int) -> float | None:
+def number(value: float, digits: int) -> float | None:
+    """Rounded; `None` for what is unknown."""
     return round(float(value), digits) if isfinite(value) else None
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from minispiral.errors import UserError
-from minispiral.files import replacing
+from minispiral.files import replacing_list
 from minispiral.measurement.records import Measurement
 
 NAME = "cracks.json"
@@ -88,17 +88,8 @@ def writing_lines(
     Raises `UserError` when the disk is full or the folder is not writable.
     """
     head = {"version": VERSION, "as_stored": as_stored, "model": asdict(card)}
-    with replacing(folder / NAME) as file:
-        file.write(json.dumps(head)[:-1].encode() + b', "photos": [')
-        before = b"\n"
-
-        def add(line: str) -> None:
-            nonlocal before
-            file.write(before + line.encode())
-            before = b",\n"
-
+    with replacing_list(folder / NAME, head, "photos") as add:
         yield add
-        file.write(b"\n]}\n")
 
 
 def line_of(result: PhotoResult, folder: Path) -> str:

@@ -85,7 +85,7 @@ def scales_of(
 
 def _from_table(photos: Sequence[Path], table: Path) -> tuple[list[Scale | None], list[str]]:
     rows = read_table(table, ("mm_per_pixel",), ("relative_sd",), "scales")
-    found, left = by_photo(rows, photos, table, "scales")
+    found, doubts = by_photo(rows, photos, table, "scales")
     scales: list[Scale | None] = [None] * len(photos)
     for index, here in found.items():
         if len(here) > 1:
@@ -95,10 +95,6 @@ def _from_table(photos: Sequence[Path], table: Path) -> tuple[list[Scale | None]
                 "scales",
             )
         scales[index] = _scale(table, here[0])
-    doubts = [
-        f"{table.name}, line {row.line}: {row.photo or 'no name'} is none of the photographs"
-        for row in left
-    ]
     if without := [photo.name for photo, scale in zip(photos, scales, strict=True) if not scale]:
         named = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
         doubts.append(f"not in {table.name}, and so measured in pixels: {named}")
@@ -118,8 +114,9 @@ def _from_points(
     x1, y1, x2, y2, mm = points
     scale = from_points((x1, y1), (x2, y2), mm)
     for photo in photos:
+        camera = camera_of(photo, as_stored)
         for x, y in ((x1, y1), (x2, y2)):
-            check_inside(photo, camera_of(photo, as_stored), x, y, "from_points")
+            check_inside(photo, camera, x, y, "from_points")
     doubts = []
     if len(photos) > 1:
         doubts.append(

@@ -76,15 +76,15 @@ def _row(
 
 def by_photo(
     rows: Sequence[UserRow], photos: Sequence[Path], path: Path, parameter: str
-) -> tuple[dict[int, list[UserRow]], list[UserRow]]:
-    """The rows of each photograph, by its index, and those that name none of them.
+) -> tuple[dict[int, list[UserRow]], list[str]]:
+    """The rows of each photograph, by its index, and a sentence for each that names none of them.
 
     A row names a photograph by its file's name or by the end of its path. Raises `UserError` for a
     row that names several.
     """
     names = [same_name(photo.absolute().as_posix()) for photo in photos]
     found: dict[int, list[UserRow]] = {}
-    left = []
+    doubts = []
     for row in rows:
         name = same_name(Path(row.photo).as_posix())
         here = list(_named(name, names)) if row.photo else []
@@ -97,8 +97,9 @@ def by_photo(
         for index in here:
             found.setdefault(index, []).append(row)
         if not here:
-            left.append(row)
-    return found, left
+            named = row.photo or "no name"
+            doubts.append(f"{path.name}, line {row.line}: {named} is none of the photographs")
+    return found, doubts
 
 
 def _named(name: str, names: Sequence[str]) -> Iterator[int]:

@@ -48,8 +48,13 @@ def page(title: str, body: str) -> str:
 
 
 def text(string: str) -> str:
-    r"""``string`` as text of a page; bytes of file names that are no UTF-8 become ``\udcff``."""
-    return html.escape(string.encode("utf-8", "backslashreplace").decode())
+    """``string`` as text of a page, see `printable`."""
+    return html.escape(printable(string))
+
+
+def printable(name: str) -> str:
+    r"""A string that a page can hold: bytes of file names that are no UTF-8 become ``\udcff``."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def picture(pixels: NDArray[np.uint8], description: str) -> str:

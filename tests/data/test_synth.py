@@ -12,8 +12,8 @@ from scipy.ndimage import distance_transform_edt
 from minispiral.data import synth
 from minispiral.data.painting import draw_stroke
 from minispiral.data.synth import make_sample, write_dataset
+from minispiral.data.transfer import light_of
 from minispiral.errors import UserError
-from minispiral.measurement.light import linear
 from tests.small import write_pair
 
 
@@ -95,7 +95,7 @@ def test_srgb_stands_for_the_same_light(rng):
         for transfer in ("linear", "srgb")
     ]
     assert photos[1].mean() > photos[0].mean() + 0.05
-    light = linear(photos[1], "srgb")
+    light = light_of(photos[1], "srgb")
     assert np.abs(light - photos[0]).max() < 2.5 / 255  # both are rounded, the slope is up to 2.3
 
 

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from minispiral.errors import UserError
+from minispiral.measurement import simplify
 from minispiral.measurement.classes import MILLIMETRES, PIXELS, classes_of
 from minispiral.measurement.records import Estimate
 from minispiral.measurement.scale import Scale
-from minispiral.report.cracks import curves, pictures
+from minispiral.report.cracks import pictures
 from minispiral.report.cracks.photograph import Photograph
 from minispiral.report.cracks.sections import section
 from minispiral.report.cracks.write import levels_with, write_report
@@ -186,12 +187,12 @@ def test_line_stays_where_it_was_with_few_points(rng):
     n = int(rng.integers(100, 300))
     angle = np.cumsum(rng.normal(0, 0.05, n))
     points = np.cumsum(np.stack([np.cos(angle), np.sin(angle)], axis=1), axis=0)
-    kept = curves.simplified(points)
+    kept = simplify.simplified(points)
     assert len(kept) < n / 3
     assert np.array_equal(kept[[0, -1]], points[[0, -1]])
     for point in points:
         away = min(distance(point, *ends) for ends in pairwise(kept))
-        assert away <= curves.TOLERANCE + 0.01  # from point to point of `distance`
+        assert away <= simplify.TOLERANCE + 0.01  # from point to point of `distance`
 
 
 def distance(point, start, end):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.measurement.simplify import TOLERANCE as TOLERANCE
-from minispiral.measurement.simplify import simplified as simplified
-
 
 def path(points: NDArray[np.float64]) -> str:
     """The ``d`` of an SVG path through points (n, 2), to a tenth of a pixel."""

@@ -20,17 +20,19 @@ def report_folder(
     folder: Path,
     scale: Scale | None = None,
     threshold: float | None = None,
+    found: results.Results | None = None,
 ) -> tuple[Path, list[tuple[str, str]], list[tuple[str, str]]]:
     """Write ``report.html`` from ``cracks.json``, both in ``folder``.
 
     ``scale``: another one than the photographs were measured with. ``threshold``: that of
-    `write_report`. A photograph that is no longer where it was is shown by its overlay.
+    `write_report`. A photograph that is no longer where it was is shown by its overlay. ``found``:
+    what `results.read` gives for the folder, for those who have read it.
 
     Returns the page; names of photographs that are missing on it, and why; and of those that are
     shown by their overlay, and why. Raises `UserError` for a folder without ``cracks.json`` and as
     `write_report` does.
     """
-    found = results.read(folder)
+    found = results.read(folder) if found is None else found
     if not found.photos:
         raise UserError(f"{folder / results.NAME} has no photograph, expected one", "folder")
     measured, unread, moved = [], [], []

@@ -13,9 +13,11 @@ import numpy as np
 from minispiral.errors import UserError
 from minispiral.measurement.classes import WidthClasses, classes_of
 from minispiral.measurement.records import Estimate, MeasuredCrack, Measurement
+from minispiral.measurement.simplify import simplified
 from minispiral.report.cracks import curves
 from minispiral.report.cracks.photograph import Photograph
 from minispiral.report.cracks.pictures import SHARE, Pictures, embed
+from minispiral.report.page import printable
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,6 @@ class Section:
         area = self.measurement.width * self.measurement.height * mm**2
         return 1000 * self.length / area
 
-    @property
-    def widest(self) -> Row | None:
-        """The crack of the largest p95 width that is known."""
-        return self.rows[0] if self.rows and self.rows[0].p95.known else None
-
 
 def section(
     index: int, photograph: Photograph, levels: Sequence[float], share: int = SHARE
@@ -117,7 +114,7 @@ def section(
         }
     return Section(
         index,
-        photograph.name.encode("utf-8", "backslashreplace").decode(),
+        printable(photograph.name),
         measured,
         classes,
         rows,
@@ -143,7 +140,7 @@ def rows_of(measured: Measurement, classes: WidthClasses) -> tuple[Row, ...]:
             crack.orientation,
             crack.probability,
             crack.notes,
-            curves.path(curves.simplified(crack.points)),
+            curves.path(simplified(crack.points)),
             _label_at(crack),
         )
         for crack in _by_width(measured)

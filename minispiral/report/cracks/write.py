@@ -15,6 +15,7 @@ from minispiral.measurement.results import ModelCard
 from minispiral.report.cracks.photograph import Photograph
 from minispiral.report.cracks.pictures import LEVELS, PAGE, SHARE
 from minispiral.report.cracks.sections import Section, section
+from minispiral.report.page import printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -86,11 +87,6 @@ def _start(levels: Sequence[float], photographs: Sequence[Photograph], card: Mod
     """The highest level up to the detection's threshold at which every crack is drawn."""
     chances = [crack.probability for photo in photographs for crack in photo.measurement.cracks]
     return _level(levels, min([card.threshold, *chances]))
-
-
-def printable(name: str) -> str:
-    r"""A file's name as text of a page; bytes that are no UTF-8 become ``\udcff``."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _template() -> Template:
