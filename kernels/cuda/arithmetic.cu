@@ -4,8 +4,6 @@
 #include "logistic.cuh"
 #include "rows.cuh"
 
-__device__ inline int own_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
-
 // y (n,) = a (n,) + b (nb,), with b repeated: one number, one for each channel, or n of them.
 template <class T>
 __global__ void __launch_bounds__(256) add(const T *a, const T *b, int n, int nb, T *y) {

@@ -21,23 +21,23 @@ from .rows import (
 )
 from .table import declare
 
-for t, few, many in (("float", 48, 48), ("double", 64, 64)):  # registers
+for t, registers in (("float", 48), ("double", 64)):
     for name in ("block_moments", "merge_moments", "merge_norm_moments"):
-        declare("batchnorm.cu", f"{name}<{t}>", shared=3 * SHARED_DOUBLE, registers=many)
-    declare("batchnorm.cu", f"merge_grad_sums<{t}>", shared=2 * SHARED_DOUBLE, registers=few)
-    declare("batchnorm.cu", f"scale_shift<{t}>", registers=few)
+        declare("batchnorm.cu", f"{name}<{t}>", shared=3 * SHARED_DOUBLE, registers=registers)
+    declare("batchnorm.cu", f"merge_grad_sums<{t}>", shared=2 * SHARED_DOUBLE, registers=registers)
+    declare("batchnorm.cu", f"scale_shift<{t}>", registers=registers)
     for relu in ("false", "true"):
-        declare("batchnorm.cu", f"normalize<{t}, {relu}>", registers=few)
+        declare("batchnorm.cu", f"normalize<{t}, {relu}>", registers=registers)
         name = f"block_grad_sums<{t}, {relu}>"
-        declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
-        declare("batchnorm.cu", f"apply_grad<{t}, {relu}>", registers=few)
+        declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=registers)
+        declare("batchnorm.cu", f"apply_grad<{t}, {relu}>", registers=registers)
         name = f"apply_grad_of_parts<{t}, {relu}>"
-        declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=few)
-_ROWS_PER_THREAD = 32  # where every block merges sums of parts, so that there are not many blocks
-
+        declare("batchnorm.cu", name, shared=2 * SHARED_DOUBLE, registers=registers)
 for part, numbers in (("Moments", 3), ("GradSums", 2)):
     name = f"merge_parts<{part}>"
     declare("batchnorm.cu", name, shared=numbers * SHARED_DOUBLE, registers=48)
+
+_ROWS_PER_THREAD = 32  # where every block merges sums of parts, so that there are not many blocks
 
 
 def moments(x: Array, norm: Norm | None = None) -> tuple[Array, Array]:

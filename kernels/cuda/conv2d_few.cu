@@ -18,12 +18,13 @@ template <class Channels>
 __device__ void sum_for_gradient(const float (&gradient)[8][8], const NormalizedImage &image,
                                  const Channels &channels, int first, int pixels,
                                  GradSums *grad_sums) {
-  float2 *tiles = dynamic_shared<float2>();  // (warps, channels)
+  TileGradSums *tiles = dynamic_shared<TileGradSums>();  // (warps, channels)
   const int warp = threadIdx.x / 32, column = channels.first % block_channels;
 #pragma unroll
   for (int chunk = 0; chunk < 8; chunk += 4) {
     const typename Channels::Chunk own = channels.chunk(chunk);
-    float scale[4], shift[4], mean[4], g[4] = {}, g_centred[4] = {};
+    float scale[4], shift[4], mean[4];
+    TileGradSums sums[4];
 #pragma unroll
     for (int j = 0; j < 4; j++) {
       scale[j] = own.exists(j) ? image.scale[own.number(j)] : 0;
@@ -43,27 +44,20 @@ __device__ void sum_for_gradient(const float (&gradient)[8][8], const Normalized
       }
 #pragma unroll
       for (int j = 0; j < 4; j++)
-        if (y[j] > 0) {
-          g[j] += gradient[i][chunk + j];
-          g_centred[j] += gradient[i][chunk + j] * (x[j] - mean[j]);
-        }
+        if (y[j] > 0) sums[j].add(gradient[i][chunk + j], x[j] - mean[j]);
     }
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-      const float2 tile = make_float2(sum_of_lanes<8>(g[j]), sum_of_lanes<8>(g_centred[j]));
+      TileGradSums tile;
+      tile.g = sum_of_lanes<8>(sums[j].g);
+      tile.g_centred = sum_of_lanes<8>(sums[j].g_centred);
       if (threadIdx.x % 32 < 8)
         tiles[warp * block_channels + column + channels.offset(chunk + j)] = tile;
     }
   }
-  __syncthreads();
-  const int channel = blockIdx.y * block_channels + threadIdx.x;
-  if (threadIdx.x >= block_channels || channel >= channels.all) return;
-  GradSums all = {};
-  for (int i = 0; i < 256 / 32; i++) {
-    const float2 tile = tiles[i * block_channels + threadIdx.x];
-    all = merge(all, {tile.x, tile.y});
-  }
-  grad_sums[channel] = all;
+  const int first_channel = blockIdx.y * block_channels;
+  merge_tiles(tiles, 256 / 32, block_channels, channels.all - first_channel,
+              grad_sums + first_channel);
 }
 
 // y (n, oh, ow, small) = windows (pixels, terms) w (terms, small), under its epilogue. A block
@@ -84,7 +78,7 @@ __global__ void __launch_bounds__(256, 2)
   const int first_pixel = blockIdx.x * most_rows, first_channel = blockIdx.y * columns;
 
   const int row = threadIdx.x, column = threadIdx.x % 16 * 4;
-  Window<big>(conv, x, Pixel(conv.oh, conv.ow, first_pixel + row))
+  Window<big>(conv, x, Pixel(first_pixel + row, conv.oh, conv.ow))
       .gather(first_pixel + row < pixels,
               [&](int term, float value) { windows[term * most_rows + row] = value; });
   const Channels<1, 0, (big > 0)> loaded{first_channel + column, conv.small};

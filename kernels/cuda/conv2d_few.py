@@ -6,17 +6,15 @@ channels under a kernel of 3 x 3, where the channels of the smaller image come i
 and in a slower form for everything else.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..normalized import Image, Normalized, array_of
+from ..normalized import Image, array_of
 from ..shapes import Convolution
 from . import split_k
-from .convolution import CHUNK, check_aligned, struct
+from .convolution import CHUNK, check_aligned, no_vectors, struct, to_read
 from .epilogues import EpilogueArguments
-from .launch import Array, blocks, empty, launch
+from .launch import Array, blocks, launch
 from .rows import SHARED_DOUBLE
 from .table import declare
 
@@ -79,7 +77,8 @@ def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueAr
 def conv2d_input_grad(
     gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
-    gy, normalized, vectors = _yet_to_normalize(gy)
+    gy, vectors = to_read(gy)
+    normalized, vectors = vectors is not None, vectors or no_vectors()
     check_aligned(gy, w, *vectors)
     image = gy, np.bool_(normalized), *vectors
     if _form(conv) != _ANY and conv.stride == 2 and conv.small <= _MOST_WEIGHTS:
@@ -98,7 +97,8 @@ def conv2d_input_grad(
 
 
 def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
-    gy, normalized, vectors = _yet_to_normalize(gy)
+    gy, vectors = to_read(gy)
+    normalized, vectors = vectors is not None, vectors or no_vectors()
     check_aligned(gy, *vectors)
     form, across = _form(conv), blocks(conv.small, _COLUMNS)
     pixels = conv.n * conv.oh * conv.ow
@@ -119,10 +119,3 @@ def _form(conv: Convolution) -> int:
 def _cells(size: int, pad: int) -> int:
     """Pairs of pixels, from an even one of the padded image on, with one of ``size`` pixels."""
     return (size - 1 + pad) // 2 + 1 - pad // 2
-
-
-def _yet_to_normalize(image: Image) -> tuple[Array, bool, tuple[Any, Any]]:
-    """What is to be read, whether it is yet to be normalised, and the scale and shift for it."""
-    if isinstance(image, Normalized):
-        return image.x, True, (image.scale, image.shift)
-    return image, False, (empty((0,), image.dtype), empty((0,), image.dtype))

@@ -7,8 +7,8 @@
 // A lane's share of the sums over the channels of gy, for the pixel (s * cell.i + down,
 // s * cell.j + right) of gx, s being the stride. `normalize` is what becomes of gy.
 template <int big>
-__device__ void add_products(const Convolution &conv, const float *gy, const ScaledReLU<float> &normalize,
-                             const float *w, Pixel cell, int down, int right, float (&sum)[big]) {
+__device__ void add_products(const Convolution &conv, const float *gy,
+                             const ScaledReLU<float> &normalize, const float *w, Pixel cell, int down, int right, float (&sum)[big]) {
   const int s = conv.stride;
   // Tap p connects this row of gx to row i of gy where s * i + p - pad = s * cell.i + down: every
   // s-th tap does, each to the row of gy before the last one.
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(256, 2)
   // All rows of a block take part each time, since lanes of a warp exchange their sums.
   for (int first = blockIdx.x * blockDim.y; first < conv.n * cells_down * cells_across;
        first += gridDim.x * blockDim.y) {
-    const Pixel cell(cells_down, cells_across, first + threadIdx.y);
+    const Pixel cell(first + threadIdx.y, cells_down, cells_across);
     for (int pixel = 0; pixel < s * s; pixel++) {
       const int down = pixel / s, right = pixel % s;
       float sum[big] = {}, result = 0;
@@ -114,8 +114,8 @@ __global__ void __launch_bounds__(256, big <= 2 ? 2 : 1)
   Gathered<float> own[big];
   constexpr int places = 256 / lanes;
   const int first = blockIdx.x * places, step = gridDim.x * places;
-  Pixel place(down, across, first + thread / lanes);
-  const Pixel distance(down, across, step);
+  Pixel place(first + thread / lanes, down, across);
+  const Pixel distance(step, down, across);
   // All rows of a block take part each time, since lanes of a warp exchange their sums.
   for (int at = first; at < count; at += step) {
     // Rows i - 1 and i of gy and columns from j - 1 on reach these cells.
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(256, big <= 2 ? 2 : 1)
       }
       gx[(place.b * conv.h + row) * conv.w * big + number] = result;
     }
-    place.advance(down, across, distance);
+    place.advance(distance, down, across);
   }
   if (!fused || !with_moments) return;
 #pragma unroll

@@ -36,7 +36,8 @@ __global__ void __launch_bounds__(256, (big > 0 && big + normalized < 4) ? 2 : 1
 
   const int column = threadIdx.x % T::across * 4, group = threadIdx.x / T::across % T::groups;
   const int lane = threadIdx.x / T::across / T::groups;
-  const Channels<T::chunks, T::columns / T::chunks, big != 0> channels{first_channel + column, conv.small};
+  const Channels<T::chunks, T::columns / T::chunks, big != 0> channels{first_channel + column,
+                                                                       conv.small};
   const NormalizationIf<T::chunks, normalized> normalization(scale, shift, channels);
 
   // The chunks of gy that come next are on their way while others are computed with.
@@ -51,8 +52,8 @@ __global__ void __launch_bounds__(256, (big > 0 && big + normalized < 4) ? 2 : 1
   }
 
   float sum[T::rows][T::chunks * 4] = {};
-  Pixel pixel(conv.oh, conv.ow, start + threadIdx.x);
-  const Pixel distance(conv.oh, conv.ow, T::step);
+  Pixel pixel(start + threadIdx.x, conv.oh, conv.ow);
+  const Pixel distance(T::step, conv.oh, conv.ow);
   for (int first = start; first < stop; first += T::step) {
     float *to = windows + threadIdx.x * T::pitch;
     const Window<big> window(conv, x, pixel);
@@ -67,7 +68,7 @@ __global__ void __launch_bounds__(256, (big > 0 && big + normalized < 4) ? 2 : 1
     } else {
       window.gather(wanted, [&](int term, float value) { to[term] = value; });
     }
-    pixel.advance(conv.oh, conv.ow, distance);
+    pixel.advance(distance, conv.oh, conv.ow);
     __syncthreads();
     const float *own = windows + lane * T::pitch + group * T::rows;
 #pragma unroll 1
@@ -109,7 +110,9 @@ __global__ void __launch_bounds__(256, (big > 0 && big + normalized < 4) ? 2 : 1
       const int row = first + at / across;
       const int term = at / T::columns % T::groups * T::rows + row;
       const int channel = first_channel + at % T::columns;
-      if (at >= T::rows_at_once * across || row >= T::rows || term >= terms || channel >= conv.small) continue;
+      if (at >= T::rows_at_once * across || row >= T::rows || term >= terms ||
+          channel >= conv.small)
+        continue;
       float total = 0;
 #pragma unroll
       for (int l = 0; l < T::lanes; l++)

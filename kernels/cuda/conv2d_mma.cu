@@ -85,8 +85,9 @@ __device__ void finish(C &result, const Epilogue &epilogue, int rows, int first_
 template <class T, bool normalized = false>
 __global__ void __launch_bounds__(T::threads, T::blocks)
     conv2d_mma(Convolution conv, const float *x, const float *w, const float *x_scale,
-               const float *x_shift, float *parts, bool scaled, const float *scale, const float *shift, bool with_moments, Moments *partial,
-               bool with_grad_sums, const float *before, const float *mean, GradSums *grad_sums) {
+               const float *x_shift, float *parts, bool scaled, const float *scale,
+               const float *shift, bool with_moments, Moments *partial, bool with_grad_sums,
+               const float *before, const float *mean, GradSums *grad_sums) {
   const int pixels = conv.n * conv.oh * conv.ow;
   const int first_pixel = blockIdx.x * T::m, first_channel = blockIdx.y * T::n;
 
@@ -159,9 +160,10 @@ struct PixelClass {
 template <class T, bool normalized = false>
 __global__ void __launch_bounds__(T::threads, T::blocks)
     conv2d_input_grad_mma(Convolution conv, const float *gy, const float *w, const float *gy_scale,
-                          const float *gy_shift, float *parts, bool scaled, const float *scale, const float *shift, bool with_moments,
-                          Moments *partial, bool with_grad_sums, const float *before,
-                          const float *mean, GradSums *grad_sums) {
+                          const float *gy_shift, float *parts, bool scaled, const float *scale,
+                          const float *shift, bool with_moments, Moments *partial,
+                          bool with_grad_sums, const float *before, const float *mean,
+                          GradSums *grad_sums) {
   const int s = conv.stride;
   int number = 0, block = blockIdx.x;
   for (; number < s * s - 1; number++) {

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..normalized import Image, Normalized, array_of
+from ..normalized import Image
 from ..shapes import Convolution
 from . import split_k, tf32
 from .conv2d_few import FEW
-from .convolution import CHUNK, check_aligned, struct
+from .convolution import CHUNK, check_aligned, no_vectors, struct, to_read
 from .epilogues import EpilogueArguments
-from .launch import Array, blocks, empty, gpu
+from .launch import Array, blocks, gpu
 from .table import declare
 
 TERMS = 16  # of the sums, that a block adds in one step
@@ -101,21 +101,21 @@ def accepts(conv: Convolution, dtype: DTypeLike) -> bool:
 
 
 def conv2d(x: Image, w: Array, y: Array, conv: Convolution, epilogue: EpilogueArguments) -> None:
-    x, vectors = _to_read(x, conv.big % TERMS == 0)
+    x, vectors = to_read(x, conv.big % TERMS == 0)
     check_aligned(x, w)
     rows = [conv.n * conv.oh * conv.ow]
     steps = _steps(conv.kh * conv.kw, conv.big, _is_narrow(conv))
     tiling = choose_tiling(rows, conv.small, steps, _is_narrow(conv))
     tiles, parts = _divide(tiling, rows, conv.small, steps)
     expression = f"conv2d_mma<{tiling}{_IMAGE if vectors else _NONE}>"
-    operands = struct(conv), x, w, *(vectors or _no_vectors())
+    operands = struct(conv), x, w, *(vectors or no_vectors())
     split_k.launch_with_epilogue(expression, tiles, parts, operands, y, epilogue)
 
 
 def conv2d_input_grad(
     gy: Image, w: Array, gx: Array, conv: Convolution, epilogue: EpilogueArguments
 ) -> None:
-    gy, vectors = _to_read(gy, conv.small % TERMS == 0)
+    gy, vectors = to_read(gy, conv.small % TERMS == 0)
     check_aligned(gy, w)
     n, stride = conv.n, conv.stride
     # Which taps reach a pixel depends on its row and column modulo the stride. The pixels of a tile
@@ -127,14 +127,14 @@ def conv2d_input_grad(
     tiling = choose_tiling(rows, conv.big, steps, _is_narrow(conv))
     tiles, parts = _divide(tiling, rows, conv.big, steps)
     expression = f"conv2d_input_grad_mma<{tiling}{_IMAGE if vectors else _NONE}>"
-    operands = struct(conv), gy, w, *(vectors or _no_vectors())
+    operands = struct(conv), gy, w, *(vectors or no_vectors())
     split_k.launch_with_epilogue(expression, tiles, parts, operands, gx, epilogue)
 
 
 def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> None:
     narrow = _is_narrow(conv)
-    x, of_x = _to_read(x, not narrow)
-    gy, of_gy = _to_read(gy, not narrow and not of_x)
+    x, of_x = to_read(x, not narrow)
+    gy, of_gy = to_read(gy, not narrow and not of_x)
     check_aligned(x, gy)
     big = blocks(conv.big, CHUNK) * CHUNK if narrow else conv.big
     rows = [conv.kh * conv.kw * big]
@@ -143,20 +143,8 @@ def conv2d_weight_grad(x: Image, gy: Image, gw: Array, conv: Convolution) -> Non
     tiling = _FOR_WEIGHTS.get(tiling, tiling)
     tiles, parts = _divide(tiling, rows, conv.small, steps)
     expression = f"conv2d_weight_grad_mma<{tiling}{_X if of_x else _GY if of_gy else _NONE}>"
-    operands = struct(conv), x, gy, *(of_x or of_gy or _no_vectors())
+    operands = struct(conv), x, gy, *(of_x or of_gy or no_vectors())
     split_k.launch_in_parts(expression, tiles, parts, operands, gw)
-
-
-def _to_read(image: Image, can_normalize: bool) -> tuple[Array, tuple[Array, Array] | None]:
-    """The array that a kernel reads, and the scale and shift by which it normalises it."""
-    if isinstance(image, Normalized) and can_normalize:
-        return image.x, (image.scale, image.shift)
-    return array_of(image), None
-
-
-def _no_vectors() -> tuple[Array, Array]:
-    none = empty((0,), np.float32)
-    return none, none
 
 
 def choose_tiling(rows: Sequence[int], columns: int, steps: int, narrow: bool) -> str:

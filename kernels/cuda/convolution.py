@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from ..normalized import Image, Normalized, array_of
 from ..shapes import Convolution
-from .launch import Array, gpu
+from .launch import Array, empty, gpu
 
 CHUNK = 4  # numbers that are copied at once where channels come in multiples of it
 
@@ -30,3 +31,16 @@ def check_aligned(*arrays: Array) -> None:
                 f"the array of shape {array.shape} is not aligned to 16 bytes, as may happen to a "
                 "part of a larger array: copy it, or begin parts at multiples of four numbers"
             )
+
+
+def to_read(image: Image, can_normalize: bool = True) -> tuple[Array, tuple[Array, Array] | None]:
+    """The array that a kernel reads, and the scale and shift by which it normalises it."""
+    if isinstance(image, Normalized) and can_normalize:
+        return image.x, (image.scale, image.shift)
+    return array_of(image), None
+
+
+def no_vectors() -> tuple[Array, Array]:
+    """In place of scale and shift, where nothing is normalised: of float32, as such kernels are."""
+    none = empty((0,), np.float32)
+    return none, none

@@ -8,24 +8,6 @@
 #include "matrix_product.cuh"
 #include "normalized.cuh"
 
-__device__ inline bool within(int index, int size) { return unsigned(index) < unsigned(size); }
-
-// A pixel of a batch of images of `rows` by `columns` pixels, or a distance of so many pixels.
-struct Pixel {
-  int b, i, j;
-
-  __device__ Pixel(int number, int rows, int columns)
-      : b(number / columns / rows), i(number / columns % rows), j(number % columns) {}
-
-  __device__ void advance(const Pixel &by, int rows, int columns) {
-    j += by.j;
-    i += by.i;
-    b += by.b;
-    if (j >= columns) j -= columns, i++;
-    if (i >= rows) i -= rows, b++;
-  }
-};
-
 // How far the sums over taps and channels have come: at some channel of tap (p, q). In each step
 // they advance by `terms`; taps have `columns` in a row. Each tap has as many terms as channels, in
 // narrow tilings rounded up to whole steps.

@@ -1,5 +1,5 @@
-// What the convolutions with few channels have in common: pixels and windows counted without
-// divisions, and channels of the smaller image read four at a time.
+// What the convolutions with few channels have in common: windows counted without divisions, and
+// channels of the smaller image read four at a time.
 
 #ifndef MINISPIRAL_FEW_CHANNELS_CUH
 #define MINISPIRAL_FEW_CHANNELS_CUH
@@ -8,25 +8,6 @@
 #include "primitives.cuh"
 
 constexpr int most_terms = 64;  // taps times channels of the larger image
-
-// A pixel of images of size (h, w).
-struct Pixel {
-  int b, i, j;
-
-  __device__ Pixel(int h, int w, int number)
-      : b(number / w / h), i(number / w % h), j(number % w) {}
-
-  // To the pixel `distance` further on, which is itself written as a pixel.
-  __device__ void advance(int h, int w, const Pixel &distance) {
-    j += distance.j;
-    i += distance.i;
-    b += distance.b;
-    if (j >= w) j -= w, i++;
-    if (i >= h) i -= h, b++;
-  }
-};
-
-__device__ inline bool within(int i, int n) { return unsigned(i) < unsigned(n); }
 
 // `count` numbers from an address that is a multiple of `aligned` of them.
 template <int count, int aligned>

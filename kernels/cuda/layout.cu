@@ -3,8 +3,6 @@
 
 #include "rows.cuh"
 
-__device__ inline int own_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
-
 // y (n,) = x / 127.5 - 1.
 template <class T>
 __global__ void __launch_bounds__(256) scale_pixels(const unsigned char *x, int n, T *y) {

@@ -9,6 +9,7 @@
 
 #include "primitives.cuh"
 
+__device__ inline int own_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline int own_channel() { return blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline int first_row() { return blockIdx.y * blockDim.y + threadIdx.y; }
 __device__ inline int row_step() { return gridDim.y * blockDim.y; }

@@ -204,8 +204,8 @@ MISTAKES = {
     ),
     "a window read before it is there": Mistake(
         "conv2d_few_weight_grad.cu",
-        "distance);\n    __syncthreads();",
-        "distance);",
+        "distance, conv.oh, conv.ow);\n    __syncthreads();",
+        "distance, conv.oh, conv.ow);",
         "conv2d_weight_grad_few",
         "wrong",
     ),
