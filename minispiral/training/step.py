@@ -23,6 +23,7 @@ from minispiral.device import Device
 from minispiral.kernels import collective, layout, statistics
 from minispiral.kernels.arrays import get, like
 from minispiral.kernels.cuda import launch
+from minispiral.kernels.cuda.obstacles import first_line
 from minispiral.kernels.cuda.sum_parts import late_sums
 from minispiral.losses import LOSSES
 from minispiral.networks import Network
@@ -125,10 +126,9 @@ class GpuTrainingStep(TrainingStep):
             self.graph = launch.gpu().record(self._launch)
         except Exception as error:  # of many kinds: the driver's, CuPy's own, no memory for it
             self.failed = True
-            reason = str(error).partition("\n")[0] or type(error).__name__
             self.say(
                 "No step can be captured as a CUDA graph, so every kernel is launched by itself, "
-                f"which takes longer: {reason}"
+                f"which takes longer: {first_line(error)}"
             )
         else:
             self.adam.locate_gradients()  # which are there at every launch of the graph
