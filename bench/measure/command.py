@@ -17,16 +17,20 @@ from bench.common.machine import conditions
 from bench.common.results import keep
 from bench.measure.render import Case
 from bench.measure.rows import ROWS, Row, case_of
-from bench.measure.score import BESIDE, branch_errors, errors, gathered, rms, scores
+from bench.measure.score import branch_errors, errors, gathered, rms, scores
+from bench.measure.synthetic import synthetic
 from minispiral.data.synth import make_sample
+from minispiral.detection.find import find_cracks
 from minispiral.measurement import Measurement, Reading, Scale, Settings, measure
 from minispiral.measurement.curves import length
+from minispiral.runs.checkpoint import load_network
 
-PARTS = ("rows", "lengths", "synth", "cost")
+PARTS = ("rows", "lengths", "synth", "detected", "cost")
 FILE = "measure.json"
 CARD = 0.05  # mm, between the lines of a crack card
 SCALE = Scale(0.2)  # mm per pixel, where a card is read
-SYNTH_TRANSFER = "linear"  # as `minispiral synth` paints
+SYNTH_SIZE = (640, 480)  # px, of the photographs whose masks are measured ...
+DETECTED_SIZE = (1024, 768)  # ... and of those that a network looks through
 
 Found = dict[str, Any]
 
@@ -36,6 +40,9 @@ Found = dict[str, Any]
 @click.option("--photos", default=8, show_default=True, help="Photographs of each row and width.")
 @click.option("--row", "chosen", multiple=True, type=click.Choice(list(ROWS)), help="Only this.")
 @click.option("--seed", type=int, help="Of all that is drawn at random [default: fresh].")
+@click.option(
+    "--run", type=click.Path(path_type=Path), metavar="RUN", help="The network for `detected`."
+)
 @options.as_json
 @options.out("measure.json goes")
 def command(
@@ -43,6 +50,7 @@ def command(
     photos: int,
     chosen: tuple[str, ...],
     seed: int | None,
+    run: Path | None,
     as_json: bool,
     out: Path,
 ) -> None:
@@ -52,14 +60,18 @@ def command(
     rows     rendered cracks: one row for each kind of photograph and each range of widths
     lengths  rendered cracks: straight ones at any angle, curved and rough ones
     synth    photographs of `minispiral synth`, their masks taken for probabilities
+    detected photographs of `minispiral synth`, the cracks found by the network of --run
     cost     seconds and memory for a photograph of 20 megapixels
 
     Each time fresh cases are drawn. Beside the method stand what counting mask pixels (the distance
     transform) and the width at half depth give at the same places.
     """
+    parts = parts or tuple(part for part in PARTS if part != "detected" or run)
+    if "detected" in parts and not run:
+        raise click.UsageError("detected needs a trained network: --run RUN")
     seed = int(np.random.SeedSequence().entropy % 2**32) if seed is None else seed  # type: ignore[operator]
     report: Found = {}
-    for part in parts or PARTS:
+    for part in parts:
         rng = np.random.default_rng([seed, PARTS.index(part)])
         click.echo(f"measuring {part}, seed {seed}", err=True)
         found: Found = {"seed": seed, "photos": photos, "machine": conditions()}
@@ -72,7 +84,9 @@ def command(
         elif part == "lengths":
             found["lengths"] = lengths(photos, rng)
         elif part == "synth":
-            found.update(synth(3 * photos, rng))
+            found.update(synthetic(3 * photos, SYNTH_SIZE, rng))
+        elif part == "detected" and run:
+            found.update(detected(run, 3 * photos, rng))
         else:
             found.update(cost(rng))
         report[part] = found
@@ -104,7 +118,11 @@ def rows(name: str, row: Row, photos: int, rng: np.random.Generator) -> Found:
 
 
 def _branches(of: Any) -> Found:
-    return {f"branch_{name}": each for name, each in branch_errors(of).items()}
+    return _as_branches(branch_errors(of))
+
+
+def _as_branches(found: Found) -> Found:
+    return {f"branch_{name}": each for name, each in found.items()}
 
 
 def measured_case(case: Case, row: Row, rng: np.random.Generator) -> Measurement:
@@ -138,24 +156,13 @@ def lengths(photos: int, rng: np.random.Generator) -> Found:
     return found
 
 
-def synth(photos: int, rng: np.random.Generator) -> Found:
-    """Errors on synthetic photographs of 640 x 480 px."""
-    parts, settings = [], Settings()
-    for _ in range(photos):
-        sample = make_sample(rng, 480, 640)
-        measured = measure(sample.photo, sample.mask, transfer=SYNTH_TRANSFER)
-        parts.append(scores(sample.photo, sample.mask, sample.cracks, measured, settings))
-    of = gathered(parts)
-    bins = ((0.0, 0.5), (0.5, 1.0), (1.0, 1.5), (1.5, 2.0), (2.0, 3.3))
-    measured_length, true, smooth = of.length.sum(axis=0)
-    return {
-        "all": errors(of),
-        "widths": {f"{low:g}-{high:g}": errors(of, low, high) for low, high in bins},
-        "false_alarms": float((of.far >= BESIDE).mean()),
-        "branches": branch_errors(of),
-        "length_of_true": measured_length / true - 1,
-        "length_of_smoothed_truth": measured_length / smooth - 1,
-    }
+def detected(run: Path, photos: int, rng: np.random.Generator) -> Found:
+    """Errors where the network of ``run`` found the cracks, beside what it missed and invented."""
+    network = load_network(run)
+    found = synthetic(
+        photos, DETECTED_SIZE, rng, lambda sample: find_cracks(network, sample.photo).probability
+    )
+    return {**found, "parameters": sum(p.data.size for p in network.parameters())}
 
 
 def cost(rng: np.random.Generator) -> Found:
@@ -167,10 +174,10 @@ def cost(rng: np.random.Generator) -> Found:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        measured = measure(sample.photo, probability, transfer=SYNTH_TRANSFER)
+        measured = measure(sample.photo, probability)
         seconds.append(time.perf_counter() - start)
     tracemalloc.start()
-    measure(sample.photo, probability, transfer=SYNTH_TRANSFER)
+    measure(sample.photo, probability)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return {
@@ -187,8 +194,13 @@ def table(part: str, found: Found) -> Table:
     """A part's report for a person to read."""
     if part == "rows":
         return _widths("Widths, px", found["rows"])
-    if part == "synth":
-        return _widths("Widths in synthetic photographs, px", {"synth": found["widths"]})
+    if part in ("synth", "detected"):
+        title = (
+            f"Widths in synthetic photographs, px; {found['length_found']:.0%} of the cracks' "
+            f"length found, {found['false_length']:.0%} of the measured length on no crack"
+        )
+        widths = {"all": {**found["all"], **_as_branches(found["branches"])}, **found["widths"]}
+        return _widths(title, {part: widths})
     shown = Table(title=part.capitalize())
     if part == "lengths":
         for heading in ("Shape", "Mean", "RMS", "Worst"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ LEAST = 60.0  # px: shorter branches have no mean of their own
 
 @dataclass(frozen=True)
 class Truth:
-    """Points 0.25 px apart on all true cracks, and their widths."""
+    """Points ``STEP`` px apart on all true cracks, and their widths."""
+
+    STEP: ClassVar[float] = 0.25
 
     points: Floats
     widths: Floats
@@ -30,7 +33,7 @@ class Truth:
         points, widths = [np.zeros((0, 2))], [np.zeros(0)]
         for crack in cracks:
             distance = along(crack.points)
-            at = np.arange(0, distance[-1], 0.25)
+            at = np.arange(0, distance[-1], cls.STEP)
             columns = (*crack.points.T, crack.widths)
             dense = np.stack([np.interp(at, distance, column) for column in columns], axis=1)
             points.append(dense[:, :2])

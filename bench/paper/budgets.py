@@ -10,6 +10,7 @@ from minispiral.data.synth import write_dataset
 from minispiral.errors import UserError
 
 SPLITS = ("train", "val", "test")
+TRANSFER = "linear"  # of the photographs that the tables in bench/results/paper are of
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,6 @@ def make_dataset(folder: Path, budget: Budget, progress: Callable[[int, int], No
         if not (folder / split).exists():
             part = folder / f".{split}.part"  # renamed when complete
             shutil.rmtree(part, ignore_errors=True)
-            write_dataset(part, photos, budget.size, seed, progress)
+            write_dataset(part, photos, budget.size, seed, progress, TRANSFER)
             part.rename(folder / split)
     return folder

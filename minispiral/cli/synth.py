@@ -31,8 +31,9 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 @click.option(
     "--transfer",
     type=click.Choice(("linear", "srgb")),
-    default="linear",
-    help="How pixel values stand for light: linear, or srgb as cameras write.",
+    default="srgb",
+    show_default=True,
+    help="How pixel values stand for light: srgb, as cameras write, or in proportion to it.",
 )
 def synth(folder: Path, photos: int, size: tuple[int, int], seed: int, transfer: str) -> None:
     """Make a dataset of synthetic concrete in DIR.

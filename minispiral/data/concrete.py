@@ -53,11 +53,12 @@ def make_surface(rng: np.random.Generator, height: int, width: int) -> Surface:
 
 
 def photograph(
-    rng: np.random.Generator, surface: Surface, transfer: str = "linear"
+    rng: np.random.Generator, surface: Surface, transfer: str = "srgb"
 ) -> NDArray[np.uint8]:
     """Light the surface and photograph it: (h, w, 3) RGB with blur and sensor noise.
 
-    ``transfer``: values are in proportion to light, ``linear``, or ``srgb`` as cameras write them.
+    ``transfer``: pixel values stand for light as cameras write them, ``srgb``, or in proportion to
+    it, ``linear``.
     """
     height, width = surface.grey.shape
     exposed = surface.grey * _light(rng, height, width)

@@ -40,7 +40,7 @@ class Sample:
 
 
 def make_sample(
-    rng: np.random.Generator, height: int, width: int, transfer: str = "linear"
+    rng: np.random.Generator, height: int, width: int, transfer: str = "srgb"
 ) -> Sample:
     """Make one photograph of ``height`` x ``width`` pixels with its labels.
 
@@ -61,7 +61,7 @@ def write_dataset(
     size: tuple[int, int],
     seed: int,
     progress: Callable[[int, int], None] | None = None,
-    transfer: str = "linear",
+    transfer: str = "srgb",
 ) -> None:
     """Write ``photos`` photographs of ``size`` (width, height) pixels and their labels.
 
