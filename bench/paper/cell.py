@@ -23,7 +23,7 @@ from minispiral.files import write_text
 from minispiral.kernels.cpu import parallel
 from minispiral.runs.checkpoint import load, load_network
 from minispiral.runs.folder import checkpoint_to_resume
-from minispiral.training.config import TrainConfig
+from minispiral.training.config import FOUND, TrainConfig
 from minispiral.training.interrupt import Interrupted
 from minispiral.training.loop import train
 from minispiral.training.reporter import Reporter
@@ -75,8 +75,7 @@ def score(run: Path, test: Path) -> dict[str, Any]:
         if joint_masks is not None:
             joints = read_mask(joint_masks[pair.name])
             alarms += count(probability >= photos[-1].threshold, crack, joints)
-    # the photographs may move, and `pretrained` follows from `init`
-    left_out = ("data", "val", "pretrained")
+    left_out = ("data", "val", *FOUND)  # photographs may move, and what is found follows from init
     config = {name: value for name, value in last.config.items() if name not in left_out}
     return {
         "scores": summarize(photos).as_dict(),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from minispiral.cli.group import Failure
+from minispiral.cli.group import Failure, with_advice
 from minispiral.cli.job import SharedCommand
 from minispiral.cli.options import (
     NETWORK,
@@ -66,8 +66,11 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--init",
     type=PATH,
-    metavar="FILE",
-    help="Start HED from VGG-16's weights: .safetensors or .npz, named as in torchvision.",
+    metavar="RUN|FILE|pretrained",
+    help="Start from the weights of a trained network: of a run (its best checkpoint, else its "
+    "last), of a checkpoint, or those that come with the package. Options of the network that are "
+    "not given are its own. HED also starts from VGG-16's: .safetensors or .npz, named as in "
+    "torchvision.",
 )
 @click.option(
     "--loss",
@@ -125,30 +128,35 @@ def train(
     \b
     Examples: minispiral train concrete --out run
               minispiral train concrete --val others --out run --depths 1-5 --width 0.25 --batch 8
+              minispiral train mine --out other --init run --lr 3e-5 --steps 500
               minispiral train concrete --out run --network hed --init vgg16.safetensors
               minispiral train --out run --resume
     """
     from minispiral.cli.progress import TerminalReporter
     from minispiral.device import choose
     from minispiral.networks import parse_depths
+    from minispiral.runs.folder import NotResumable
     from minispiral.training import loop
     from minispiral.training.interrupt import Interrupted
-    from minispiral.training.resume import resumed_config
+    from minispiral.training.resume import new_config, resumed_config
 
-    options["depths"] = parse_depths(options["depths"])
-    if resume:
-        given = {name: options[name] for name in typed(ctx, options)}
-        config = world().from_first(lambda: resumed_config(out, given))
-    elif options["data"] is None:
+    if options["data"] is None and not resume:
         raise click.UsageError("Missing argument 'DATA'.", ctx)
-    else:
-        config = TrainConfig.from_dict(options)
+    options["depths"] = parse_depths(options["depths"])
+    given = {name: options[name] for name in typed(ctx, options)}
+    config = world().from_first(lambda: resumed_config(out, given) if resume else new_config(given))
     if profile and choose(config.device, config.precision).is_gpu:
         raise Failure("--profile times the CPU alone; give --device cpu or leave it out.")
     announce(config.device, config.precision)
     try:
         with profiled() if profile else nullcontext(), TerminalReporter() as report:
             loop.train(config, out, resume, report)
+    except NotResumable as refused:
+        told = with_advice(refused, ctx.command).rstrip(".")
+        raise Failure(
+            f"{told}, or begin another run from the weights of this one with "
+            f"--init {shell_word(str(out))} and another --out."
+        ) from refused
     except Interrupted as stopped:
         raise Failure(
             f"Stopped after step {stopped.step}; go on with: {resume_command(ctx, config)}",

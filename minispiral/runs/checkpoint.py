@@ -25,6 +25,7 @@ from minispiral.files import replacing
 from minispiral.memory import is_memory_error
 from minispiral.networks.soundness import what_is_wrong
 from minispiral.nn import Module
+from minispiral.runs.trained import checkpoint_of
 
 KEY = "minispiral"  # of our entry in the safetensors header
 VERSION = 1
@@ -51,6 +52,10 @@ class Checkpoint:
         """The tensors called ``prefix.<name>``, by ``<name>``."""
         dotted = prefix + "."
         return {k.removeprefix(dotted): v for k, v in self.tensors.items() if k.startswith(dotted)}
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The state of the network that was trained."""
+        return self.part("network")
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -96,6 +101,21 @@ def load_config(path: Path) -> dict[str, Any]:
     """The configuration of a checkpoint, without its tensors; raises `UserError` as `load` does."""
     with _opened(path) as (_, header):
         return dict(header["config"])
+
+
+def load_progress(path: Path) -> dict[str, Any]:
+    """The progress of the run at a checkpoint, without its tensors; `UserError` as `load` does."""
+    with _opened(path) as (_, header):
+        return dict(header["progress"])
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether this is the file of a checkpoint that can be read."""
+    try:
+        with _opened(path):
+            return True
+    except UserError:
+        return False
 
 
 @contextmanager
@@ -159,14 +179,11 @@ def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
 def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> networks.Network:
     """The trained network of a run, in evaluation mode, on ``device``.
 
-    ``which`` is ``"best"`` (by validation F1, or the last one if the run has no best yet) or
-    ``"last"``. Raises `UserError` if ``run`` holds no checkpoint, a damaged one, or one whose
-    tensors do not fit the network it names.
+    ``run`` and ``which``, ``"best"`` or ``"last"``, are those of `checkpoint_of`. Raises
+    `UserError` if there is no such checkpoint, a damaged one, or one whose tensors do not fit the
+    network it names.
     """
-    run = Path(run)
-    path = run / f"{which}.safetensors"
-    if which == "best" and not path.exists():
-        path = run / "last.safetensors"
+    path = checkpoint_of(run, which)
     checkpoint = load(path)
     try:
         network = networks.build(

@@ -13,6 +13,13 @@ from minispiral.errors import UserError
 from minispiral.files import write_text
 
 
+class NotResumable(UserError):
+    """What was asked for is another run than that in the folder, whose weights it can start from.
+
+    So it is for photographs and options that may not change, unless they shape the network.
+    """
+
+
 def checkpoint_to_resume(run: Path) -> Path | None:
     """The last checkpoint of a run, or the best one if only that was written; None without any."""
     for name in ("last.safetensors", "best.safetensors"):
@@ -51,10 +58,12 @@ def check_unchanged(
     old: Mapping[str, Any],
     new: Mapping[str, Any],
     may_change: frozenset[str] = frozenset(),
+    shaping: frozenset[str] = frozenset(),
 ) -> None:
     """Raise `UserError`, naming every entry of ``new`` that differs from the run's ``old`` one.
 
-    Entries named in ``may_change`` may differ.
+    Entries named in ``may_change`` may differ. It is `NotResumable` unless one of ``shaping``
+    differs, of which the shapes of the weights depend.
     """
     changed = [
         name for name, value in new.items() if name not in may_change and old.get(name) != value
@@ -63,10 +72,10 @@ def check_unchanged(
         changes = ", ".join(
             f"{name} was {_spell(old.get(name))} and is now {_spell(new[name])}" for name in changed
         )
-        raise UserError(
-            f"The run in {run} cannot be resumed with other options: {changes}; give the old ones",
-            "out",
+        said = (
+            f"The run in {run} cannot be resumed with other options: {changes}; give the old ones"
         )
+        raise UserError(said, "out") if shaping.intersection(changed) else NotResumable(said)
 
 
 def _spell(value: Any) -> str:

@@ -28,6 +28,12 @@ MAY_CHANGE = frozenset(
     }
 )
 
+# The options that shape the network: weights of another do not fit.
+SHAPING = frozenset({"network", "depths", "connection", "width", "pretrained"})
+
+# What training itself finds out and records.
+FOUND = ("pretrained", "init_file", "init_digest")
+
 # The parameters of all losses, as options such as ``focal_alpha``: the loss, its parameter's name.
 LOSS_OPTIONS: dict[str, tuple[str, str]] = {
     f"{loss}_{name}".replace("-", "_"): (loss, name)
@@ -50,9 +56,11 @@ class TrainConfig:
     for ``data`` and ``val``.
     ``loss_options`` holds parameters of losses, such as ``focal_alpha``; those left out have their
     defaults, and those of other losses than ``loss`` do not count.
-    ``init`` is a file with the weights of VGG-16, from which HED starts. Training sets
-    ``pretrained`` to their kind, which `minispiral.networks.build` needs even when the file is
-    gone. ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches from each
+    ``init`` says what the network starts from, as `minispiral.training.initial.read` takes it.
+    Training sets ``init_file`` to the file that it read, ``init_digest`` to what tells its weights
+    from others, and for HED ``pretrained`` to the kind of VGG-16's weights that the network is
+    made for, which `minispiral.networks.build` needs even when the file is gone.
+    ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches from each
     photograph. ``validate_every`` (default: an epoch) and ``checkpoint_every`` (default: every two
     minutes and at each validation) are in steps and do not change the resulting weights.
 
@@ -70,6 +78,8 @@ class TrainConfig:
     width: float = 1.0
     init: Path | str | None = None
     pretrained: str | None = None
+    init_file: str | None = None
+    init_digest: str | None = None
     loss: str = "pseudo-f1"
     loss_options: Mapping[str, float] = field(default_factory=dict)
     patch: int = 255
@@ -93,12 +103,6 @@ class TrainConfig:
         if unknown:
             raise UserError(
                 f"{', '.join(sorted(unknown))} was given, but no loss has such a parameter"
-            )
-        if self.init is not None and "pretrained" in NETWORKS[self.network].inapplicable:
-            raise UserError(
-                f"init {self.init} was given, but network {self.network} has no pretrained "
-                "weights; leave init out",
-                "network",
             )
         counts = ("patch", "batch", "patches_per_image", "epochs", "log_every")
         for name in (*counts, "steps", "checkpoint_every", "validate_every"):

@@ -111,6 +111,8 @@ def _begin(state: TrainingState, resume: bool, report: Reporter) -> None:
         state.resume(path)
     elif resume:
         report.message(f"{state.run} holds no run yet: training begins.")
+    if path is None and state.initial is not None:
+        report.message(f"The run starts from the weights of {state.initial}.")
 
 
 def _decoded(pairs: list[Pair], run: Path, report: Reporter) -> closing[PhotoStore]:
@@ -248,6 +250,8 @@ class Loop:
             progress.sums = RunningSums()
             self.train_on.reset(progress.sums)
         progress.recorded = step
+        if scores is not None:
+            progress.threshold = scores.ods_threshold
         f1 = None if scores is None else scores.f1
         better = f1 is not None and (progress.best_f1 is None or f1 > progress.best_f1)
         if better:

@@ -9,7 +9,8 @@ from typing import Any
 from minispiral.errors import UserError
 from minispiral.runs.checkpoint import load_config
 from minispiral.runs.folder import checkpoint_to_resume, read_config
-from minispiral.training.config import TrainConfig
+from minispiral.training.config import FOUND, TrainConfig
+from minispiral.training.initial import architecture
 
 
 def resumed_config(run: Path, given: Mapping[str, Any]) -> TrainConfig:
@@ -17,7 +18,7 @@ def resumed_config(run: Path, given: Mapping[str, Any]) -> TrainConfig:
 
     They are those of its last start, which ``config.json`` holds, or those of its checkpoint.
     ``epochs`` alone also takes the place of ``steps``. Whether the given ones may differ from the
-    run's is for `TrainingState.resume` to say. A folder without a run has the default options.
+    run's is for `TrainingState.resume` to say. A folder without a run has those of `new_config`.
 
     Raises `UserError` without ``data`` if the folder holds no run or the photographs of the run
     are not where they were, for a damaged checkpoint and for values that are not valid.
@@ -37,10 +38,29 @@ def resumed_config(run: Path, given: Mapping[str, Any]) -> TrainConfig:
                 f"The photographs of the run in {run} are no longer in {place}",
                 name,
             )
+    if not saved:
+        return new_config(given)
     if "epochs" in given:
         saved["steps"] = None
+    return _built({**saved, **given}, run)
+
+
+def new_config(given: Mapping[str, Any]) -> TrainConfig:
+    """The options of a new run: those ``given``, and the defaults.
+
+    Options of the network that are not given are those of the trained one in ``init``, if the
+    network is to be of its kind.
+    """
+    trained = architecture(given.get("init"))
+    if given.get("network") not in (None, trained.get("network")):
+        trained = {}
+    return _built({**trained, **given}, given.get("init"))
+
+
+def _built(options: Mapping[str, Any], run: Path | str | None) -> TrainConfig:
+    """The options, some of which ``run`` has recorded."""
     try:
-        return TrainConfig.from_dict({**saved, **given})
+        return TrainConfig.from_dict(options)
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"The options of the run in {run} are damaged ({error}); restore its files from a copy "
@@ -54,5 +74,5 @@ def is_saved(config: TrainConfig, run: Path) -> bool:
         saved = resumed_config(run, {})
     except UserError:
         return False
-    # Training sets `pretrained` itself.
-    return dataclasses.replace(config, pretrained=saved.pretrained).as_dict() == saved.as_dict()
+    found = {name: getattr(saved, name) for name in FOUND}
+    return dataclasses.replace(config, **found).as_dict() == saved.as_dict()

@@ -9,6 +9,7 @@ import hashlib
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,12 @@ from minispiral.device import choose
 from minispiral.distributed import World, agreed
 from minispiral.errors import UserError
 from minispiral.kernels.arrays import get
-from minispiral.networks import pretrained
 from minispiral.optim import Adam
 from minispiral.runs.checkpoint import Checkpoint, load, load_config, restore, save
-from minispiral.runs.folder import check_unchanged, checkpoint_to_resume
+from minispiral.runs.folder import NotResumable, check_unchanged, checkpoint_to_resume
 from minispiral.runs.typed import typed
-from minispiral.training.config import MAY_CHANGE, TrainConfig
+from minispiral.training import initial
+from minispiral.training.config import FOUND, MAY_CHANGE, SHAPING, TrainConfig
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Progress:
 
     recorded: int = 0  # the last step whose row, validation and checkpoints are done
     best_f1: float | None = None  # on the validation photographs
+    threshold: float | None = None  # of ODS at the last validation: the best one for its pixels
     sums: RunningSums = field(default_factory=RunningSums)  # since the last row, as last fetched
     batches_without_crack: int = 0
     photos: dict[str, str | None] = field(default_factory=dict)  # fingerprints of the datasets
@@ -45,14 +47,17 @@ class TrainingState:
 
     All processes of ``world`` hold the same state; the first one reads and writes the files.
 
-    Raises `UserError` for options that do not fit together and for unusable pretrained weights.
+    ``initial`` says which weights a new run starts from, if any.
+
+    Raises `UserError` for options that do not fit together and for weights to start from that
+    cannot be used.
     """
 
     def __init__(
         self, config: TrainConfig, run: Path, resume: bool = False, world: World | None = None
     ) -> None:
         self.world = world or World()
-        config, weights = self.world.from_first(lambda: _with_pretrained(config, run, resume))
+        config, weights = self.world.from_first(lambda: _with_initial(config, run, resume))
         self.config = config
         self.run = run
         self.rng = np.random.default_rng(config.seed)
@@ -66,7 +71,8 @@ class TrainingState:
         )
         self.network.check_side(config.patch)
         if weights is not None:
-            pretrained.copy_into(self.network, weights)
+            weights.copy_into(self.network)
+        self.initial = None if weights is None else str(weights)
         self.device = choose(config.device, config.precision)
         self.network.to(self.device)
         self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
@@ -84,7 +90,7 @@ class TrainingState:
         checkpoint = self.world.from_first(lambda: self._load(path))
         # Options that the checkpoint's version did not have count as their defaults.
         before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
-        check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE)
+        check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE, SHAPING)
         restore(path, self.network, checkpoint)
         try:
             self.adam.load_state(checkpoint.part("adam"))
@@ -134,7 +140,7 @@ class TrainingState:
             how = f"the photographs are in another order ({what}); give them their old names"
         else:
             how = f"the photograph or the mask is another one ({what}); put the old ones back"
-        raise UserError(
+        raise NotResumable(
             f"The run in {self.run} cannot be resumed with other photographs: {how}",
             name,
         )
@@ -197,23 +203,23 @@ class TrainingState:
         )
 
 
-def _with_pretrained(
+def _with_initial(
     config: TrainConfig, run: Path, resume: bool
-) -> tuple[TrainConfig, pretrained.Weights | None]:
-    """``config`` with ``pretrained`` set; and the weights of ``init``, if the run begins now.
+) -> tuple[TrainConfig, initial.Initial | None]:
+    """``config`` with what is `FOUND`; and the weights of ``init``, if the run begins now.
 
     A resumed run has the weights in its checkpoint: the file may be gone, the option left out.
     """
-    if "pretrained" in networks.NETWORKS[config.network].inapplicable:
-        return config, None
     if resume and (path := checkpoint_to_resume(run)) is not None:
         before = load_config(path)
-        init, kind = config.init or before.get("init"), before.get("pretrained")
-        return replace(config, init=init, pretrained=kind), None
+        found: dict[str, Any] = {name: before.get(name) for name in FOUND}
+        return replace(config, init=config.init or before.get("init"), **found), None
     if config.init is None:
         return config, None
-    weights = pretrained.read(config.init)
-    return replace(config, pretrained=weights.name), weights
+    weights = initial.read(config.init, config.network)
+    kind = None if "pretrained" in networks.NETWORKS[config.network].inapplicable else weights.kind
+    file, digest = str(weights.file), weights.digest
+    return replace(config, pretrained=kind, init_file=file, init_digest=digest), weights
 
 
 def _fingerprint(store: PhotoStore) -> str:

@@ -201,7 +201,7 @@ def bad_file(folder: Path, kind: str) -> Path:
     ("kind", "told"),
     [
         ("missing", "There is no file"),
-        ("folder", "cannot be read"),
+        ("folder", "There is no checkpoint"),
         ("pickle", "convert it: python -c"),
         ("other kind", "of another kind; give a .safetensors or .npz file"),
         ("no archive", "damaged, or not what its name says"),
@@ -239,9 +239,13 @@ def test_file_that_cannot_serve_is_told_before_any_work(
 
 def test_weights_for_another_network_are_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     dataset = make_dataset(tmp_path / "data", rng)
-    words = ["train", dataset, "--out", tmp_path / "run", "--init", "vgg.npz"]
-    told = refusal(command(*words, "--network", "unet"))
-    assert "init vgg.npz was given, but network unet has no pretrained weights" in told
+    for name, why in {
+        "vgg.npz": "is no checkpoint of minispiral, from which network spiral could start: weights "
+        "of VGG-16 are for network hed; change --init.",
+        "vgg.safetensors": "is a safetensors file of another program",
+    }.items():
+        words = ["train", dataset, "--out", tmp_path / "run", "--init", save(tmp_path / name)]
+        assert f"{name} {why}" in refusal(command(*words, "--network", "spiral"))
     assert not (tmp_path / "run").exists()
 
 

@@ -3,7 +3,12 @@
 import pytest
 
 from minispiral.errors import UserError
-from minispiral.runs.folder import check_own_files, check_unchanged, checkpoint_to_resume
+from minispiral.runs.folder import (
+    NotResumable,
+    check_own_files,
+    check_unchanged,
+    checkpoint_to_resume,
+)
 
 
 def test_changed_options_are_all_named(tmp_path):
@@ -16,6 +21,10 @@ def test_changed_options_are_all_named(tmp_path):
     assert "lr was 0.0001 and is now 0.001" in text
     assert "val was not given and is now photos" in text
     assert "steps" not in text
+    assert isinstance(caught.value, NotResumable)
+    with pytest.raises(UserError) as caught:
+        check_unchanged(tmp_path, old, new, frozenset({"steps"}), shaping=frozenset({"depths"}))
+    assert not isinstance(caught.value, NotResumable)
     assert caught.value.parameter == "out"
     check_unchanged(tmp_path, old, {**old, "steps": 9}, frozenset({"steps"}))
 

@@ -75,7 +75,6 @@ def test_options_of_another_loss_are_kept_but_do_not_count() -> None:
         ({"seed": -1}, "seed"),
         ({"network": "spyral"}, "network"),
         ({"loss": "hinge"}, "loss"),
-        ({"init": "vgg16.safetensors"}, "network"),
         ({"loss_options": {"focal_alpha": 1.5}}, "focal_alpha"),
         ({"loss_options": {"focal_delta": 1.5}}, None),
     ],
