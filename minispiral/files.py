@@ -149,3 +149,10 @@ def write_text(path: Path, text: str) -> None:
     """Atomically write ``text`` to ``path`` as UTF-8."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def table_text(name: str) -> str:
+    """A name for a table: bytes that are no UTF-8 escaped, and nothing that a spreadsheet would
+    take for a formula."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return f"./{text}" if text[:1] in ("=", "+", "-", "@") else text

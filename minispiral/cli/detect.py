@@ -19,6 +19,7 @@ from minispiral.cli.options import (
     threshold_option,
 )
 from minispiral.cli.terminal import announce, print_json, progress_bar, say
+from minispiral.detection.metrics import Best
 from minispiral.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def detect(
     run: Path,
     photos: tuple[str, ...],
     out: Path,
-    threshold: float,
+    threshold: float | Best,
     recursive: bool,
     as_stored: bool,
     device: str,
@@ -64,14 +65,18 @@ def detect(
 
     \b
     Examples: minispiral detect run bridge.jpg --out found --scale 0.12
-              minispiral detect run photos 'more/*.jpg' --out found --threshold 0.3
+              minispiral detect run photos 'more/*.jpg' --out found --threshold best
               minispiral detect run DCIM --recursive --out found --scales scales.csv
     """
     from minispiral.detection import detect as job
+    from minispiral.detection.threshold import VALIDATION, choose_threshold
     from minispiral.distributed import world
 
-    measuring = _measuring(run, out, threshold, as_stored, measure, wished)
+    number, source = world().from_first(lambda: choose_threshold(run, threshold))
+    measuring = _measuring(run, out, number, as_stored, measure, wished)
     announce(device, precision)
+    if source == VALIDATION:
+        say(f"threshold: {number:.9g}, the best of the validation photographs of {run}", err=True)
     with progress_bar("detecting") as (progress, message):
 
         def report(result: Detection) -> None:
@@ -88,7 +93,7 @@ def detect(
             run,
             photos,
             out,
-            threshold,
+            number,
             report,
             progress,
             device,
@@ -104,7 +109,8 @@ def detect(
         say(f"the tables and the page in {out} are those of an earlier detection", err=True)
     unread = sum(result.error is not None for result in results)
     if as_json:
-        print_json({"threshold": threshold, "photos": [result.as_dict() for result in results]})
+        photographs = [result.as_dict() for result in results]
+        print_json({"threshold": number, "threshold_from": source, "photos": photographs})
     else:
         say(f"results for {len(results) - unread} photographs: {out}")
     if unread:

@@ -6,10 +6,21 @@ from typing import Any
 
 import click
 
-from minispiral.detection.metrics import THRESHOLD
+from minispiral.detection.metrics import BEST, THRESHOLD
 from minispiral.device import DEVICES, PRECISIONS
 from minispiral.networks import CONNECTIONS, NETWORKS
 from minispiral.training.config import TrainConfig
+
+
+class Threshold(click.FloatRange):
+    """A probability, or `BEST`."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == BEST else super().convert(value, param, ctx)
+
 
 PATH = click.Path(path_type=Path)
 NETWORK = click.Choice(tuple(NETWORKS))
@@ -33,9 +44,11 @@ as_stored_option = click.option(
 )
 threshold_option = click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=Threshold(),
     default=THRESHOLD,
-    help="Pixels of at least this probability are crack.",
+    metavar=f"P|{BEST}",
+    help="Pixels of at least this probability are crack; best is the one with the best F1 on the "
+    "validation photographs of RUN.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 

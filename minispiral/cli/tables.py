@@ -25,11 +25,13 @@ LEAST_SHARE = 0.0005  # of the time; rarer kinds of work are added to the rest
 
 def scores(summary: Summary) -> Table:
     """``evaluate``: photographs with cracks, their averages, photographs without any crack."""
-    caption = f"detected: probability >= {summary.threshold:g}; {_tolerance(summary.tolerance)}"
+    tolerant = summary.tolerance > 0 or summary.thin
+    caption = "\n".join((_detected(summary), *_best(summary, tolerant)))
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("photograph", overflow="fold")
-    for heading in ("crack pixels", "AP", "precision", "recall", "F1", "false alarms"):
+    for heading in ("crack pixels", "AP", "precision", "recall", "F1", "IoU", "best F1"):
         table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("false alarms", justify="right", overflow="fold")
 
     with_crack = [photo for photo in summary.photos if photo.crack_pixels > 0]
     without_crack = [photo for photo in summary.photos if photo.crack_pixels == 0]
@@ -43,15 +45,19 @@ def scores(summary: Summary) -> Table:
         _score(summary.precision),
         _score(summary.recall),
         _score(summary.f1),
+        _score(summary.iou),
+        _score(summary.ois),
         "",
     )
     table.add_row(
         "pooled, pixels of all photographs",
         "",
-        "",
+        "" if tolerant else _score(summary.pooled_average_precision),
         _score(summary.pooled_precision),
         _score(summary.pooled_recall),
         _score(summary.pooled_f1),
+        _score(summary.pooled_iou),
+        _score(summary.ods),
         "",
     )
     if without_crack:
@@ -61,7 +67,7 @@ def scores(summary: Summary) -> Table:
         table.add_section()
         table.add_row(
             f"average of {summary.photos_without_crack} without crack",
-            *[""] * 5,
+            *[""] * 7,
             _rate(summary.false_alarm_rate_without_crack),
         )
     return table
@@ -232,20 +238,39 @@ def _some(values: Sequence[object] | None, most: int = 4) -> str:
 
 
 def _photo_cells(photo: PhotoScores) -> list[str]:
-    scores = (photo.average_precision, photo.precision, photo.recall, photo.f1)
+    scores = (photo.average_precision, photo.precision, photo.recall, photo.f1, photo.iou)
     return [
         escaped(photo.name),
         str(photo.crack_pixels),
-        *map(_score, scores),
+        *map(_score, (*scores, photo.best_f1)),
         _rate(photo.false_alarm_rate),
     ]
 
 
-def _tolerance(pixels: int) -> str:
-    """How precision, recall and F1 were counted."""
-    if pixels == 0:
-        return "zero tolerance"
-    return f"precision, recall and F1 with a tolerance of {pixels} pixels, AP with none"
+def _detected(summary: Summary) -> str:
+    """What counts as detected, and as correct."""
+    best = " (the best of the validation photographs)" if summary.threshold_from != "given" else ""
+    detected = f"detected: probability >= {summary.threshold:.9g}{best}"
+    if not summary.tolerance and not summary.thin:
+        return f"{detected}; zero tolerance"
+    how = f"with a tolerance of {summary.tolerance} pixels"
+    if summary.thin:
+        how = f"of lines of one pixel, {how}"
+    return f"{detected}; precision, recall and F1 {how}, AP and IoU with none"
+
+
+def _best(summary: Summary, tolerant: bool) -> list[str]:
+    """What the best F1 are, where there are any."""
+    if summary.ods is None:
+        return []
+    lines = [
+        f"best F1, at any threshold: averaged it is OIS, {summary.ois:.3f}; pooled, at the "
+        f"threshold {summary.ods_threshold:.9g}, it is ODS, {summary.ods:.3f}"
+    ]
+    if tolerant:
+        ap = summary.pooled_average_precision
+        lines.append(f"pooled average precision, counted as precision and recall are: {ap:.3f}")
+    return lines
 
 
 def _score(value: float | None) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.detection.find import Finding, check_threshold
-from minispiral.detection.metrics import THRESHOLD
+from minispiral.detection.find import Finding
+from minispiral.detection.metrics import THRESHOLD, Best
 from minispiral.detection.output import output_files, write_finding
 from minispiral.detection.photographs import find_photos, search_roots
 from minispiral.detection.search import Search, Work
+from minispiral.detection.threshold import choose_threshold
 from minispiral.detection.turns import take_turns
 from minispiral.device import choose
 from minispiral.distributed import World, world
@@ -61,7 +62,7 @@ def detect(
     run: Path | str,
     photos: Iterable[str],
     out: Path | str,
-    threshold: float = THRESHOLD,
+    threshold: float | Best = THRESHOLD,
     report: Callable[[Detection], None] | None = None,
     progress: Callable[[float, int], None] | None = None,
     device: str = "auto",
@@ -72,9 +73,9 @@ def detect(
 ) -> list[Detection]:
     """Write what the network of ``run`` finds in ``photos`` to ``out``.
 
-    ``photos`` and ``recursive`` are those of `find_photos`; with ``recursive`` the results lie in
-    subfolders as the photographs do. With ``as_stored`` they are read whatever EXIF says of their
-    orientation.
+    ``threshold`` is that of `choose_threshold`; ``photos`` and ``recursive`` are those of
+    `find_photos`, and with ``recursive`` the results lie in subfolders as the photographs do. With
+    ``as_stored`` they are read whatever EXIF says of their orientation.
 
     For NAME.jpg these are NAME.probability.png, NAME.mask.png and NAME.overlay.jpg (see
     `output_files` and `write_finding`). Existing files are replaced atomically.
@@ -97,8 +98,8 @@ def detect(
     are no photographs or no usable network, for a threshold outside 0 to 1 and for results that
     would overwrite each other.
     """
-    check_threshold(threshold)
     everyone = world()
+    number, _ = everyone.from_first(lambda: choose_threshold(run, threshold))
     out = Path(out)
     found, outputs = everyone.from_first(lambda: _plan(list(photos), out, recursive))
     chosen = everyone.together(lambda: choose(device, precision))
@@ -106,7 +107,7 @@ def detect(
     measure = everyone.together(lambda: measuring(found, network)) if measuring else None
     _make_folder(everyone, out)
 
-    search = Search(network, chosen, threshold, as_stored)
+    search = Search(network, chosen, number, as_stored)
     with search.through([found[i] for i in everyone.turns(len(found))]) as searched:
 
         def work(i: int, tiles: Callable[[int, int], None] | None) -> Detection:

@@ -7,8 +7,16 @@ from minispiral.data.doubts import Dataset, doubts, in_short
 from minispiral.data.look import Look, look_at
 from minispiral.data.pairs import Pair, examine_pair, find_pairs, read_pair
 from minispiral.data.problems import Problem
-from minispiral.detection.find import check_threshold
-from minispiral.detection.metrics import THRESHOLD, PhotoScores, Summary, score_photo, summarize
+from minispiral.detection.metrics import (
+    THRESHOLD,
+    Best,
+    PhotoScores,
+    Summary,
+    check_tolerance,
+    score_photo,
+    summarize,
+)
+from minispiral.detection.threshold import choose_threshold
 from minispiral.detection.tiling import predict
 from minispiral.detection.turns import take_turns
 from minispiral.device import choose
@@ -20,7 +28,7 @@ from minispiral.runs.checkpoint import load_network
 def evaluate(
     run: Path | str,
     data: Path | str,
-    threshold: float = THRESHOLD,
+    threshold: float | Best = THRESHOLD,
     tolerance: int = 0,
     progress: Callable[[float, int], None] | None = None,
     device: str = "auto",
@@ -29,15 +37,17 @@ def evaluate(
     recursive: bool = False,
     as_stored: bool = False,
     warn: Callable[[str], None] | None = None,
+    thin: bool = False,
 ) -> Summary:
     """Score the network of ``run`` on every photograph of the dataset ``data``.
 
-    The scores are those of `score_photo` at ``threshold``, with a tolerance of ``tolerance``
-    pixels. Every file is read once before the first prediction, so that a damaged one shows before
-    any time is spent; ``warn`` is called with a line for what is doubtful. ``progress(done,
-    total)`` counts photographs, with the fraction of the current one. ``device`` and ``precision``
-    are those of `minispiral.device.choose`, ``mask_suffix``, ``recursive`` and ``as_stored`` those
-    of `find_pairs`.
+    The scores are those of `score_photo` and `summarize` at ``threshold`` (`choose_threshold`),
+    with a tolerance of ``tolerance`` pixels and, with ``thin``, of lines of one pixel. Every file
+    is read once before the first prediction, so that a damaged one shows before any time is spent;
+    ``warn`` is called with a line for what is doubtful. ``progress(done, total)`` counts
+    photographs, with the fraction of the current one. ``device`` and ``precision`` are those of
+    `minispiral.device.choose`, ``mask_suffix``, ``recursive`` and ``as_stored`` those of
+    `find_pairs`.
 
     The processes that mpiexec started take turns with the photographs; all get the scores, and the
     first one calls ``progress`` and ``warn``.
@@ -45,8 +55,9 @@ def evaluate(
     Raises `UserError` if there is no usable network or there are no pairs, for files that cannot
     be read or do not fit in memory and for photographs whose masks have another size.
     """
-    check_threshold(threshold)
+    check_tolerance(tolerance)
     everyone = world()
+    value, source = everyone.from_first(lambda: choose_threshold(run, threshold))
     chosen = everyone.together(lambda: choose(device, precision))
     network = everyone.together(lambda: load_network(run, device=chosen))
     pairs = everyone.from_first(lambda: find_pairs(data, mask_suffix, recursive, as_stored))
@@ -57,9 +68,9 @@ def evaluate(
         with memory_for(pair.photo), chosen.in_use():
             photo, mask = read_pair(pair)
             probability = predict(network, photo, progress=tiles)
-            return score_photo(pair.name, probability, mask, threshold, tolerance)
+            return score_photo(pair.name, probability, mask, value, tolerance, thin)
 
-    return summarize(take_turns(everyone, len(pairs), score, progress))
+    return summarize(take_turns(everyone, len(pairs), score, progress), source)
 
 
 def _look_through(

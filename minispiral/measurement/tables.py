@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minispiral.data.georeference import Georeference
-from minispiral.files import replacing
+from minispiral.files import replacing, table_text
 from minispiral.measurement import geojson
 from minispiral.measurement.columns import (
     CRACK_COLUMNS,
@@ -53,7 +53,7 @@ def crack_rows(
 ) -> Iterator[tuple[PhotoRow, list[CrackRow]]]:
     """The row of each photograph, and those of its cracks."""
     for index, result in enumerate(results.photos):
-        photo = _printable(relative(result.photo, folder))
+        photo = table_text(relative(result.photo, folder))
         place = places[index] if places else None
         yield PhotoRow(photo, result.measurement, result.error), _rows(photo, result, place)
 
@@ -63,12 +63,6 @@ def _rows(photo: str, result: PhotoResult, place: Georeference | None) -> list[C
     if measured is None:
         return []
     return [CrackRow(photo, measured, crack, place) for crack in measured.cracks]
-
-
-def _printable(name: str) -> str:
-    """Bytes that are no UTF-8 escaped; and a name that a spreadsheet would take for a formula."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return f"./{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 class _Table:
