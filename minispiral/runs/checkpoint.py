@@ -184,7 +184,14 @@ def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> 
     network it names.
     """
     path = checkpoint_of(run, which)
-    checkpoint = load(path)
+    return network_of(path, load(path)).to(device)
+
+
+def network_of(path: Path, checkpoint: Checkpoint) -> networks.Network:
+    """The trained network of the checkpoint read from ``path``, in evaluation mode.
+
+    Raises `UserError` for tensors that do not fit the network it names.
+    """
     try:
         network = networks.build(
             checkpoint.config["network"],
@@ -205,4 +212,4 @@ def load_network(run: Path | str, which: str = "best", device: Device = CPU) -> 
             "train again."
         ) from error
     restore(path, network, checkpoint)
-    return network.eval().to(device)
+    return network.eval()

@@ -37,9 +37,10 @@ ARROWS = {
     "files memory kernels errors",
     "measurement": "data files kernels errors",
     "report": "measurement data files errors",
+    "export": "fused nn ops tensor detection runs data networks files kernels errors",
     "exercises": "detection networks tensor kernels errors",
-    "cli": "report training measurement detection distributed runs data exercises gradcheck "
-    "networks losses profiling device memory errors",
+    "cli": "report export training measurement detection distributed runs data exercises "
+    "gradcheck networks losses profiling device memory errors",
 }
 ENGINE = {
     "kernels",

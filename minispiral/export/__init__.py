@@ -1,0 +1,1 @@
+"""ONNX: trained networks for other programs. Nothing in the library depends on it."""
