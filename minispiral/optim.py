@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from minispiral import profiling
 from minispiral.errors import UserError
+from minispiral.kernels import arithmetic
 from minispiral.kernels.adam import Update
 from minispiral.kernels.arrays import like
+from minispiral.kernels.clip import Clip
 from minispiral.nn import Parameter, once
 
 Array = NDArray[Any]
@@ -20,7 +22,9 @@ class Adam:
 
     ``step()`` updates every parameter that has a gradient; the formula is in
     `minispiral.kernels.adam`. The moments lie where the parameters lie, which must not be moved
-    afterwards.
+    afterwards. With ``clip`` the gradients of a step, taken as one vector, are shortened to that
+    length where they are longer (`minispiral.kernels.clip`); those of the parameters stay as they
+    are.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class Adam:
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        clip: float | None = None,
     ) -> None:
         given = list(once(named_parameters))
         self.parameters = dict(given)
@@ -47,6 +52,11 @@ class Adam:
         self._lr = lr
         first = next(iter(self.parameters.values()))
         self._update = Update(first.data, lr, beta1, beta2, eps)
+        self._one = like(np.ones(()), first.data)
+        self._clip = None if clip is None else Clip(first.data, clip)
+        self._clipped: dict[str, Array] = {}  # where clipped gradients go
+        if clip is not None:
+            self._clipped = {name: _zeros_like(p) for name, p in self.parameters.items()}
 
     @property
     def lr(self) -> float:
@@ -56,7 +66,8 @@ class Adam:
     @lr.setter
     def lr(self, value: float) -> None:
         self._lr = value
-        _write(self._update.lr, np.array(value, np.float64))
+        # By a kernel: a GPU would be waited for if a copy came from the host.
+        arithmetic.blend(self._update.lr, self._one, 0.0, value)
 
     def zero_grad(self) -> None:
         """Forget the gradients of the last backward pass."""
@@ -73,9 +84,14 @@ class Adam:
     def locate_gradients(self) -> None:
         """Tell the kernel where the parameters' gradients lie now."""
         found = {name: p for name, p in self.parameters.items() if p.grad is not None}
+        gradients: list[Any] = [p.grad for p in found.values()]
+        if self._clip is not None:
+            clipped = [self._clipped[name] for name in found]
+            self._clip.locate(gradients, clipped)
+            gradients = clipped
         self._update.locate(
             [p.data for p in found.values()],
-            [p.grad for p in found.values()],
+            gradients,
             [self.m[name] for name in found],
             [self.v[name] for name in found],
         )
@@ -85,6 +101,8 @@ class Adam:
 
         A graph may hold these launches: ``steps`` is counted by whoever runs them.
         """
+        if self._clip is not None:
+            self._clip.launch()
         self._update.launch()
         for p in self.parameters.values():
             if p.grad is not None:

@@ -23,7 +23,7 @@ from minispiral.cli.terminal import announce, say, show
 from minispiral.distributed import world
 from minispiral.distributed.launch import launched
 from minispiral.losses import SOURCES
-from minispiral.training.config import LOSS_OPTIONS, TrainConfig, loss_parameter
+from minispiral.training.config import LOSS_OPTIONS, SCHEDULES, TrainConfig, loss_parameter
 
 
 def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,6 +36,57 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar=name[0].upper(),
             help=parameter.meaning,
         )(command)
+    return command
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of the recipe beyond the paper; all are off by default."""
+    for option in (
+        click.option(
+            "--clip",
+            type=float,
+            metavar="NORM",
+            help="Shorten the gradient of a step, that of all weights as one vector, to NORM. "
+            "Eq. 11 is a sum over pixels: its norm is in the thousands.",
+        ),
+        click.option(
+            "--crack-share",
+            default=TrainConfig.crack_share,
+            metavar="S",
+            help="Draw this share of the patches around a crack pixel, such as 0.5. Crack then "
+            "seems likelier to the network than it is.",
+        ),
+        click.option(
+            "--augment",
+            is_flag=True,
+            help="Quarter turns, scale 0.7 to 1.4, light, colour, blur, noise and JPEG, at random.",
+        ),
+        click.option(
+            "--average-decay",
+            default=TrainConfig.average_decay,
+            metavar="D",
+            help="Of --average: it reaches back about 1 / (1 - D) steps.",
+        ),
+        click.option(
+            "--average",
+            is_flag=True,
+            help="Validate, choose and use the moving average of the weights and statistics.",
+        ),
+        click.option(
+            "--warmup",
+            default=TrainConfig.warmup,
+            metavar="N",
+            help="Raise the learning rate to --lr in the first N steps.",
+        ),
+        click.option(
+            "--schedule",
+            type=click.Choice(SCHEDULES),
+            default=TrainConfig.schedule,
+            help="Keep the learning rate, or let it fall to nothing along half a cosine. With "
+            "cosine a resumed run may not change the number of its steps.",
+        ),
+    ):
+        command = option(command)
     return command
 
 
@@ -98,6 +149,7 @@ def loss_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--beta1", default=TrainConfig.beta1, metavar="B", help="Decay of Adam's first moment."
 )
+@recipe_options
 @click.option(
     "--seed", default=TrainConfig.seed, metavar="S", help="The same seed trains the same network."
 )
@@ -128,6 +180,7 @@ def train(
     \b
     Examples: minispiral train concrete --out run
               minispiral train concrete --val others --out run --depths 1-5 --width 0.25 --batch 8
+              minispiral train concrete --out run --schedule cosine --warmup 100 --average --augment
               minispiral train mine --out other --init run --lr 3e-5 --steps 500
               minispiral train concrete --out run --network hed --init vgg16.safetensors
               minispiral train --out run --resume

@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to go on bit for bit.
 
 A checkpoint is one safetensors file (arrays only, no pickled code). It holds the parameters and
-running statistics of the network as ``network.<name>`` and the moments of Adam as ``adam.<name>``.
+running statistics of the network as ``network.<name>``, their moving averages as ``average.<name>``
+if the run keeps them, and the moments of Adam as ``adam.<name>``.
 The JSON in its header holds the step, the configuration, the state of the random generator and
 the progress of the run.
 """
@@ -54,8 +55,8 @@ class Checkpoint:
         return {k.removeprefix(dotted): v for k, v in self.tensors.items() if k.startswith(dotted)}
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """The state of the network that was trained."""
-        return self.part("network")
+        """The state of the network to use: the averaged one, if the run keeps an average."""
+        return self.part("average") or self.part("network")
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -163,13 +164,13 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         ) from error
 
 
-def restore(path: Path, network: Module, checkpoint: Checkpoint) -> None:
-    """Copy the weights of the checkpoint read from ``path`` into ``network``.
+def restore(path: Path, network: Module, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Copy the ``weights`` of the checkpoint read from ``path`` into ``network``.
 
     Raises `UserError`, naming ``path`` and the mismatch, if they belong to another network.
     """
     try:
-        network.load_state(checkpoint.part("network"))
+        network.load_state(weights)
     except UserError as error:
         raise UserError(
             f"{path} does not hold the network its configuration names: {error}"
@@ -211,5 +212,5 @@ def network_of(path: Path, checkpoint: Checkpoint) -> networks.Network:
             f"The network that {path} records cannot be built ({error}); restore it from a copy or "
             "train again."
         ) from error
-    restore(path, network, checkpoint)
+    restore(path, network, checkpoint.weights())
     return network.eval()

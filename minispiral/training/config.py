@@ -34,6 +34,8 @@ SHAPING = frozenset({"network", "depths", "connection", "width", "pretrained"})
 # What training itself finds out and records.
 FOUND = ("pretrained", "init_file", "init_digest")
 
+SCHEDULES = ("constant", "cosine")
+
 # The parameters of all losses, as options such as ``focal_alpha``: the loss, its parameter's name.
 LOSS_OPTIONS: dict[str, tuple[str, str]] = {
     f"{loss}_{name}".replace("-", "_"): (loss, name)
@@ -60,6 +62,10 @@ class TrainConfig:
     Training sets ``init_file`` to the file that it read, ``init_digest`` to what tells its weights
     from others, and for HED ``pretrained`` to the kind of VGG-16's weights that the network is
     made for, which `minispiral.networks.build` needs even when the file is gone.
+    ``schedule`` and ``warmup`` are those of `minispiral.training.schedule`, ``average`` and
+    ``average_decay`` those of `minispiral.training.average`, ``clip`` that of
+    `minispiral.optim.Adam`, ``augment`` and ``crack_share`` those of
+    `minispiral.data.patches.PatchSampler`; by default none of them changes anything.
     ``steps`` overrides ``epochs``; an epoch draws ``patches_per_image`` patches from each
     photograph. ``validate_every`` (default: an epoch) and ``checkpoint_every`` (default: every two
     minutes and at each validation) are in steps and do not change the resulting weights.
@@ -89,6 +95,13 @@ class TrainConfig:
     steps: int | None = None
     lr: float = 1e-4
     beta1: float = 0.9
+    schedule: str = "constant"
+    warmup: int = 0
+    average: bool = False
+    average_decay: float = 0.999
+    clip: float | None = None
+    augment: bool = False
+    crack_share: float = 0.0
     seed: int = 0
     device: str = "auto"
     precision: str = "float32"
@@ -97,7 +110,8 @@ class TrainConfig:
     log_every: int = 20
 
     def __post_init__(self) -> None:
-        for name, known in (("network", NETWORKS), ("loss", LOSSES)):
+        choices = (("network", NETWORKS), ("loss", LOSSES), ("schedule", SCHEDULES))
+        for name, known in choices:
             _check(name, getattr(self, name), getattr(self, name) in known, " or ".join(known))
         unknown = self.loss_options.keys() - LOSS_OPTIONS
         if unknown:
@@ -108,9 +122,15 @@ class TrainConfig:
         for name in (*counts, "steps", "checkpoint_every", "validate_every"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        _check("seed", self.seed, self.seed >= 0, "at least 0")
+        for name in ("seed", "warmup"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a positive number")
-        _check("beta1", self.beta1, 0 <= self.beta1 < 1, "at least 0 and below 1")
+        for name in ("beta1", "average_decay"):
+            value = getattr(self, name)
+            _check(name, value, 0 <= value < 1, "at least 0 and below 1")
+        positive = self.clip is None or 0 < self.clip < math.inf
+        _check("clip", self.clip, positive, "a positive number")
+        _check("crack_share", self.crack_share, 0 <= self.crack_share <= 1, "0 to 1")
         for option, value in self.loss_options.items():
             allowed = loss_parameter(option).range
             _check(option, value, allowed.contains(value), allowed.description)

@@ -3,9 +3,20 @@
 from pathlib import Path
 
 from minispiral.data.doubts import Dataset, doubts, doubts_between, in_short, same_folder
+from minispiral.data.patches import PatchSampler
 from minispiral.data.store import PhotoStore
 from minispiral.training.config import TrainConfig
 from minispiral.training.reporter import Reporter
+
+
+def tell_of_patches(sampler: PatchSampler, report: Reporter) -> None:
+    """Report what drawing patches around cracks makes of the share of crack."""
+    store = sampler.store
+    photos, patches = store.crack_pixels / store.pixels, sampler.share_of_crack()
+    report.message(
+        f"crack is {photos:.2%} of the photographs and {patches:.2%} of the patches: crack will "
+        "seem likelier to the network than it is, so choose its threshold on photographs."
+    )
 
 
 def tell_of_photographs(

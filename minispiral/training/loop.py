@@ -32,9 +32,10 @@ from minispiral.runs.lock import lock_run
 from minispiral.runs.metrics_csv import MetricsFile
 from minispiral.training.config import TrainConfig
 from minispiral.training.final_pictures import draw_final_pictures
-from minispiral.training.first_look import tell_of_photographs
+from minispiral.training.first_look import tell_of_patches, tell_of_photographs
 from minispiral.training.interrupt import Interrupted, StopRequest, stop_requests
 from minispiral.training.reporter import Reporter
+from minispiral.training.schedule import Schedule
 from minispiral.training.state import TrainingState
 from minispiral.training.step import training_step
 from minispiral.training.validation import validate
@@ -81,7 +82,10 @@ def train(
             if everyone.is_first:
                 tell_of_photographs(config, photos, val, report)
             own = everyone.share(config.batch)
-            sampler = PatchSampler(photos, config.patch, config.batch, own)
+            recipe = config.crack_share, config.augment
+            sampler = PatchSampler(photos, config.patch, config.batch, own, *recipe)
+            if config.crack_share and everyone.is_first:
+                tell_of_patches(sampler, report)
             state.check_photos(photos, val)
             checkpoint = Loop(state, sampler, val, report).run()
             if everyone.is_first:
@@ -141,6 +145,7 @@ class Loop:
                 "were asked for",
                 "steps" if config.steps else "epochs",
             )
+        self.schedule = Schedule(config, self.total_steps)
         self.train_on = training_step(
             state.device,
             state.network,
@@ -191,8 +196,13 @@ class Loop:
 
     def _step(self, batch: Batch) -> None:
         state, progress = self.state, self.state.progress
+        if not self.schedule.is_constant:
+            state.adam.lr = self.schedule.rate(state.step)
         self.train_on(batch.pixels, batch.mask, batch.flips)
         state.step += 1
+        if state.average is not None:
+            with profiling.span("averaging weights"):
+                state.average.update(state.step)
         state.random_state = batch.random_state
         if self.fetch_due:
             self._fetch_sums()

@@ -25,6 +25,7 @@ from minispiral.runs.checkpoint import Checkpoint, load, load_config, restore, s
 from minispiral.runs.folder import NotResumable, check_unchanged, checkpoint_to_resume
 from minispiral.runs.typed import typed
 from minispiral.training import initial
+from minispiral.training.average import Average
 from minispiral.training.config import FOUND, MAY_CHANGE, SHAPING, TrainConfig
 
 
@@ -61,21 +62,20 @@ class TrainingState:
         self.config = config
         self.run = run
         self.rng = np.random.default_rng(config.seed)
-        self.network = networks.build(
-            config.network,
-            depths=config.depths,
-            connection=config.connection,
-            width=config.width,
-            pretrained=config.pretrained,
-            rng=self.rng.spawn(1)[0],
-        )
+        self.network = _build(config, self.rng.spawn(1)[0])
         self.network.check_side(config.patch)
         if weights is not None:
             weights.copy_into(self.network)
         self.initial = None if weights is None else str(weights)
         self.device = choose(config.device, config.precision)
         self.network.to(self.device)
-        self.adam = Adam(self.network.named_parameters(), lr=config.lr, beta1=config.beta1)
+        self.adam = Adam(
+            self.network.named_parameters(), lr=config.lr, beta1=config.beta1, clip=config.clip
+        )
+        self.average = None
+        if config.average:
+            averaged = _build(config, np.random.default_rng(0)).to(self.device)  # replaced at once
+            self.average = Average(self.network, averaged, config.average_decay)
         self.random_state = self.rng.bit_generator.state
         self.step = 0
         self.progress = Progress()
@@ -90,8 +90,13 @@ class TrainingState:
         checkpoint = self.world.from_first(lambda: self._load(path))
         # Options that the checkpoint's version did not have count as their defaults.
         before = {**TrainConfig(data="").as_dict(), **checkpoint.config}
-        check_unchanged(self.run, before, self.config.as_dict(), MAY_CHANGE, SHAPING)
-        restore(path, self.network, checkpoint)
+        may_change = MAY_CHANGE
+        if self.config.schedule != "constant":  # it ends with the steps that the run began with
+            may_change -= {"epochs", "steps"}
+        check_unchanged(self.run, before, self.config.as_dict(), may_change, SHAPING)
+        restore(path, self.network, checkpoint.part("network"))
+        if self.average is not None:
+            restore(path, self.average.network, checkpoint.part("average"))
         try:
             self.adam.load_state(checkpoint.part("adam"))
             self.rng.bit_generator.state = self.random_state = checkpoint.random_state
@@ -145,15 +150,25 @@ class TrainingState:
             name,
         )
 
+    @property
+    def judged(self) -> networks.Network:
+        """The network that is validated, and used once the run is done."""
+        return self.network if self.average is None else self.average.network
+
     def seconds(self) -> float:
         """The time spent on the run, that before it was resumed included."""
         return self.progress.seconds + time.monotonic() - self.began
 
     def checkpoint(self) -> Checkpoint:
         """The state as it is now."""
-        network, adam = self.network.state(), self.adam.state()
-        tensors = {f"network.{name}": get(array) for name, array in network.items()}
-        tensors |= {f"adam.{name}": get(array) for name, array in adam.items()}
+        parts = {"network": self.network.state(), "adam": self.adam.state()}
+        if self.average is not None:
+            parts["average"] = self.average.network.state()
+        tensors = {
+            f"{part}.{name}": get(array)
+            for part, arrays in parts.items()
+            for name, array in arrays.items()
+        }
         progress = asdict(replace(self.progress, seconds=self.seconds()))
         return Checkpoint(self.step, self.config.as_dict(), tensors, self.random_state, progress)
 
@@ -201,6 +216,17 @@ class TrainingState:
             f"folder, with a learning rate below {self.config.lr:g}",
             "lr",
         )
+
+
+def _build(config: TrainConfig, rng: np.random.Generator) -> networks.Network:
+    return networks.build(
+        config.network,
+        depths=config.depths,
+        connection=config.connection,
+        width=config.width,
+        pretrained=config.pretrained,
+        rng=rng,
+    )
 
 
 def _with_initial(

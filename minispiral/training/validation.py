@@ -30,7 +30,7 @@ def validate(
         report.validating(i, len(photos))
         pair = photos.pairs[i]
         with memory_for(pair.photo):
-            probability = predict(state.network, photos.photo(i), progress=check_stop)
+            probability = predict(state.judged, photos.photo(i), progress=check_stop)
             if np.isnan(probability).any():  # finite weights can overflow too
                 raise state.diverged("probability of crack")
             return score_photo(pair.name, probability, photos.mask(i))
