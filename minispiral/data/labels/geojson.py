@@ -74,7 +74,7 @@ def _label(place: Place, properties: dict[str, Any]) -> str:
         if isinstance(value, dict):  # as QuPath has it
             value = value.get("name")
         if value is not None:
-            return place.text(value, f"its {name}")
+            return place.text(str(value) if type(value) is int else value, f"its {name}")
     return CRACK
 
 

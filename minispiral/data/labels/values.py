@@ -87,13 +87,13 @@ class Place:
         """Finite numbers."""
         return [self._number(value, name) for value in self.entries(values, name)]
 
-    def points(self, values: object, name: str = "a point", most: int = 2) -> Points:
+    def points(self, values: object, most: int = 2) -> Points:
         """A list of x, y, each followed by up to ``most - 2`` numbers that are left out."""
         pairs = []
-        for value in self.entries(values, f"the list with {name}"):
+        for value in self.entries(values, "its list of points"):
             if not isinstance(value, list) or not 2 <= len(value) <= most:
-                raise self.wrong(name, value, "two numbers, x and y")
-            pairs.append([self._number(number, name) for number in value[:2]])
+                raise self.wrong("a point", value, "two numbers, x and y")
+            pairs.append([self._number(number, "a point") for number in value[:2]])
         return np.array(pairs, np.float64).reshape(-1, 2)
 
     def pairs(self, values: list[float], name: str = "the polygon") -> Points:
@@ -104,16 +104,19 @@ class Place:
 
     def words(self, text: str, name: str) -> list[float]:
         """The numbers of a text, split at white space."""
-        try:
-            return [self._number(float(word), name) for word in text.split()]
-        except ValueError as error:
-            raise self.wrong(name, text, "numbers") from error
+        numbers = []
+        for word in text.split():
+            try:
+                numbers.append(self._number(float(word), name))
+            except ValueError as error:
+                raise self.wrong(f"a coordinate of {name}", word, "a number") from error
+        return numbers
 
     def _number(self, value: Any, name: str) -> float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and abs(value) <= FARTHEST:  # which NaN is not
             return float(value)
-        raise self.wrong(f"a coordinate of {name}", value, "a number of pixels")
+        raise self.wrong(f"a coordinate of {name}", value, "a finite number")
 
 
 def shown(value: object) -> str:
