@@ -105,12 +105,14 @@ def orientation_of(path: Path) -> int:
         return 1
 
 
-def head_of(path: Path) -> ImageFile.ImageFile:
+def head_of(path: Path, as_is: bool = False) -> ImageFile.ImageFile:
     """The picture ``path`` with its head alone, whatever is wrong with the metadata of a PNG.
 
-    It tells format, mode, size and EXIF; pixels are read by `decode`. Raises what Pillow raises.
+    It tells format, mode, size and EXIF; pixels are read by `decode`. With ``as_is`` a PNG tells
+    the other metadata too, and its EXIF only if that stands before the pixels. Raises what Pillow
+    raises.
     """
-    return _open(sound_png(path, pixels=False) if _is_png(path) else path)
+    return _open(path if as_is or not _is_png(path) else sound_png(path, pixels=False))
 
 
 def _is_png(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,13 @@ def write_picture(path: Path | str, array: NDArray[np.uint8]) -> None:
         file.write(encoded)
 
 
-def encode_picture(path: Path, array: NDArray[np.uint8]) -> memoryview:
-    """What `write_picture` writes to ``path``; raises `UserError` for a suffix it does not know."""
+def encode_picture(
+    path: Path, array: NDArray[np.uint8], metadata: Mapping[str, bytes] | None = None
+) -> memoryview:
+    """What `write_picture` writes to ``path``, with ``metadata`` as of `jpeg_metadata`.
+
+    Raises `UserError` for a suffix that it does not know.
+    """
     from PIL import Image
 
     options: dict[str, int]
@@ -83,7 +89,7 @@ def encode_picture(path: Path, array: NDArray[np.uint8]) -> memoryview:
     image = Image.fromarray(array)
     del array  # of RGB the image is a copy: one is enough
     encoded = io.BytesIO()  # Pillow passes over what a full disk takes of a file only in part
-    image.save(encoded, image_format, **options)
+    image.save(encoded, image_format, **options, **(metadata or {}))
     return encoded.getbuffer()
 
 

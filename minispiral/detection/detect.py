@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.metadata import jpeg_metadata
 from minispiral.detection.find import Finding
 from minispiral.detection.metrics import THRESHOLD, Best
 from minispiral.detection.output import output_files, write_finding
@@ -123,7 +124,8 @@ def _write(work: Work, files: Mapping[str, Path], measure: Measure | None) -> De
     cracks = unmeasured = None
     if pixels is not None and finding is not None:
         with work.stage(NotEnoughMemory):
-            write_finding(files, pixels, finding)
+            height, width = finding.crack.shape
+            write_finding(files, pixels, finding, jpeg_metadata(work.photo, (width, height)))
         if measure is not None and work.error is None:
             start = time.perf_counter()
             try:

@@ -115,20 +115,25 @@ def _below_common(photos: Sequence[Path]) -> list[Path]:
     return [folder.relative_to(common) for folder in folders]
 
 
-def write_finding(files: Mapping[str, Path], photo: NDArray[np.uint8], finding: Finding) -> None:
+def write_finding(
+    files: Mapping[str, Path],
+    photo: NDArray[np.uint8],
+    finding: Finding,
+    metadata: Mapping[str, bytes] | None = None,
+) -> None:
     """Write probability map, mask and overlay, as large as ``photo``, to the files of their names.
 
     The map holds ``round(255 * probability)``, the mask 255 on crack; the overlay is the
-    photograph with the crack pixels painted over. They are made at the same time. Where there is
-    too little memory for one of them, nothing is written. Raises `UserError` when a file cannot
-    be written.
+    photograph with the crack pixels painted over, and has its ``metadata`` (`jpeg_metadata`). They
+    are made at the same time. Where there is too little memory for one of them, nothing is
+    written. Raises `UserError` when a file cannot be written.
     """
     folder = files["probability"].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise writing_error(folder, error) from error
-    encoders = encoders_of(photo, finding)
+    encoders = encoders_of(photo, finding, metadata)
     encoded = parallel.run(lambda kind: encoders[kind](), encoders)
 
     def write(one: tuple[str, Encoded]) -> None:
@@ -139,10 +144,13 @@ def write_finding(files: Mapping[str, Path], photo: NDArray[np.uint8], finding: 
     parallel.run(write, zip(encoders, encoded, strict=True))
 
 
-def encoders_of(photo: NDArray[np.uint8], finding: Finding) -> dict[str, Callable[[], Encoded]]:
+def encoders_of(
+    photo: NDArray[np.uint8], finding: Finding, metadata: Mapping[str, bytes] | None = None
+) -> dict[str, Callable[[], Encoded]]:
     """What makes each of the files that `write_finding` writes; what takes longest comes first."""
+    name = Path(ENDINGS["overlay"])
     return {
-        "overlay": lambda: encode_picture(Path(ENDINGS["overlay"]), overlay(photo, finding.crack)),
+        "overlay": lambda: encode_picture(name, overlay(photo, finding.crack), metadata),
         "probability": lambda: grey_png(_levels(finding.probability)),
         "mask": lambda: grey_png(finding.crack * np.uint8(255)),
     }

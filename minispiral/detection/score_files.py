@@ -19,6 +19,8 @@ from minispiral.errors import UserError
 from minispiral.files import replacing, table_text
 
 PICTURES = (".png", ".jpg", ".jpeg")
+COLOURS = ("#0072B2", "#D55E00")  # of the marks, which mean ODS and the threshold in use
+TICKS = (1e-5, 1e-3, 0.02, 0.1, 0.5, 0.9, 0.98, 1 - 1e-3, 1 - 1e-5)
 F1_LINES = (0.2, 0.4, 0.6, 0.8)  # along which precision and recall give that F1
 
 
@@ -98,13 +100,13 @@ def _draw_precision_recall(
     counts = summary.counts
     recall, precision = counts.recall, counts.precision
     for f1 in F1_LINES:
-        r = np.linspace(f1 / (2 - f1), 1, 100)
-        p = f1 * r / (2 * r - f1)
+        p = np.geomspace(1, f1 / (2 - f1), 100)
+        r = f1 * p / (2 * p - f1)
         axes.plot(r, p, color="0.8", linewidth=0.8, zorder=0)
         axes.annotate(f"F1 {f1:g}", (1, p[-1]), color="0.5", fontsize="x-small", ha="right")
     some = counts.detected > 0
     axes.plot(recall[some], precision[some], color="black")
-    for (index, marker, label), colour in zip(marks, ("#0072B2", "#D55E00"), strict=True):
+    for (index, marker, label), colour in zip(marks, COLOURS, strict=True):
         point = recall[index], precision[index]
         axes.plot(*point, marker, color=colour, label=label, markersize=8, linestyle="none")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
@@ -121,11 +123,15 @@ def _draw_thresholds(axes: Any, counts: Counts, marks: Sequence[tuple[int, str, 
     ):
         label = "F1" if name == "f1" else name
         axes.plot(counts.thresholds, getattr(counts, name), style, color=colour, label=label)
-    for (index, marker, _), colour in zip(marks, ("#0072B2", "#D55E00"), strict=True):
+    for (index, marker, _), colour in zip(marks, COLOURS, strict=True):
         at = counts.thresholds[index], counts.f1[index]
         axes.plot(*at, marker, color=colour, markersize=8, linestyle="none")
     # As logits are: what happens close to 0 and 1 takes its room.
     axes.set_xscale("logit")
+    low, high = counts.thresholds[counts.thresholds > 0][0], counts.thresholds[-1]
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:.5g}" for tick in ticks], fontsize="small")
+    axes.set_xticks([], minor=True)
     axes.set(xlabel="threshold (logit scale)", ylabel="score", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize="small")
