@@ -1,4 +1,13 @@
-"""From chains of pixels to centre lines: the darkest path near a line, to a fraction of a pixel."""
+"""From chains of pixels to centre lines, to a fraction of a pixel.
+
+First the darkest path near the chain. Then the whole profile across tells more than its darkest
+sample: it is compared with the mean profile around, and the line moved by its shift, so that both
+flanks of a crack count and the line lies in the middle of a floor too. What shifts a wall without a
+crack would feign is read beside the crack; so much is taken from the line's wiggles.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,43 +16,147 @@ from minispiral.measurement.curves import Floats, normals, resampled, smoothed
 from minispiral.measurement.light import Light
 from minispiral.measurement.settings import Settings
 
-STEP = 0.5  # px, between the places across the line that the path may take
-MARGIN = 6.0  # px beyond them: where the light of the wall is read
-ACROSS = 0.8  # px, standard deviation of the smoothing across
-# Of each search: reach (at first that of the settings), smoothing along before, of the line after,
-# all in px. Weaker smoothing follows the noise of narrow cracks; stronger cuts the corners of rough
-# ones, whose length then comes out 0.5 % shorter.
-SEARCHES = ((0.0, 1.0, 1.0), (1.5, 0.7, 0.6))
-STIFFNESS = 0.5  # of the noise across, for a step to the side
+STEP = 0.5  # px, between the samples of a profile
+MARGIN = 6.0  # px beyond a crack or the path's reach: where the light of the wall is read
+STIFFNESS = 0.5  # of the noise across, for a step of the darkest path to the side
+ACROSS = 0.8  # px, standard deviation of the smoothing across; a quarter of a wide crack's width
+AROUND = 10.0  # px along the line, standard deviation: places so near have one profile
+FARTHEST = 1.5  # px, of a shift
+COARSE = 1.5  # px, standard deviation of the line's smoothing before shifts are read anew
+SCALES = (0.7, 1.4, 2.8)  # px, standard deviations: bands of wiggles lie between them
+SHARPEST = 3.0  # times: a band is enlarged no more
+BLUREST = 1.7  # px, standard deviation: wider profiles are those of wide cracks
+WIDEST = 16.0  # px
 
 
 def refined(light: Light, chain: Floats, settings: Settings) -> Floats:
-    """The centre line, points 1 px apart, of the crack near a ``chain`` of pixels.
-
-    The chain is smoothed; then twice, from a wide and from a narrow search, the darkest path along
-    it is found, moved to the minimum of the parabola through its three darkest samples, and
-    smoothed a little: by the time the second search begins, the normals are those of the crack.
-    """
+    """The centre line, points about 1 px apart, of the crack near a ``chain`` of pixels."""
     points = resampled(smoothed(chain, settings.smooth))
     if len(points) < 5:
         return points
-    for reach, along, smooth in SEARCHES:
-        search = reach or settings.search
-        places = round(search / STEP)
-        margin = round(MARGIN / STEP)
-        offsets: Floats = STEP * np.arange(-places - margin, places + margin + 1.0)
-        values = light.across(points, offsets)
-        wall = np.median(values, axis=1, keepdims=True)
-        values = values / np.maximum(smoothed(wall, 5.0), 1e-3)
-        values = smoothed(smoothed(values, along).T, ACROSS / STEP).T
-        inner = values[:, margin:-margin]
-        noise = float(np.median(np.abs(inner - np.median(inner, axis=1, keepdims=True)))) + 1e-3
-        tie = 0.002 * (offsets[margin:-margin] / search) ** 2  # where all is alike: the middle
-        column = darkest_path(inner + tie, STIFFNESS * noise) + margin
-        offset = offsets[column] + STEP * _vertex(values, column)
-        points = points + normals(points) * offset[:, None]
-        points = resampled(smoothed(points, smooth))
-    return points
+    points, width = _darkest(light, points, settings.search)
+    shifts = _shifts(light, points, width, wall=False)
+    points = resampled(smoothed(points + normals(points) * shifts.found[:, None], COARSE))
+    return _without_noise(points, _shifts(light, points, width, wall=True))
+
+
+def _darkest(light: Light, points: Floats, search: float) -> tuple[Floats, float]:
+    """The line moved onto the darkest path within ``search`` px of it, and about how wide it is.
+
+    The darkest place of a wide floor may be anywhere on it; smoothed across by a quarter of the
+    width it is in the middle.
+    """
+    offsets = _offsets(search + MARGIN)
+    values = _profiles(light, points, offsets)
+    width = _widths(_template(values), offsets)
+    values = smoothed(values, 1.0)
+    octave = np.clip(np.round(np.log2(width / (4 * ACROSS))), 0, 2)
+    for each in np.unique(octave):
+        here = octave == each
+        values[here] = smoothed(values[here].T, ACROSS * 2**each / STEP).T
+    places = np.abs(offsets) <= search
+    values, offsets = values[:, places], offsets[places]
+    noise = float(np.median(np.abs(values - np.median(values, axis=1, keepdims=True)))) + 1e-3
+    tie = 0.002 * (offsets / search) ** 2  # where all is alike: the middle
+    shift = offsets[darkest_path(values + tie, STIFFNESS * noise)]
+    moved = points + normals(points) * shift[:, None]
+    return resampled(smoothed(moved, 1.0)), float(np.quantile(width, 0.9))
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Of the profiles at the n places of a line, px; what is read ``beside`` a crack is noise.
+
+    ``found`` (n,), ``beside`` (n, 2): of the crack, and of the wall on either side; none unless
+    asked for. ``blur`` (n,): the standard deviation of a Gaussian as wide as the profile.
+    """
+
+    found: Floats
+    beside: Floats
+    blur: Floats
+
+
+def _shifts(light: Light, points: Floats, width: float, wall: bool) -> Shifts:
+    """How far the profile at each place of a line lies beside it, of a crack about ``width`` px.
+
+    With g the mean profile around, symmetric, and g' its derivative, a profile shifted by d is
+    g - d g' to first order, upon the light a + b x of the wall. Least squares gives
+    d = -<phi, profile> / <phi, g'>, where phi is g' less its part along x; the even functions 1 and
+    g are at right angles to it anyway.
+    """
+    half, away = MARGIN + 1.5 + width / 2, MARGIN + 4.0 + width
+    offsets = _offsets(half)
+    values = _profiles(light, points, offsets)
+    profile = _template(values)
+    slope = np.gradient(profile, STEP, axis=1)
+    line = offsets / np.sqrt(offsets @ offsets)
+    phi = slope - (slope @ line)[:, None] * line
+    phi /= np.maximum((phi * slope).sum(axis=1), 1e-9)[:, None]
+
+    def read(values: Floats) -> Floats:
+        return np.asarray(np.clip(-(phi * values).sum(axis=1), -FARTHEST, FARTHEST))
+
+    sides = (-away, away) if wall else ()
+    beside = [read(_profiles(light, points, offsets + side)) for side in sides]
+    return Shifts(
+        read(values),
+        np.stack(beside, axis=1) if wall else np.zeros((len(points), 0)),
+        np.minimum(_widths(profile, offsets) / 2.355, BLUREST),
+    )
+
+
+def _without_noise(points: Floats, shifts: Shifts) -> Floats:
+    """The shifted line, its wiggles as large as the crack's.
+
+    In each band the mean square of the line's direction is that of the crack, seen through the
+    blur, and that of the noise. The band is scaled by the root of the crack's share, and enlarged,
+    where that share is large, by what the blur takes from a sine in the band's middle: the length
+    is then neither what noise makes of it nor what blur leaves of it.
+    """
+    raw, noise, blur = points + normals(points) * shifts.found[:, None], shifts.beside, shifts.blur
+
+    def around(energy: Floats) -> Floats:
+        return smoothed(energy, 2.5 * AROUND)
+
+    # Large shifts are larger than to first order: the line goes from one dark grain to the next.
+    more = 1 + around((noise**2).mean(axis=1))
+    out = smoothed(raw, SCALES[-1])
+    for fine, coarse in pairwise(SCALES):
+        band, feigned = (smoothed(each, fine) - smoothed(each, coarse) for each in (raw, noise))
+        found = around((np.gradient(band, axis=0) ** 2).sum(axis=1))
+        false = more * around((np.gradient(feigned, axis=0) ** 2).mean(axis=1))
+        share = np.clip(1 - false / np.maximum(found, 1e-12), 0, 1)
+        hidden = np.minimum(np.exp(0.5 * blur**2 / (fine * coarse)), SHARPEST)
+        out += (np.sqrt(share) * (1 + share * (hidden - 1)))[:, None] * band
+    return out
+
+
+def _offsets(half: float) -> Floats:
+    count = round(half / STEP)
+    return np.asarray(STEP * np.arange(-count, count + 1), np.float64)
+
+
+def _profiles(light: Light, points: Floats, offsets: Floats) -> Floats:
+    """Profiles (n, m) across the line, divided by the median light around."""
+    values = light.across(points, offsets)
+    wall = smoothed(np.median(values, axis=1), 5.0)
+    return np.asarray(values / np.maximum(wall, 1e-3)[:, None])
+
+
+def _template(values: Floats) -> Floats:
+    """The mean profile around each place, made symmetric."""
+    around = smoothed(values, AROUND)
+    return (around + around[:, ::-1]) / 2
+
+
+def _widths(profile: Floats, offsets: Floats) -> Floats:
+    """Of symmetric profiles (n, m) how wide they are at half depth, px, (n,)."""
+    middle = len(offsets) // 2
+    wall = np.median(profile[:, np.abs(offsets) > 0.75 * offsets[-1]], axis=1)
+    depth = (wall[:, None] - profile)[:, middle:]
+    dark = depth > depth[:, :5].max(axis=1, keepdims=True) / 2
+    dark[:, -1] = False
+    return np.asarray(np.clip(2 * STEP * dark.argmin(axis=1), STEP, WIDEST))
 
 
 def darkest_path(cost: Floats, stiffness: float) -> NDArray[np.intp]:
@@ -69,12 +182,3 @@ def darkest_path(cost: Floats, stiffness: float) -> NDArray[np.intp]:
     for r in range(rows - 1, 0, -1):
         path[r - 1] = path[r] + back[r, path[r]]
     return path
-
-
-def _vertex(values: Floats, columns: NDArray[np.intp]) -> Floats:
-    """Where, in samples from ``columns``, the parabola through three samples is lowest."""
-    rows = np.arange(len(values))
-    a, b, c = (values[rows, columns + k] for k in (-1, 0, 1))
-    bend = a - 2 * b + c
-    shift = np.where(bend > 1e-6, 0.5 * (a - c) / np.maximum(bend, 1e-6), 0.0)
-    return np.clip(shift, -0.75, 0.75)
