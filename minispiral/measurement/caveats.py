@@ -110,12 +110,12 @@ def _clipped(light: Light, lines: list[Floats]) -> tuple[float, float]:
     """The share of places on the cracks that are black, and beside them that are white."""
     black, white, count = 0, 0, 0
     for points in lines:
-        cols = np.clip(np.floor(points[:, 0]).astype(int), 8, max(8, light.width - 9))
-        rows = np.clip(np.floor(points[:, 1]).astype(int), 8, max(8, light.height - 9))
         if min(light.width, light.height) < 17:
             continue
-        black += int((light.grey[rows, cols] < BLACK).sum())
-        beside = [light.grey[rows + dy, cols + dx] for dy, dx in ((0, 8), (0, -8), (8, 0), (-8, 0))]
+        x = np.clip(np.floor(points[:, 0]), 8, light.width - 9) + 0.5
+        y = np.clip(np.floor(points[:, 1]), 8, light.height - 9) + 0.5
+        black += int((light.at(x, y) < BLACK).sum())
+        beside = [light.at(x + dx, y + dy) for dy, dx in ((0, 8), (0, -8), (8, 0), (-8, 0))]
         white += int((np.median(beside, axis=0) > WHITE).sum())
         count += len(points)
     return (black / count, white / count) if count else (0.0, 0.0)

@@ -18,6 +18,7 @@ from minispiral.measurement.width_model import Fit, WidthModel
 
 MOST = 200  # windows that blur and contrast are learnt from: more tell nothing new
 MISFIT_LENGTH = 0.7  # px, along the profile, over which what the model leaves out is alike
+FEW = 8  # windows of a line: fewer tell nothing of the contrast from place to place
 NEGLIGIBLE = 0.002  # hypotheses with a smaller share of the probability are dropped
 
 
@@ -26,7 +27,8 @@ class Learnt:
     """What the profiles of a photograph say of it.
 
     ``models``: one for each blur that is likely; ``weights`` (models, contrasts): the probability
-    of each pair; ``contrast``: summary of it; ``blur``: mean of it, px.
+    of each pair; ``contrast``: summary of it; ``blur``: mean of it, px; ``local``: standard
+    deviation of the contrast from place to place.
     """
 
     models: list[WidthModel]
@@ -34,6 +36,7 @@ class Learnt:
     weights: Floats
     contrast: Contrast
     blur: float
+    local: float
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,15 @@ def learn(
     kept = weights.sum(axis=1) > NEGLIGIBLE
     weights = weights[kept] / weights[kept].sum()
     models = [model for model, keep in zip(models, kept, strict=True) if keep]
+    contrast = _summary(contrasts, weights.sum(axis=0), prior, bool(readings))
+    likeliest = models[int(weights.sum(axis=1).argmax())]
     return Learnt(
         models,
         contrasts,
         weights,
-        _summary(contrasts, weights.sum(axis=0), prior, bool(readings)),
+        contrast,
         float(np.exp(weights.sum(axis=1) @ np.log(blurs[kept]))),
+        _local(profiles.part(usable), likeliest, contrast.value, settings),
     )
 
 
@@ -162,6 +168,32 @@ def _broad(fit: Fit, contrasts: Floats, settings: Settings) -> Floats:
     return np.asarray(np.logaddexp.reduce(each, axis=0))
 
 
+def _local(profiles: Profiles, model: WidthModel, contrast: float, settings: Settings) -> float:
+    """How much the contrast differs from place to place, its standard deviation.
+
+    No more than the light that the windows of one line swallow: where that is the same all along,
+    width and contrast are too, unless one made up for the other. Of the scatter of the contrast
+    that fits each window, all taken to have their line's median width, the texture's share is
+    taken off. At most `Settings.contrast_local`, for lines of varying width.
+    """
+    fit = model.fit(profiles.values)
+    width = fit.posterior(contrast, settings.contrast_local) @ model.widths
+    scatter, count = 0.0, 0
+    for line in np.unique(profiles.line):
+        here = np.flatnonzero(profiles.line == line)
+        if len(here) < FEW:
+            continue
+        nearest = int(np.abs(model.widths - np.median(width[here])).argmin())
+        k = fit.k[here, nearest]
+        spread = contrast * np.median(np.abs(k / np.median(k) - 1)) / 0.6745  # of a normal one
+        noise = 1 / model.power[nearest]
+        scatter += len(here) * max(settings.contrast_steady**2, spread**2 - noise)
+        count += len(here)
+    return min(settings.contrast_local, float(np.sqrt(scatter / count))) if count else (
+        settings.contrast_local
+    )
+
+
 def _weight(windows: NDArray[np.generic], votes: float, settings: Settings) -> float:
     """Of one window in a tempered sum: neighbours overlap by half, all are ``votes`` at most."""
     return float(min(settings.hop / settings.window, votes / max(1.0, windows.sum())))
@@ -216,7 +248,7 @@ def widths_of(values: Floats, learnt: Learnt, settings: Settings) -> Widths:
             misfit, most = fit.misfit, float(row.sum())
         for contrast, weight in zip(learnt.contrasts.tolist(), row.tolist(), strict=True):
             if weight > NEGLIGIBLE:
-                p = fit.posterior(contrast, settings.contrast_local)
+                p = fit.posterior(contrast, learnt.local)
                 whole += weight * p
                 means.append(p @ grid)
                 variances.append(p @ grid**2 - means[-1] ** 2)

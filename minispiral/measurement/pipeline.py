@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 from minispiral.measurement import curves
+from minispiral.measurement.beside import dirt, dirt_covariance
 from minispiral.measurement.caveats import caveats, halo
 from minispiral.measurement.centre import refined
 from minispiral.measurement.contrast import Reading
@@ -75,7 +76,9 @@ def measure(
     profiles = profiles_along(light, lines, settings)
     reasons = by_position(profiles, lines, strokes, settings)
     empty = empty_profiles(light, lines, found.shown, settings)
-    covariance = texture_covariance(empty)
+    offsets = offsets_of(settings)
+    dirty = dirt(profiles.part(reasons.counted), empty, offsets)
+    covariance = texture_covariance(empty) + dirt_covariance(dirty, offsets)
     learnt = learn(profiles, reasons.counted, covariance, settings, readings, scale)
     widths = widths_of(profiles.values, learnt, settings)
     widths = _with_wide(light, lines, profiles, widths, settings)
