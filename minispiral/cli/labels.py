@@ -68,13 +68,13 @@ def labels(
     """
     from minispiral.data.labels.convert import draw_masks
 
-    done = 0
+    done = of = 0
     try:
         with progress_bar("drawing masks") as (progress, message):
 
             def count(number: int, total: int) -> None:
-                nonlocal done
-                done = number
+                nonlocal done, of
+                done, of = number, total
                 progress(number, total)
 
             drawn = draw_masks(
@@ -91,8 +91,10 @@ def labels(
                 count,
             )
     except KeyboardInterrupt as stopped:
-        advice = f"; {done} masks are written, add --overwrite to draw them anew" if done else ""
-        raise Failure(f"Stopped{advice}.", 130) from stopped
+        advice = "; run the command again to start over."
+        if done:
+            advice = f"; {done} of {of} masks are written, add --overwrite to draw them anew."
+        raise Failure(f"Stopped{advice}", 130) from stopped
     for note in drawn.notes:
         say(note, err=True)
     _say_left_out(drawn, empty)

@@ -13,7 +13,7 @@ from minispiral.data.labels.photographs import Folder
 from minispiral.data.labels.plan import Planner
 from minispiral.data.labels.raster import draw, reach
 from minispiral.data.labels.read import label_files, read_labels
-from minispiral.data.labels.shapes import Area, LabelFile, Line, Shape, Size
+from minispiral.data.labels.shapes import Area, LabelFile, Line, Runs, Shape, Size
 from minispiral.data.photos import write_picture
 from minispiral.errors import UserError
 from minispiral.files import writing_error
@@ -21,7 +21,7 @@ from minispiral.memory import memory_for
 
 OUTSIDE = "outside the picture"
 NOTHING = "too thin to cover the centre of a pixel"
-KINDS = {Area: "areas", Line: "lines"}  # runs are counted as masks
+KINDS = {Area: "areas", Line: "lines", Runs: "bitmaps"}
 
 
 def draw_masks(
@@ -120,7 +120,7 @@ def _draw(job: Job, line_width: float) -> None:
         low, high = reach(shape)
         margin = line_width / 2 if isinstance(shape, Line) else 0
         if draw(shape, canvas, line_width):
-            job.drawn[KINDS.get(type(shape), "masks")] += 1
+            job.drawn[KINDS[type(shape)]] += 1
             job.cut += bool((low < -1).any() or (high > np.add(job.size, 1)).any())
         elif (high < -margin).any() or (low > np.add(job.size, margin)).any():
             job.skipped[OUTSIDE] += 1

@@ -12,7 +12,7 @@ from minispiral.data.labels.shapes import Shape, Size
 from minispiral.errors import UserError
 
 OTHER = "of other classes"
-KINDS = ("areas", "lines", "masks")
+KINDS = ("areas", "lines", "bitmaps")
 
 
 @dataclass
@@ -109,7 +109,8 @@ class Drawn:
     def summary(self) -> str:
         """`` of 12 lines and 3 areas, 0.31 % crack, 2 empty``."""
         counts = sum((job.drawn for job in self.masks), Counter[str]())
-        kinds = " and ".join(f"{counts[kind]} {kind}" for kind in counts)
+        named = [f"{counts[kind]} {kind[: -1 if counts[kind] == 1 else None]}" for kind in counts]
+        kinds = " and ".join(named)
         pixels = sum(job.size[0] * job.size[1] for job in self.masks)
         share = 100 * sum(job.crack_pixels for job in self.masks) / max(pixels, 1)
         empty = sum(not job.crack_pixels for job in self.masks)

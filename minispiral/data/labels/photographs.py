@@ -68,6 +68,8 @@ class Folder:
             raise UserError(f"There is no folder {folder}", "images")
         self.folder = folder
         self.photos = [path for path in files_in(folder, recursive) if is_picture(path)]
+        if not self.photos and not recursive and any(map(is_picture, files_in(folder, True))):
+            raise UserError(f"{folder} has photographs only in subfolders", "recursive")
         if not self.photos:
             raise UserError(f"The folder {folder} holds no photographs", "images")
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
