@@ -22,7 +22,8 @@ def main() -> None:
 
     \b
     To see it work:       minispiral demo
-    With photographs:     minispiral check DATA
+    With photographs:     minispiral labels FILE... --out DATA/masks
+                          minispiral check DATA
                           minispiral train DATA --out RUN
                           minispiral evaluate RUN DATA
                           minispiral detect RUN PHOTO... --out DIR

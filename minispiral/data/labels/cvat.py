@@ -1,7 +1,7 @@
 """CVAT for images 1.1 (docs.cvat.ai, "XML annotation format"): one file for many photographs.
 
 Polygons, polylines and masks are taken. 0, 0 is the upper left corner of the first pixel of the
-photograph as it is shown: since 2.1 (2022) CVAT heeds EXIF, before it did not.
+photograph as it is shown: since 2022 CVAT heeds EXIF, before it did not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The JSON of labelme: one file for each photograph.
 
-Since 3.3 (2019) labelme shows photographs as EXIF turns them; points are in pixels of that picture,
+Since 2019 labelme shows photographs as EXIF turns them; points are in pixels of that picture,
 with 0, 0 at its upper left corner. Polygons, lines and masks are taken.
 """
 
