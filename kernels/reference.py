@@ -392,5 +392,25 @@ def adam(
         m[at], v[at] = mean, square
 
 
+def clipped(gs: list[Array], most: float) -> list[Array]:
+    """The gradients, which as one vector are no longer than ``most``.
+
+    norm = sqrt(sum of g**2)
+    g * most / max(norm, most)
+    """
+    total = 0.0
+    for g in gs:
+        for at in np.ndindex(*g.shape):
+            total += float(g[at]) ** 2
+    factor = most / max(math.sqrt(total), most)
+    results = []
+    for g in gs:
+        result = np.zeros(g.shape)
+        for at in np.ndindex(*g.shape):
+            result[at] = float(g[at]) * factor
+        results.append(result)
+    return results
+
+
 def _float64(values: Array) -> Float64:
     return np.asarray(values, np.float64)

@@ -29,6 +29,7 @@ from minispiral.kernels import (
 )
 from minispiral.kernels.adam import Update
 from minispiral.kernels.arrays import like
+from minispiral.kernels.clip import Clip
 from minispiral.kernels.norm import Norm
 
 # The largest error over the largest number. Tensor cores truncate their sums; a number that they
@@ -255,6 +256,19 @@ def optimisers(dtype: np.dtype[Any]) -> Made:
     yield "adam", adam
 
 
+def clippings(dtype: np.dtype[Any]) -> Made:
+    def clipped(*gs: Any) -> tuple[Any, ...]:
+        clip, copies = Clip(gs[0], 3.0), tuple(like(np.empty(g.shape, dtype), g) for g in gs)
+        clip.locate(gs, copies)
+        clip.launch()
+        return copies
+
+    def clip(rng: Rng) -> Call:
+        return Call(clipped, tuple(normal(rng, shape, dtype) for shape in ((99, 83), (1,))))
+
+    yield "clipping", clip
+
+
 # Everything but the convolutions, by the file of its kernels.
 SOURCES = {
     "batchnorm.cu": normalisations,
@@ -265,4 +279,5 @@ SOURCES = {
     "pooling.cu": pools,
     "tiles.cu": photographs,
     "adam.cu": optimisers,
+    "clip.cu": clippings,
 }

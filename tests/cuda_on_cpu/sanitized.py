@@ -27,6 +27,8 @@ from minispiral.kernels import (
     tiles,
 )
 from minispiral.kernels.adam import Update
+from minispiral.kernels.arrays import like
+from minispiral.kernels.clip import Clip
 from minispiral.kernels.cuda import conv2d as cuda_conv2d
 from minispiral.kernels.cuda import (
     conv2d_few,
@@ -95,6 +97,12 @@ def update(p, g, m, v):
     adam.launch()
 
 
+def clipped(*gs):
+    clip, copies = Clip(gs[0], 0.1), [like(np.zeros(g.shape, g.dtype), g) for g in gs]
+    clip.locate(gs, copies)
+    clip.launch()
+
+
 def loss_and_gradient(loss, logits, mask):
     sums = losses.sums(loss, logits, mask)
     losses.value(loss, sums, logits.size)
@@ -122,6 +130,8 @@ def calls(file):
     if file == "adam.cu":
         p, g, m, v = (rng.random((9, 11)).astype(dtype) for _ in range(4))
         yield update, (p, g, m, v)
+    if file == "clip.cu":
+        yield clipped, (x, x[0, 0].copy())
     if file == "arithmetic.cu":
         row = rng.random(35).astype(dtype)
         yield arithmetic.add, (x, row)

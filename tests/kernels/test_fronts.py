@@ -12,6 +12,7 @@ FRONTS = [
     "adam",
     "arithmetic",
     "batchnorm",
+    "clip",
     "conv2d",
     "layout",
     "losses",

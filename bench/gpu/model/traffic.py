@@ -8,6 +8,9 @@ from bench.gpu.model.recording import Launch
 
 TENSOR_CORES = "conv2d_mma", "conv2d_input_grad_mma", "conv2d_weight_grad_mma"
 
+# Kernels whose arrays are listed in a table: how many are read, how many written.
+LISTED = {"adam": (4, 3), "square_sums": (1, 0), "scaled": (1, 1)}
+
 
 def name_of(launch: Launch) -> str:
     """The kernel's name without template arguments."""
@@ -17,9 +20,10 @@ def name_of(launch: Launch) -> str:
 def bytes_moved(launch: Launch) -> tuple[float, float]:
     """Bytes read and written if each array crosses once."""
     itemsize = 8 if "double" in launch.kernel.expression else 4
-    if name_of(launch) == "adam":  # its arrays are listed in a table
+    if name_of(launch) in LISTED:
         elements = launch["owner"][0] * launch["share"]
-        return 4 * itemsize * elements, 3 * itemsize * elements
+        read, written = LISTED[name_of(launch)]
+        return read * itemsize * elements, written * itemsize * elements
     arrays = [argument for argument in launch.arguments.values() if argument.is_array]
     read = sum(array.nbytes for array in arrays if not array.written)
     written = sum(array.nbytes for array in arrays if array.written)

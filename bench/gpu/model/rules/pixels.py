@@ -21,6 +21,15 @@ def _adam(launch: Launch) -> Rule:
     return Rule([Turns(f"STG.{words(launch)}", 3, launch["share"] / launch.block[0])])
 
 
+def _square_sums(launch: Launch) -> Rule:
+    turns = launch["share"] / launch.block[1]
+    return Rule([Turns(f"LDG.{words(launch)}", 1, turns), tree(launch)])
+
+
+def _scaled(launch: Launch) -> Rule:
+    return Rule([Turns(f"STG.{words(launch)}", 1, launch["share"] / launch.block[0])])
+
+
 def _sum_parts(launch: Launch) -> Rule:
     """The mean over the blocks, which work on sums of more and of fewer parts."""
     sums = launch["sums"]
@@ -84,6 +93,9 @@ RULES: Rules = {
     "block_counts": _pixel_losses,
     "loss_gradient": _loss_gradient,
     "adam": _adam,
+    "square_sums": _square_sums,
+    "clip_factor": over_blocks(1),
+    "scaled": _scaled,
     "sum_parts": _sum_parts,
     "finish_parts": _finish_parts,
     "edge_pad_grad": lambda launch: Rule(others=1),  # only at the edges more
