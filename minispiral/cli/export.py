@@ -63,7 +63,8 @@ def export(run: Path, model: Path, uint8: bool, licence: str | None, as_json: bo
     sides = f"{p['unit']} k - 1, k >= 2"
     say(f"model: {done.path} ({done.size / 1e6:.3g} MB)")
     say(f"input: {p['input']} ({p['input_layout']}) {p['input_type']}, sides {sides}")
-    say(f"output: {p['output']} ({p['output_layout']}) float32; threshold {p['threshold']:g}")
+    say(f"output: {p['output']} ({p['output_layout']}) float32")
+    say(f"threshold: {p['threshold']:g} ({p['threshold_found_by']})")
     say(
         f"parameters: {p['graph_parameters']:,}, and {p['folded_parameters']:,} of batch norm "
         "folded into them"

@@ -95,7 +95,7 @@ def _batches(unit: int) -> list[Pixels]:
     """Noise and a synthetic photograph, with sides that the network takes, high and wide."""
     rng = np.random.default_rng(0)
     small, large = (unit * max(2, -(-side // unit)) - 1 for side in (48, 160))
-    noise = rng.integers(0, 256, (3, small, small + unit, 3), np.uint8)
+    noise = rng.integers(0, 256, (2, small, small + unit, 3), np.uint8)
     return [noise, make_sample(rng, large + unit, large).photo[None]]
 
 

@@ -67,7 +67,7 @@ def export(
     checkpoint = load(source)
     network = network_of(source, checkpoint)
     graph = translate(network, uint8)
-    properties = metadata(network, checkpoint, graph, uint8, licence)
+    properties = metadata(source, checkpoint, network, graph, uint8, licence)
     model = model_of(graph, uint8, as_properties(properties)).SerializeToString()
     comparison = compare(model, network, uint8)
     with replacing(path) as file:

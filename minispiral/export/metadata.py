@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from minispiral import __version__
-from minispiral.detection.metrics import THRESHOLD
+from minispiral.detection.metrics import BEST, THRESHOLD
+from minispiral.detection.threshold import choose_threshold
 from minispiral.detection.tiling import tile_axis
 from minispiral.export.graph import Graph
 from minispiral.export.translate import INPUT, OUTPUT
@@ -18,9 +20,14 @@ NOT_STATED = "not stated"
 
 
 def metadata(
-    network: Network, checkpoint: Checkpoint, graph: Graph, uint8: bool, licence: str | None
+    path: Path,
+    checkpoint: Checkpoint,
+    network: Network,
+    graph: Graph,
+    uint8: bool,
+    licence: str | None,
 ) -> dict[str, Any]:
-    """JSON values by name.
+    """JSON values by name, of the network of the checkpoint read from ``path`` and its graph.
 
     Sides are ``unit * k - 1``, k >= 2. Tiles of ``tile_side`` pixels that overlap by
     ``tile_overlap``, from ``tile_margin`` pixels before the photograph on, are those that
@@ -28,7 +35,7 @@ def metadata(
     ``parameters`` where batch norm is folded: its scales, ``folded_parameters``, are gone.
     """
     axis = tile_axis(LARGE, network.unit)
-    threshold, found_by = _threshold(checkpoint)
+    threshold, found_by = _threshold(path, checkpoint)
     parameters = sum(p.data.size for p in network.parameters())
     return {
         "network": network.name,
@@ -67,7 +74,8 @@ def as_properties(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _threshold(checkpoint: Checkpoint) -> tuple[float, str]:
+def _threshold(path: Path, checkpoint: Checkpoint) -> tuple[float, str]:
     """The best threshold on the validation photographs or, where none was kept, the usual one."""
-    best = checkpoint.progress.get("threshold")
-    return (THRESHOLD, "default") if best is None else (float(best), "validation")
+    if checkpoint.progress.get("threshold") is None:
+        return THRESHOLD, "default"
+    return choose_threshold(path, BEST)

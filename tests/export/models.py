@@ -55,13 +55,15 @@ def run_model(content: bytes | Path, x: Array) -> Array:
     return session.run(["probability"], {"photo": x})[0]
 
 
-def checkpoint_with(path: Path, network: Network, **config: Any) -> Path:
+def checkpoint_with(
+    path: Path, network: Network, progress: dict[str, Any] | None = None, **config: Any
+) -> Path:
     """The file of a checkpoint that holds ``network``, which `build` makes of ``config``."""
     tensors = {f"network.{name}": array for name, array in network.state().items()}
     depths = list(PRESETS["increasing"])
     config = {"network": network.name, "depths": depths, "connection": "concat", **config}
     path.parent.mkdir(exist_ok=True)
-    save(path, Checkpoint(STEP, config, tensors, {}, {}))
+    save(path, Checkpoint(STEP, config, tensors, {}, progress or {}))
     return path
 
 

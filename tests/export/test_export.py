@@ -32,7 +32,7 @@ def small(tmp_path: Path, rng: np.random.Generator) -> Path:
     """The file of a checkpoint, in the folder of a run."""
     network = spiral(rng, depths=(2, 1))
     path = tmp_path / "run" / "best.safetensors"
-    return checkpoint_with(path, network, depths=[2, 1], width=0.06)
+    return checkpoint_with(path, network, {"threshold": 0.375}, depths=[2, 1], width=0.06)
 
 
 def test_a_run_becomes_a_model_that_says_what_it_is(small, tmp_path, rng) -> None:
@@ -58,7 +58,8 @@ def test_a_run_becomes_a_model_that_says_what_it_is(small, tmp_path, rng) -> Non
         "connection": "concat",
         "width": 0.06,
         "step": STEP,
-        "threshold": 0.5,
+        "threshold": 0.375,
+        "threshold_found_by": "validation",
         "input": model.graph.input[0].name,
         "input_range": [-1, 1],
         "output": model.graph.output[0].name,
@@ -138,6 +139,7 @@ def test_a_network_that_says_the_same_everywhere_is_told_of(tmp_path, rng) -> No
     path = checkpoint_with(tmp_path / "hed.safetensors", network, width=0.02)
     done = command("export", path, tmp_path / "m.onnx")
     assert done.exit_code == 0
+    assert "threshold: 0.5 (default)" in done.stdout
     assert "gives the probability 0.500 everywhere" in done.stderr
 
 
