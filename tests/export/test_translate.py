@@ -54,6 +54,13 @@ def test_the_model_gives_the_probabilities_of_the_network(network, rng) -> None:
         assert np.abs(run_model(content, x) - expected).max() <= allowed(network, x)
 
 
+def test_the_deepest_module(rng) -> None:
+    network = spiral(rng, depths=(7,))
+    x = noise(rng, network, 1)
+    difference = run_model(model(network), x) - probabilities(network, x)
+    assert np.abs(difference).max() <= allowed(network, x)
+
+
 def test_pixels_are_scaled_in_the_model_as_they_are_here(network, rng) -> None:
     pixels = rng.integers(0, 256, noise(rng, network).shape, np.uint8)
     x = (pixels / np.float32(127.5) - 1).astype(np.float32)
