@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from minispiral.data.crack import Crack
-from minispiral.data.painting import draw_stroke, noise
+from minispiral.data.synthetic.painting import draw_stroke, noise
 from minispiral.data.transfer import values_of
 from minispiral.measurement.curves import along
 

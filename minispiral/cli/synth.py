@@ -29,13 +29,22 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 )
 @click.option("--seed", default=0, metavar="S", help="The same seed makes the same photographs.")
 @click.option(
+    "--kind",
+    type=click.Choice(("concrete", "varied")),
+    default="concrete",
+    show_default=True,
+    help="Board-marked concrete with hairlines, or surfaces, cracks and cameras of all kinds.",
+)
+@click.option(
     "--transfer",
     type=click.Choice(("linear", "srgb")),
     default="srgb",
     show_default=True,
     help="How pixel values stand for light: srgb, as cameras write, or in proportion to it.",
 )
-def synth(folder: Path, photos: int, size: tuple[int, int], seed: int, transfer: str) -> None:
+def synth(
+    folder: Path, photos: int, size: tuple[int, int], seed: int, kind: str, transfer: str
+) -> None:
     """Make a dataset of synthetic concrete in DIR.
 
     Besides images/ and masks/ it has joints/ (formwork joints, which are not cracks) and cracks/
@@ -44,12 +53,13 @@ def synth(folder: Path, photos: int, size: tuple[int, int], seed: int, transfer:
     \b
     Examples: minispiral synth concrete
               minispiral synth concrete --photos 100 --size 2048x1536 --seed 1
+              minispiral synth anything --kind varied
     """
     from minispiral.data.synth import write_dataset
 
     try:
         with progress_bar("making photographs") as (progress, _):
-            write_dataset(folder, photos, size, seed, progress, transfer)
+            write_dataset(folder, photos, size, seed, progress, transfer, kind)
     except KeyboardInterrupt as stopped:
         raise Failure(f"Stopped; remove {folder} and run the command again.", 130) from stopped
     say(f"{photos} photographs with masks: {folder}")

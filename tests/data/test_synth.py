@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from minispiral.data import synth
-from minispiral.data.painting import draw_stroke
 from minispiral.data.synth import make_sample, write_dataset
+from minispiral.data.synthetic.painting import draw_stroke
 from minispiral.data.transfer import light_of
 from minispiral.errors import UserError
 from tests.small import write_pair
@@ -88,6 +88,31 @@ def test_mask_is_a_three_pixel_trace_of_the_true_cracks(samples):
     assert 2.4 < pixels / length < 3.6
 
 
+def test_varied_photographs_differ_in_light_grain_and_width_of_cracks(rng):
+    varied = [make_sample(rng, 160, 224, kind="varied") for _ in range(24)]
+    light = [sample.photo.mean() for sample in varied]
+    assert np.std(light) > 12  # grey levels
+    grain = [
+        np.abs(np.diff(sample.photo[..., 1].astype(float), axis=1)).mean() for sample in varied
+    ]
+    assert np.quantile(grain, 0.9) > 2 * np.quantile(grain, 0.1)
+    widths = np.concatenate([c.widths for sample in varied for c in sample.cracks])
+    assert widths.max() > 3.2 > widths[widths > 0].min()  # wider than any hairline
+    assert widths.max() <= 9
+
+
+def test_labels_of_varied_photographs_cover_the_cracks(rng):
+    for _ in range(6):
+        sample = make_sample(rng, 160, 224, kind="varied")
+        for crack in sample.cracks:
+            cols, rows = np.floor(crack.points).astype(int).T
+            apart = distance_transform_edt(~sample.mask)[rows, cols]
+            assert np.mean(apart < 2) > 0.95
+            wide = crack.widths > 5  # the floor of a wide crack is labelled, not its middle alone
+            assert sample.mask[rows, cols][wide].mean() > 0.95 if wide.any() else True
+        assert sample.mask.any() == bool(sample.cracks)
+
+
 def test_srgb_stands_for_the_same_light(rng):
     seed = rng.integers(1 << 30)
     photos = [
@@ -99,10 +124,11 @@ def test_srgb_stands_for_the_same_light(rng):
     assert np.abs(light - photos[0]).max() < 2.5 / 255  # both are rounded, the slope is up to 2.3
 
 
-def test_any_size_from_64_pixels(rng):
+@pytest.mark.parametrize("kind", synth.KINDS)
+def test_any_size_from_64_pixels(rng, kind):
     sizes = [(64, 64), (64, 331), (int(rng.integers(65, 400)), int(rng.integers(65, 400)))]
     for height, width in sizes:
-        sample = make_sample(rng, height, width)
+        sample = make_sample(rng, height, width, kind=kind)
         assert sample.photo.shape == (height, width, 3)
         assert sample.photo.dtype == np.uint8
         assert sample.mask.shape == sample.joints.shape == (height, width)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.data.painting import Field, draw_stroke, noise, noise_1d, soft_step
+from minispiral.data.synthetic.painting import Field, draw_stroke, noise, noise_1d, soft_step
 from minispiral.data.transfer import values_of
 
 

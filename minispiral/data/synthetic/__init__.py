@@ -1,0 +1,1 @@
+"""What synthetic photographs are made of: surfaces, what lies on them, cracks, light, cameras."""
