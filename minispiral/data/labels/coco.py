@@ -6,6 +6,7 @@ pixel. The polygons of one annotation are its parts: they are all filled.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,20 @@ def read(path: Path, content: dict[str, Any]) -> LabelFile:
 
 def _entries(
     place: Place, content: dict[str, Any], part: str, kind: str
-) -> list[tuple[Key, dict[str, Any], Place]]:
-    """The objects of a list by their ids; annotations without one are counted."""
-    found: dict[Key, tuple[Key, dict[str, Any], Place]] = {}
+) -> Iterator[tuple[Key, dict[str, Any], Place]]:
+    """The objects of a list with their ids, of which only annotations may share or lack one."""
+    found: set[Key] = set()
     for number, value in enumerate(place.entries(place.member(content, part), part), 1):
-        entry = place.at(f"entry {number} of {part}").record(value)
         numbered = place.at(f"{kind} number {number}")
+        entry = numbered.record(value)
         if kind == "annotation" and entry.get("id") is None:
-            entry = {**entry, "id": f"number {number}"}
+            yield f"number {number}", entry, numbered
+            continue
         key = _key(numbered, entry, "id")
-        if key in found:
+        if key in found and kind != "annotation":
             raise numbered.error(f"its id {shown(key)} is that of another {kind}")
-        found[key] = key, entry, place.at(f"{kind} {key}")
-    return list(found.values())
+        found.add(key)
+        yield key, entry, place.at(f"{kind} {key}")
 
 
 def _key(place: Place, entry: dict[str, Any], name: str) -> Key:

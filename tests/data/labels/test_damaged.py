@@ -63,7 +63,7 @@ CASES = [
     ("coco", (*ANNOTATION, "image_id"), 12, "annotation 2: there is no image 12"),
     ("coco", (*ANNOTATION, "category_id"), 3, "annotation 2: there is no category 3"),
     ("coco", (*ANNOTATION, "category_id"), [1], "annotation 2: its category_id is [1]"),
-    ("coco", (*ANNOTATION, "id"), 1, "its id 1 is that of another annotation"),
+    ("coco", ("categories", 1, "id"), 1, "category number 2: its id 1 is that of another"),
     ("coco", (*ANNOTATION, "segmentation", "size"), [70, 45], "its mask is 45 x 70 pixels"),
     ("coco", (*ANNOTATION, "segmentation", "size"), [45], "expected height and width"),
     ("coco", (*ANNOTATION, "segmentation", "counts"), [9, 9], "18 pixels together, expected"),
