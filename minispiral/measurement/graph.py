@@ -90,18 +90,19 @@ def traced(skeleton: NDArray[np.bool_]) -> list[Edge]:
     return edges + [Edge(points(ring), (NO_NODE, NO_NODE)) for ring in rings]
 
 
-def cleaned(edges: list[Edge], settings: Settings) -> list[Edge]:
+def cleaned(edges: list[Edge], sure: NDArray[np.bool_], settings: Settings) -> list[Edge]:
     """Without spurs and meshes; junctions that are near each other become one.
 
-    The order matters: contracting short edges before the spurs are gone eats whole cracks on the
-    speckled map of a small network.
+    ``sure`` (h, w): where a pixel is surely crack. Probability maps have fringes: a side branch
+    that is hardly sure is a spur though it be longer than others. The order matters: contracting
+    short edges before the spurs are gone eats whole cracks on the speckled map of a small network.
     """
-    edges = _without_spurs(edges, settings.spur)
+    edges = _without_spurs(edges, sure, settings)
     while True:
         fewer = _without_meshes(edges, settings.mesh)
         if len(fewer) == len(edges):
             break
-        edges = _without_spurs(fewer, settings.spur)
+        edges = _without_spurs(fewer, sure, settings)
     return _contracted(edges, settings.merge)
 
 
@@ -126,14 +127,21 @@ def _joined(edges: list[Edge]) -> list[Edge]:
     return [edge for edge in kept if edge is not None]
 
 
-def _without_spurs(edges: list[Edge], shortest: float) -> list[Edge]:
+def _without_spurs(edges: list[Edge], sure: NDArray[np.bool_], settings: Settings) -> list[Edge]:
     """Remove short edges with a free end at a junction, shortest first."""
+
+    def short(edge: Edge) -> bool:
+        if edge.length < settings.spur:
+            return True
+        cols, rows = np.floor(edge.points).astype(int).T
+        return edge.length < settings.unsure_spur and bool(sure[rows, cols].mean() < 0.5)
+
     while True:
         edges = _joined(edges)
         table = ends_at(edges)
         spurs = []
         for k, edge in enumerate(edges):
-            if edge.nodes[0] != NO_NODE and edge.length < shortest:
+            if edge.nodes[0] != NO_NODE and short(edge):
                 degrees = sorted(len(table[node]) for node in edge.nodes)
                 if degrees[0] == 1 and degrees[1] >= 3:
                     spurs.append((edge.length, k))

@@ -51,14 +51,17 @@ def detected(probability: NDArray[np.generic], settings: Settings) -> Detected:
 
 
 def lines(found: Detected, settings: Settings) -> list[Stroke]:
-    """The strokes of all cracks that are long enough, and sure on a third of the least length."""
-    edges = graph.cleaned(graph.traced(thinned(found.shown)), settings)
+    """The strokes of all cracks that are long enough, and sure on a third of the least length.
+
+    What was bridged does not count.
+    """
+    edges = graph.cleaned(graph.traced(thinned(found.shown)), found.sure, settings)
     candidates = strokes.joined(edges, settings)
     total: dict[int, float] = {}
     certain: dict[int, int] = {}
     for stroke in candidates:
         cols, rows = np.floor(stroke.points).astype(int).T
-        total[stroke.crack] = total.get(stroke.crack, 0.0) + stroke.length
+        total[stroke.crack] = total.get(stroke.crack, 0.0) + stroke.length - stroke.bridged
         certain[stroke.crack] = certain.get(stroke.crack, 0) + int(found.sure[rows, cols].sum())
     kept = [
         stroke

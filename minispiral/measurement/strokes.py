@@ -98,20 +98,25 @@ def _straight_on(edges: list[Edge], ends: list[End], turn: float) -> dict[End, E
 
 
 def _bridges(edges: list[Edge], free: list[End], settings: Settings) -> dict[End, End]:
-    """Free ends that point at each other over a gap, nearest first."""
+    """Free ends that point at each other over a gap, nearest first.
+
+    The shorter the lines beside a gap, the less is known of where they lead: its length may be at
+    most the geometric mean of the shorter one's and of the longest gap.
+    """
     if len(free) < 2:
         return {}
     from scipy.spatial import cKDTree
 
     tips = np.array([edges[k].points[0 if end == 0 else -1] for k, end in free])
     out = np.array([heading(edges[k].points, end) for k, end in free])
-    limit = np.cos(np.radians(settings.gap_turn))
     near = []
     for i, j in cKDTree(tips).query_pairs(settings.gap):
         gap = tips[j] - tips[i]
         far = float(np.hypot(*gap))
-        aimed = far > 0 and min(out[i] @ gap, -out[j] @ gap) > limit * far
-        if aimed and free[i][0] != free[j][0]:
+        turn = min(np.radians(settings.gap_turn), np.arcsin(min(1, settings.gap_aim / max(far, 1))))
+        aimed = min(out[i] @ gap, -out[j] @ gap) > np.cos(turn) * far
+        shorter = min(edges[k].length for k, _ in (free[i], free[j]))
+        if aimed and free[i][0] != free[j][0] and far * far <= settings.gap * shorter:
             near.append((far, i, j))
     partner: dict[End, End] = {}
     for _, i, j in sorted(near):
