@@ -7,9 +7,17 @@ import click
 from minispiral import __version__
 from minispiral.cli.group import Commands
 
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    refused or failed, or some photographs did; standard error says why
+  2    the command line was not understood
+  130  stopped by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP"""
+
 
 @click.group(
     cls=Commands,
+    epilog=EXIT_CODES,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,

@@ -1,8 +1,8 @@
 """What is right and what is wrong at every threshold, counted in one pass over a map.
 
-The thresholds are dense towards 0 and 1, where networks put most of their probabilities: 64 between
-``2^-k`` and ``2^(1-k)``, up to 1/2, and their mirror images above. In the middle they are 1/256
-apart. Each is a number that float32 holds exactly, so ``p >= t`` means the same here and elsewhere.
+The thresholds are dense towards 0 and 1, where networks put most of their probabilities: 128
+between ``2^-k`` and ``2^(1-k)``, up to 1/2, and their mirror images above. In the middle they are
+1/512 apart. Each is a number that float32 holds exactly, so ``p >= t`` means the same everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minispiral.detection.neighbourhoods import around
 from minispiral.detection.thinning import thin_layers
 from minispiral.kernels.cpu import parallel
 
-_DROPPED = 17  # of the 23 bits behind the point of a float32: 2^6 thresholds for a power of two
+_DROPPED = 16  # of the 23 bits behind the point of a float32: 2^7 thresholds for a power of two
 _FIRST = int(np.float32(2**-17).view(np.int32)) >> _DROPPED
 _HALF = (int(np.float32(0.5).view(np.int32)) >> _DROPPED) - _FIRST + 1  # the index of 1/2
 _LAST = 2 * _HALF
@@ -36,25 +36,21 @@ class Counts:
     """Pixels counted at each of ``thresholds``, which rise; those of several photographs add up.
 
     Of ``crack`` labelled pixels some are ``found``, of the ``detected`` ones some are ``correct``;
-    without a tolerance these two are the same.
+    without a tolerance these two are the same. Those of one photograph are int32, sums int64.
     """
 
     thresholds: NDArray[np.float32]
     crack: int
-    found: NDArray[np.int64]
-    detected: NDArray[np.int64]
-    correct: NDArray[np.int64]
+    found: NDArray[np.signedinteger[Any]]
+    detected: NDArray[np.signedinteger[Any]]
+    correct: NDArray[np.signedinteger[Any]]
 
     def __add__(self, other: Counts) -> Counts:
-        correct = self.correct + other.correct
-        strict = self.found is self.correct and other.found is other.correct
-        return Counts(
-            self.thresholds,
-            self.crack + other.crack,
-            correct if strict else self.found + other.found,
-            self.detected + other.detected,
-            correct,
+        found, detected, correct = (
+            np.add(getattr(self, name), getattr(other, name), dtype=np.int64)
+            for name in ("found", "detected", "correct")
         )
+        return Counts(self.thresholds, self.crack + other.crack, found, detected, correct)
 
     @property
     def precision(self) -> NDArray[np.float64]:
@@ -168,9 +164,9 @@ def _histogram(indices: NDArray[np.int32]) -> NDArray[np.intp]:
     return np.bincount(indices.ravel(), minlength=len(THRESHOLDS))
 
 
-def _from(histogram: Any) -> NDArray[np.int64]:
+def _from(histogram: Any) -> NDArray[np.int32]:
     """How many lie at each index and above."""
-    return np.cumsum(histogram[::-1], dtype=np.int64)[::-1]
+    return np.cumsum(histogram[::-1], dtype=np.int32)[::-1]
 
 
 def _layers(probability: NDArray[np.float32]) -> Iterator[NDArray[np.uint64]]:
@@ -184,10 +180,10 @@ def _layers(probability: NDArray[np.float32]) -> Iterator[NDArray[np.uint64]]:
         yield (reached * bits).sum(axis=1, dtype=np.uint64)[levels]
 
 
-def _bits(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _bits(words: NDArray[np.uint64]) -> NDArray[np.int32]:
     """How many of ``words`` have each of the 64 bits."""
-    total = np.zeros(_LAYERS, np.int64)
+    total = np.zeros(_LAYERS, np.int32)
     for part in parallel.slices(words.size, 1 << 16):
         octets = words[part].astype("<u8").view(np.uint8).reshape(-1, 8)
-        total += np.unpackbits(octets, axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
+        total += np.unpackbits(octets, axis=1, bitorder="little").sum(axis=0, dtype=np.int32)
     return total

@@ -30,7 +30,7 @@ def choose_threshold(run: Path | str, threshold: float | Best) -> tuple[float, s
             "crack, or an earlier version trained it; evaluate it on photographs that it was not "
             "trained on and give the threshold of ODS, a number."
         )
-    if not isinstance(found, int | float) or not 0 <= found <= 1:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
         raise UserError(
             f"{path} holds {found!r:.40} as its best threshold, expected 0 to 1; restore it from a "
             "copy or give a number."

@@ -107,12 +107,15 @@ def main(folder: Path) -> None:
     warnings: list[str] = []
     reports: list[Detection] = []
     scores = evaluate(run, data, progress=lambda *done: progress.append(done), warn=warnings.append)
+    lines = evaluate(run, data, tolerance=2, thin=True)
     out = folder / f"found{everyone.size}"
     found = detect(run, [str(damaged / "images")], out, report=reports.append)
     two = [str(data / "images" / name) for name in ("a.png", "d.png")]
     detect(run, two, folder / f"two{everyone.size}")
     results |= {
         "scores": scores.as_dict(),
+        "lines": lines.as_dict(),
+        "curve": [scores.counts.detected.tolist(), scores.counts.correct.tolist()],
         "progress": progress,
         "warnings": warnings,
         "found": [result.as_dict() for result in found],
@@ -121,6 +124,7 @@ def main(folder: Path) -> None:
             error_of(lambda: PhotoStore(find_pairs(damaged), scratch, world=everyone)),
             error_of(lambda: evaluate(run, damaged)),
             error_of(lambda: evaluate(folder / "nowhere", data)),
+            error_of(lambda: evaluate(run, data, threshold="best")),
             error_of(lambda: detect(run, [str(folder / "nothing")], out)),
         ],
         "machines": stores_of_machines(folder, scratch),

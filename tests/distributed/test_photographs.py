@@ -46,17 +46,19 @@ def test_each_process_gets_what_one_process_gets(
     run, data, damaged = (folder / name for name in ("run", "data", "damaged"))
 
     warnings: list[str] = []
-    scores = evaluate(run, data, warn=warnings.append).as_dict()
+    scores = evaluate(run, data, warn=warnings.append)
+    lines = evaluate(run, data, tolerance=2, thin=True).as_dict()
     alone = detect(run, [str(damaged / "images")], folder / "alone")
     assert files_of(folder / f"found{processes}") == files_of(folder / "alone") != {}
     assert len(files_of(folder / f"two{processes}")) == 6  # of two photographs
-    errors = [error_of(lambda: evaluate(run, damaged)), first["errors"][2], first["errors"][3]]
-    assert "b.png" in errors[0]
-    assert "nowhere" in errors[1]
-    assert "nothing" in errors[2]
+    errors = [error_of(lambda: evaluate(run, damaged)), *first["errors"][2:]]
+    for name, error in zip(("b.png", "nowhere", "no best", "nothing"), errors, strict=True):
+        assert name in error
 
     for found in of_all:
-        assert found["scores"] == scores
+        assert found["scores"] == scores.as_dict()
+        assert found["lines"] == lines
+        assert found["curve"] == [scores.counts.detected.tolist(), scores.counts.correct.tolist()]
         assert [result["error"] for result in found["found"]] == [a.error for a in alone]
         assert found["found"] == first["found"]
         assert found["errors"] == [errors[0], *errors]
