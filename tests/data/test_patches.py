@@ -112,3 +112,42 @@ def test_a_draw_touches_only_its_patch(rng):
     pixels, mask, _ = PatchSampler(EndlessStore(), 15, 2).draw(rng)
     assert (pixels == 255).all()
     assert mask.all()
+
+
+def test_a_share_of_the_patches_is_drawn_around_cracks(tmp_path, rng):
+    """Uniformly over photographs with crack, their crack pixels, and the windows around one."""
+    p, sizes = 3, [(6, 8), (7, 5), (5, 5)]
+    masks = [np.zeros(size, bool) for size in sizes]
+    masks[0][0, 7] = masks[0][3, 4] = masks[1][6, 2] = True
+    for i, mask in enumerate(masks):
+        rows, columns = np.indices(mask.shape)
+        photo = np.stack([rows, columns, np.full(mask.shape, 100 * i)], -1).astype(np.uint8)
+        write_pair(tmp_path, str(i), photo, mask)
+    store = PhotoStore(find_pairs(tmp_path), tmp_path)
+    expected = Counter()
+    for i, count in ((0, 2), (1, 1)):
+        h, w = sizes[i]
+        for row, column in np.argwhere(masks[i]):
+            windows = [
+                (i, top, left)
+                for top in range(max(0, row - p + 1), min(row, h - p) + 1)
+                for left in range(max(0, column - p + 1), min(column, w - p) + 1)
+            ]
+            for window in windows:
+                expected[window] += 0.5 / count / len(windows)
+    draws, seen = 3000, Counter()
+    pixels, mask, _ = PatchSampler(store, p, draws, crack_share=1.0).draw(rng)
+    assert mask.any((1, 2, 3)).all()
+    for patch in pixels:
+        seen[patch[0, 0, 2] // 100, patch[..., 0].min(), patch[..., 1].min()] += 1
+    assert seen.keys() == expected.keys()
+    chi_squared = sum((seen[k] - draws * x) ** 2 / (draws * x) for k, x in expected.items())
+    assert chi_squared < len(expected) + 7 * np.sqrt(2 * len(expected))
+
+    half = PatchSampler(store, p, draws, crack_share=0.5)
+    plain = PatchSampler(store, p, draws).draw(rng)[1].any((1, 2, 3)).mean()
+    found = half.draw(rng)[1].any((1, 2, 3)).mean()
+    assert found == pytest.approx(0.5 + 0.5 * plain, abs=0.06)
+    share = np.mean(half.draw(rng)[1])
+    assert half.share_of_crack() == pytest.approx(share, rel=0.3)
+    store.close()
