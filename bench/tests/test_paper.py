@@ -124,9 +124,8 @@ def test_a_table_of_made_up_results(tmp_path: Path) -> None:
 
 def test_table5_counts_the_parameters_of_the_code(tmp_path: Path) -> None:
     results = report.collect(TABLES["table5"], tmp_path, seeds=1)
-    for result in results:
-        ours, theirs = result["parameters"] / 2**20, result["paper_parameters"]
-        assert ours == pytest.approx(theirs, abs=0.06)
+    printed = {(f"{r['parameters'] / 2**20:.1f}", f"{r['paper_parameters']}") for r in results}
+    assert {pair for pair in printed if pair[0] != pair[1]} == {("14.0", "14.1")}  # HED's
     text = report.markdown(TABLES["table5"], FACTS, results)
     assert re.search(r"\| Spiral-Net \| 39.70 \| 39.7 \|", text)
 

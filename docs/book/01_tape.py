@@ -21,8 +21,9 @@
 # these derivatives together are the **gradient**.
 #
 # One could simply try: change one weight a little, run the program, and see what happens to the
-# loss. But the network of the paper has 41,625,942 weights. A single training step would take as
-# many runs.
+# loss. But the network of the paper has 41,625,942 <!-- =
+# resolve_name("minispiral.networks.describe").describe("spiral").parameters --> weights. A single
+# training step would take as many runs.
 #
 # There is a far better way. The program is a sequence of simple steps: a product, a sum, a
 # logarithm. While it runs, record the steps on a **tape**. Then walk the tape *backwards*, from the
@@ -62,9 +63,10 @@ rng = np.random.default_rng(1)
 #
 # $$ p = \frac{1}{1 + e^{-z}}. $$
 #
-# A large logit makes $p$ nearly 1, a very negative one nearly 0. Say that the pixel *is* crack.
-# Then $p$ should be 1, and a good loss is $L = -\log p = \log(1 + e^{-z})$: it is 0 for $p = 1$ and
-# grows without bound as $p$ goes to 0.
+# This function is called the **sigmoid**. A large logit makes $p$ nearly 1, a very negative one
+# nearly 0. Say that the pixel *is* crack. Then $p$ should be 1, and a good loss is $L = -\log p =
+# \log(1 + e^{-z})$: it is 0 for $p = 1$ and grows without bound as $p$ goes to 0. It is called
+# **cross-entropy**; we shall meet its other half, for pixels that are no crack, when we train.
 #
 # As a program of simple steps:
 
@@ -146,8 +148,8 @@ fig.tight_layout()
 # %% [markdown]
 # *Figure 1.1. The program as a graph. Above each name its value (blue), computed from left to
 # right. Below it the derivative of the loss with respect to it (red), computed from right to left.
-# Those with respect to $w$, $x$ and $b$ are negative: more darkness, or a larger weight, makes this
-# crack more certain and the loss smaller.*
+# Those with respect to $w$, $x$ and $b$ are negative <!-- holds max(gw, gx, gb) < 0 -->: more
+# darkness, or a larger weight, makes this crack more certain and the loss smaller.*
 
 # %% [markdown]
 # ## A value that is used twice
@@ -184,7 +186,7 @@ np.testing.assert_allclose(gw_both, tried_slope, rtol=1e-8)
 # first, each $g_j$ is complete when its turn comes.
 
 # %% [markdown]
-# ## A tape in ten lines
+# ## A tape that is a list
 #
 # Let the program record its own way back. Each operation appends a small function to a list. When
 # that function is called, it passes the gradient of the operation's result on to the operation's
@@ -267,9 +269,9 @@ np.testing.assert_allclose([nw.grad, nx.grad, nb.grad], [gw_both, gx, gb])
 # An operation is a class with a `forward` and a `backward`, both on plain arrays. `forward` keeps
 # what `backward` will need. `backward(gy)` takes $g^y$, the gradient of the loss with respect to
 # the operation's result $y$, and returns one for each input. It never needs to know the loss:
-# everything about the loss is in `gy`. For an input $x$ with the Jacobian
-# $J = \partial y / \partial x$ it computes $g^x = J^{\mathsf T} g^y$, the *vector-Jacobian
-# product*, without ever forming $J$.
+# everything about the loss is in `gy`. For an input $x$ with the *Jacobian* $J = \partial y /
+# \partial x$, the matrix of the derivatives of every number of $y$ by every number of $x$, it
+# computes $g^x = J^{\mathsf T} g^y$, the *vector-Jacobian product*, without ever forming $J$.
 
 # %%
 
@@ -406,8 +408,9 @@ ax.legend()
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 1.2. Both ways give the same gradient. The recursion makes $2^n - 1$ calls, the tape $n$.
-# In Spiral-Net each module reads the maps of all modules before it, so there are many paths.*
+# *Figure 1.2. Both ways give the same gradient. The recursion makes $2^n - 1$ calls <!-- holds
+# by_recursion == [2**n - 1 for n in lengths] -->, the tape $n$. In Spiral-Net each module reads the
+# maps of all modules before it, so there are many paths.*
 
 # %% [markdown]
 # ## Arrays
@@ -504,7 +507,8 @@ except RuntimeError as error:
 #
 # For a pixel that is not crack the loss is $-\log(1 - p) = \log(1 + e^{z})$: the loss of a crack
 # with the logit $-z$. With $l = 1$ for crack and $l = -1$ for none it is $\log(1 + e^{-lz})$ for
-# both.
+# both. The **cross-entropy** of many pixels is the sum of these losses, here divided by their
+# number.
 
 # %%
 label = np.repeat([1.0, -1.0], 200)
@@ -539,9 +543,11 @@ fig.tight_layout()
 
 # %% [markdown]
 # *Figure 1.3. Left: the loss during training. Right: the pixels, and the probability that the
-# trained weights give (line). It crosses one half where the two kinds are equally frequent.*
+# trained weights give (line). It crosses one half near the darkness 0.5 <!-- = -b_trained.data /
+# w_trained.data -->, where the two kinds are equally frequent.*
 #
-# The loss begins at $\log 2 \approx 0.693$, the loss of $p = 1/2$ for every pixel.
+# The loss begins at $\log 2 \approx 0.693$ <!-- = losses[0] -->, the loss of $p = 1/2$ for every
+# pixel.
 
 # %%
 assert math.isclose(losses[0], math.log(2))
@@ -568,8 +574,30 @@ report = gradcheck(lambda x: Cube()(x), [rng.standard_normal((3, 4))])
 print("right" if report.passed else report)
 
 # %% [markdown]
-# `gradcheck` compares `backward` with derivatives computed without it. Here is what it says about a
-# mistake:
+# `gradcheck` compares `backward` with derivatives computed without it.
+#
+# Networks need a function that is not a straight line between their layers, or all layers together
+# would be a single one. The usual one is the *rectified linear unit*, **ReLU**: $y = \max(x, 0)$.
+# It passes what is positive and sets the rest to 0. Its derivative is 1 for $x > 0$ and 0 for $x <
+# 0$. At 0 there is none, and one takes 0:
+
+
+# %%
+class ReLU(library.Function):
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.maximum(x, 0)
+
+    def backward(self, gy: Array) -> Array:
+        return gy * (self.x > 0)
+
+
+report = gradcheck(lambda x: ReLU()(x), [rng.standard_normal((3, 4))])
+print("right" if report.passed else report)
+assert report.passed
+
+# %% [markdown]
+# Here is what `gradcheck` says about a mistake:
 
 
 # %%
@@ -631,8 +659,20 @@ assert seen[-1] == 3
 # - `minispiral.tensor.Function`: how an operation is called, visited and freed
 # - `minispiral.tensor.Add`, `minispiral.tensor.Multiply`: with the sums over broadcast axes
 # - `minispiral.tensor.no_grad`: computing without a tape
-# - `minispiral.ops.Sigmoid`, `minispiral.ops.Log`: operations like those of this chapter
+# - `minispiral.ops.Sigmoid`, `minispiral.ops.Log`, `minispiral.ops.ReLU`: operations like those of
+#   this chapter
 # - `minispiral.gradcheck.gradcheck`: the check of chapter 4
+#
+# ## To read on
+#
+# - A. Griewank and A. Walther, *Evaluating Derivatives: Principles and Techniques of Algorithmic
+#   Differentiation*, second edition, SIAM 2008. The reference: what one walk costs, what a tape
+#   must keep, and other orders to walk in.
+# - A. G. Baydin, B. A. Pearlmutter, A. A. Radul and J. M. Siskind, *Automatic Differentiation in
+#   Machine Learning: a Survey*, Journal of Machine Learning Research 18, 2018. Short and readable;
+#   what the method is, and what it is not.
+# - D. E. Rumelhart, G. E. Hinton and R. J. Williams, *Learning representations by back-propagating
+#   errors*, Nature 323, 1986. Four pages: the method as networks met it.
 
 # %% [markdown]
 # ## Exercises

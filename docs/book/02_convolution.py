@@ -87,7 +87,8 @@ def conv_row(x: Array) -> Array:
 print(conv_row(pixels))
 
 # %% [markdown]
-# The result is largest in the middle, where the crack is.
+# The result is largest in the middle, where the crack is <!-- holds conv_row(pixels).argmax() == 1
+# -->.
 #
 # Each $y_j$ is a sum of pixels with fixed factors. So the convolution is **linear** in $x$, and
 # like every linear operation it is multiplication by a matrix, $y = A x$. Column $c$ of $A$ is the
@@ -146,8 +147,8 @@ print(conv_row_adjoint(gy, 7))
 np.testing.assert_allclose(conv_row_adjoint(gy, 7), A.T @ gy)
 
 # %% [markdown]
-# Read the result from the left: 1, $-2$, then $1 + 10 = 11$, where two windows overlap. That sum is
-# the reason for the `+=`.
+# Read the result from the left: 1, $-2$, then $1 + 10 = 11$ <!-- = conv_row_adjoint(gy, 7)[2] -->,
+# where two windows overlap. That sum is the reason for the `+=`.
 #
 # One number checks whether one function is the adjoint of another: take random $x$ and $y$ and
 # compare the two inner products. If they agree, the functions are adjoint. For a wrong function
@@ -181,7 +182,7 @@ ax_t.set(xlabel="pixel of $y$", ylabel="pixel of $x$")
 #
 # Now the real thing. All arrays are laid out like photographs: an image is `(h, w, c)`, that is
 # rows, columns and channels (red, green and blue at first, hundreds of learnt ones later), and a
-# batch of $n$ images is `(n, h, w, c)`. This layout is called NHWC.
+# *batch* of $n$ images is `(n, h, w, c)`. This layout is called NHWC.
 #
 # | symbol | code | meaning |
 # |---|---|---|
@@ -213,7 +214,7 @@ ax_t.set(xlabel="pixel of $y$", ylabel="pixel of $x$")
 # $$ o_h = \left\lfloor \frac{h + 2P - k_h}{s} \right\rfloor + 1. $$
 #
 # The network of the paper uses $3 \times 3$ kernels, stride 2 and no padding. From 255 pixels it
-# gets down to a single one.
+# gets down to a single one, in 7 <!-- = len(sides) - 1 --> layers.
 
 # %%
 
@@ -469,7 +470,8 @@ print(np.round(A.T @ (A @ pixels), 1), "is not", pixels)
 
 # %% [markdown]
 # **The size.** Nor is the size always restored. With stride 2, images of 7 and of 8 pixels both
-# give 3: the last column of the 8 is under no window. The floor in the size formula has no inverse.
+# give 3 <!-- holds output_size(7, 3, 2, 0) == output_size(8, 3, 2, 0) == 3 -->: the last column of
+# the 8 is under no window. The floor in the size formula has no inverse.
 # The adjoint must be told the size of the image it leads back to, which is why `out_hw` is an
 # argument. A *transposed convolution* has no image to lead back to. It takes the smallest size that
 # fits, which is the formula without its floor, solved for the larger side:
@@ -512,13 +514,13 @@ fig.colorbar(shown, label="taps that reach the pixel", ticks=range(5))
 # *Figure 2.3. A transposed convolution of 3 x 3 with stride 2: how many taps reach each pixel of
 # its output. In the interior it depends on whether row and column are even or odd.*
 #
-# Of the four kinds of pixels one gets 4 taps, two get 2 and one gets 1: on average
-# $9/4 = k_h k_w / s^2$. This unevenness causes the *checkerboard artefacts* of transposed
-# convolutions. Training can learn weights that even it out. The average, times the channels, is the
-# *fan-in*: the number of terms in the sum that makes a pixel. The first random weights are drawn
-# with a variance of 2 divided by it, so that the values of each layer start as large as those of
-# the layer before. (The 2 makes up for the ReLU, which sets half of the values to 0.) In the
-# library that is `he_normal`.
+# Of the four kinds of pixels one gets 4 taps, two get 2 and one gets 1 <!-- holds sorted(taps[5:7,
+# 5:7].ravel()) == [1, 2, 2, 4] -->: on average $9/4 = k_h k_w / s^2$. This unevenness causes the
+# *checkerboard artefacts* of transposed convolutions. Training can learn weights that even it out.
+# The average, times the channels, is the *fan-in*: the number of terms in the sum that makes a
+# pixel. The first random weights are drawn with a variance of 2 divided by it, so that the values
+# of each layer start as large as those of the layer before. (The 2 makes up for the ReLU, which
+# sets half of the values to 0.) In the library that is `he_normal`.
 
 # %% [markdown]
 # ## From loops to products
@@ -632,9 +634,10 @@ print("products and loops agree")
 # %% [markdown]
 # ## From products to tiles
 #
-# There is a price. The windows overlap, so copied out they take more memory than the image. With
-# $3 \times 3$ taps and stride 2 each pixel is copied $9/4$ times; with stride 1 it would be 9
-# times. For the paper's batches of 32 images:
+# There is a price. The windows overlap, so copied out they take more memory than the image. With $3
+# \times 3$ taps and stride 2 a pixel is copied about $9/4$ times on average <!-- holds 2.2 <
+# copied[0] / images[0] < 9 / 4 -->; with stride 1 it would be 9 times. For the paper's batches of
+# 32 images:
 
 # %%
 MB = 1e6 / 4  # float32 numbers in a megabyte
@@ -661,9 +664,10 @@ print(f"windows of layer 2: {copied[1]:.0f} MB for {images[1]:.0f} MB of images"
 # *Figure 2.4. The arrays of the encoder of the paper's deepest module (Table 1), for a batch of 32
 # images of 255 x 255 pixels in float32. A megabyte is 10^6 bytes.*
 #
-# Hundreds of megabytes are written out and read back once. Memory is slow: a core multiplies many
-# numbers in the time it takes to fetch one from memory. A core has a small memory of its own, the
-# *cache*, of about a megabyte. What has just been written there is read back almost for free.
+# Hundreds of megabytes, 293 <!-- = copied[1] --> in layer 2, are written out and read back once.
+# Memory is slow: a core multiplies many numbers in the time it takes to fetch one from memory. A
+# core has a small memory of its own, the *cache*, of about a megabyte. What has just been written
+# there is read back almost for free.
 #
 # So do not copy all windows and then multiply. Copy the windows of *a few rows* of the output into
 # a buffer that fits the cache, multiply, and continue with the next rows in the same buffer. Such a
@@ -779,11 +783,11 @@ np.testing.assert_allclose(
 # %% [markdown]
 # ### When the weights are the larger part
 #
-# Look at Figure 2.4 again. In the last layers there are hardly any pixels left, but nine megabytes
-# of weights. If the threads split the pixels there, each would read all weights for a handful of
-# pixels. So in those layers the library splits the channels instead: the windows of many images are
-# gathered once, and each thread multiplies them by *some of the columns of the weights*, that is,
-# computes some of the output channels. Each weight is read once.
+# Look at Figure 2.4 again. In the last layers there are hardly any pixels left, but 9 <!-- =
+# weight_sizes[-1] --> megabytes of weights. If the threads split the pixels there, each would read
+# all weights for a handful of pixels. So in those layers the library splits the channels instead:
+# the windows of many images are gathered once, and each thread multiplies them by *some of the
+# columns of the weights*, that is, computes some of the output channels. Each weight is read once.
 #
 # Chapter 9 measures what all this is worth.
 
@@ -808,6 +812,16 @@ np.testing.assert_allclose(
 # while it is in cache (chapter 3), and images with very few channels are copied in another order,
 # because NumPy is slow with short rows (chapter 9). The library has no dilation, no channel groups
 # and one stride for both directions: the paper needs no more.
+#
+# ## To read on
+#
+# - V. Dumoulin and F. Visin, *A guide to convolution arithmetic for deep learning*,
+#   arXiv:1603.07285, 2016. Every case of size, stride and padding, transposed ones too, with a
+#   drawing each.
+# - A. Odena, V. Dumoulin and C. Olah, *Deconvolution and Checkerboard Artifacts*, Distill, 2016.
+#   The pattern of Figure 2.3 in pictures that networks made, and a layer that does not have it.
+# - K. He, X. Zhang, S. Ren and J. Sun, *Delving Deep into Rectifiers*, ICCV 2015. Where the 2 in
+#   the variance of the first weights comes from.
 
 # %% [markdown]
 # ## Exercises

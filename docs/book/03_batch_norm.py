@@ -22,8 +22,9 @@
 #
 # **Batch norm** corrects this after every layer. For each channel it takes all values in the batch,
 # subtracts their mean and divides by their standard deviation. Whatever comes in, the result has
-# mean 0 and variance 1. Two trained parameters for each channel then set the spread and the mean
-# that the network wants: $\gamma$ scales and $\beta$ shifts.
+# mean 0 and variance 1 (unless all values are equal: then the result is 0). Two trained parameters
+# for each channel then set the spread and the mean that the network wants: $\gamma$ scales and
+# $\beta$ shifts.
 #
 # Here is the effect on twelve layers of convolution and ReLU, with initial weights half as large,
 # exactly as large and twice as large as they should be:
@@ -358,7 +359,7 @@ print({int(m): round(float(share), 2) for m, share in zip(sizes, shares, strict=
 
 # %% [markdown]
 # *Figure 3.3. The fraction of a random gradient's squared length that batch norm lets through. With
-# one value or two it is nothing.*
+# one value or two it is nothing <!-- holds max(shares[:2]) < 0.01 -->.*
 #
 # So a batch of 2 at a single pixel is accepted, because it is well defined. But it teaches the
 # earlier layers nothing. Use larger batches, larger patches or a shallower network. The paper has
@@ -376,8 +377,11 @@ print({int(m): round(float(share), 2) for m, share in zip(sizes, shares, strict=
 #    \bar v \leftarrow (1 - \alpha)\,\bar v + \alpha\,\frac{m}{m - 1}\, v, \qquad \alpha = 0.1. $$
 #
 # The constant $\alpha$ is called `momentum`. Each step forgets a tenth of the past, so a batch $t$
-# steps ago counts $0.1 \cdot 0.9^t$: the moments are those of the last twenty batches or so. They
-# start at 0 and 1, so a network trained for only five steps is evaluated with nonsense.
+# steps ago counts $0.1 \cdot 0.9^t$. Of all that counts, the last ten batches make up 65 % <!-- =
+# 100 * (1 - 0.9**10) --> and the last twenty 88 % <!-- = 100 * (1 - 0.9**20) -->; a batch counts
+# for 10 <!-- = sum(0.9**t for t in range(1000)) --> steps, so to speak. The running moments start
+# at 0 and 1, and after five steps these still count 59 % <!-- = 100 * 0.9**5 -->: a network trained
+# for only five steps is evaluated with nonsense.
 #
 # **Why $m/(m-1)$?** The variance of a batch is measured from the batch's own mean, which lies
 # closer to the values than the true mean does. So it is too small: on average $(m-1)/m$ of the true
@@ -451,14 +455,17 @@ print(f"a = {a[0]:.4f}, b = {b[0]:.4f}")
 # %% [markdown]
 # ## The precision of the sums
 #
-# A channel of the first layer has $32 \cdot 127 \cdot 127 = 516\,128$ values in a batch of the
-# paper. Training computes in float32, which keeps about seven decimal digits: a number $x$ is
-# stored with an error of up to $6 \cdot 10^{-8}\,|x|$. Sums of half a million numbers need some
-# care. There are two dangers.
+# A channel of the first layer has $32 \cdot 127 \cdot 127 = 516\,128$ <!-- = 32 * 127 * 127 -->
+# values in a batch of the paper. Training computes in float32, which keeps about seven decimal
+# digits: a number $x$ is stored with an error of up to $6 \cdot 10^{-8}\,|x|$ <!-- holds 5.9e-8 <
+# np.finfo(np.float32).eps / 2 < 6e-8 -->. Sums of half a million numbers need some care. There are
+# two dangers.
 #
 # **Cancellation.** The variance can be computed in one pass, $v = \frac1m \sum x_i^2 - \mu^2$. If
 # the mean is 1000 and the standard deviation is 1, then both terms are about a million, are known
-# to seven digits, and differ by 1. Hardly a correct digit is left.
+# to seven digits, and differ by 1. The float32 numbers near a million are 1/16 apart <!-- holds
+# np.spacing(np.float32(1e6)) == 1 / 16 -->, so the difference is a multiple of 1/16: at best its
+# first digit is right.
 #
 # **Drift.** Add a small number to a large sum and its last digits are cut off. If all the numbers
 # are equal, they are rounded in the same direction again and again. The flat background of a
@@ -471,6 +478,7 @@ channel = (1000 + spread).astype(np.float32)
 mean = channel.mean(dtype=np.float32)
 one_pass = (channel**2).mean(dtype=np.float32) - mean**2
 print(f"one pass: {one_pass:.4f}   true: {channel.var(dtype=np.float64):.4f}")
+assert one_pass * 16 % 1 == 0
 
 flat = np.full((m, 2), 0.1, np.float32)
 print(f"{m} x 0.1, row by row in float32: {flat.sum(0)[0]:.1f}   true: {m * 0.1:.1f}")
@@ -547,8 +555,8 @@ assert max(errors["the library"]) < 1e-4
 assert errors["one pass"][3] > 0.01
 
 # %% [markdown]
-# *Figure 3.5. Four ways to compute the variance of 516 128 values in float32. Errors below 1e-10
-# are drawn at 1e-10.*
+# *Figure 3.5. Four ways to compute the variance of 516,128 <!-- = m --> values in float32. Errors
+# below 1e-10 are drawn at 1e-10.*
 #
 # The tiles have a second use. The convolution of chapter 2 produces its output tile by tile, and
 # with the epilogue `Moments` it takes each tile's sums while the tile is still in cache. When the
@@ -676,8 +684,9 @@ for three, one in zip(*gradients, strict=True):
 print("and the gradients agree to float32's rounding")
 
 # %% [markdown]
-# Both forms exist on purpose. The three nodes are what one reads and checks; the fused node is what
-# runs; a test makes sure that they agree in float64.
+# Three images a block are kept as three nodes, and one a block fused <!-- holds len(images) ==
+# len(blocks) -->. Both forms exist on purpose. The three nodes are what one reads and checks; the
+# fused node is what runs; a test makes sure that they agree in float64.
 
 # %% [markdown]
 # ## Where it lives
@@ -696,9 +705,16 @@ print("and the gradients agree to float32's rounding")
 # - `minispiral.nn.BatchNorm`, `minispiral.nn.ConvNormReLU`: the layers; the first keeps the running
 #   moments and refuses a single value
 #
-# Batch norm is from S. Ioffe and C. Szegedy, *Batch Normalization: Accelerating Deep Network
-# Training by Reducing Internal Covariate Shift*, ICML 2015. Why it helps so much is still debated;
-# Figure 3.1 shows one undisputed part of the answer.
+# ## To read on
+#
+# - S. Ioffe and C. Szegedy, *Batch Normalization: Accelerating Deep Network Training by Reducing
+#   Internal Covariate Shift*, ICML 2015. Where batch norm comes from, running moments included.
+# - S. Santurkar, D. Tsipras, A. Ilyas and A. Madry, *How Does Batch Normalization Help
+#   Optimization?*, NeurIPS 2018. That it is not the shift of the title above; why it helps so much
+#   is still debated, and Figure 3.1 shows one undisputed part of the answer.
+# - T. F. Chan, G. H. Golub and R. J. LeVeque, *Algorithms for Computing the Sample Variance*, The
+#   American Statistician 37, 1983. One pass, two passes and merged tiles, with bounds of their
+#   errors.
 
 # %% [markdown]
 # ## Exercises

@@ -12,7 +12,7 @@
 #
 # It takes about an hour and a half. You need chapter 1 (the tape) and the derivative of a quotient
 # and of a logarithm. The complex step, which checks derivatives here, is explained in chapter 4;
-# one sentence recalls it where it is used.
+# one sentence repeats it where it is used.
 
 # %% [markdown]
 # ## The idea
@@ -102,9 +102,10 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
     print(f"called crack {name:14} right {right:.3f}   F1 {counted_f1(called, crack):.3f}")
 
 # %% [markdown]
-# Calling no pixel a crack is right for 97 % of the pixels here, and its F1 is 0. Calling every
-# pixel a crack has a recall of 1, but a precision of 0.03, and F1 is never more than twice the
-# lower of the two.
+# Calling no pixel a crack is right for 97 % <!-- = 100 * np.mean(~crack) --> of the pixels here,
+# and its F1 is 0 <!-- = counted_f1(x > np.inf, crack) -->. Calling every pixel a crack has a recall
+# of 1, but a precision of 0.03 <!-- = np.mean(crack) -->, and F1 is never more than twice the lower
+# of the two.
 #
 # ## From counts to probabilities: Eq. 2 to 5
 #
@@ -115,7 +116,8 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
 # $$ p(\hat l_i = 1) = \sigma(x_i) = \frac{1}{1 + e^{-x_i}} = \sigma_i \tag{2} $$
 #
 # $\sigma$ is the sigmoid function; it goes from 0 to 1. Let $N_1$ and $N_{-1}$ be the numbers of
-# crack pixels and of others. Take one pixel of the batch at random. Its label is
+# crack pixels and of others. Take one pixel of the batch at random. Its label $l$ is 1 or $-1$ with
+# the probabilities
 #
 # $$ p(l = 1) = \frac{N_1}{N_1 + N_{-1}}, \qquad p(l = -1) = \frac{N_{-1}}{N_1 + N_{-1}} \tag{3} $$
 #
@@ -133,6 +135,10 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
 #
 # For the last step, multiply the mean over each class by its fraction of the pixels: $N_1$ or
 # $N_{-1}$ cancels, which leaves sums of $\sigma$ divided by the number of all pixels.
+#
+# (In the denominator the paper prints $p(\hat l = c \mid l = c)$, with $\hat l = c$ in the place of
+# $\hat l = 1$. That would be the probability of a *right* answer. The result that it prints follows
+# from the formula above; the [errata](errata.md) list such slips.)
 
 # %%
 sigma = 1 / (1 + np.exp(-x))  # Eq. 2
@@ -141,7 +147,9 @@ rec = sigma[crack].mean()  # Eq. 4
 by_bayes = rec * p_crack / (rec * p_crack + sigma[~crack].mean() * p_other)  # Eq. 5, left
 prec = sigma[crack].sum() / sigma.sum()  # Eq. 5, right
 np.testing.assert_allclose(prec, by_bayes)
-print(f"precision {prec:.3f}, recall {rec:.3f}")
+as_printed = rec * p_crack / (rec * p_crack + (1 - sigma[~crack]).mean() * p_other)
+print(f"precision {prec:.3f}, recall {rec:.3f}; with the denominator as printed {as_printed:.3f}")
+assert not np.isclose(prec, as_printed)
 
 # %% [markdown]
 # ## The soft F1 score: Eq. 6
@@ -282,16 +290,18 @@ for k, name in enumerate(kinds):
     print(f"{name:17} logit {batch_x[first]:4.0f}   Eq. 8: {g8[first]:10.2e}")
 
 # %% [markdown]
-# A missed crack pixel gets a fiftieth of the gradient of one that was found long ago. A false alarm
-# gets less than quiet background. The gradient polishes what is nearly right, and has given up on
+# A missed crack pixel gets a fiftieth <!-- holds 45 < g8[0] / g8[10] < 55 --> of the gradient of
+# one that was found long ago. A false alarm gets a fiftieth <!-- holds 45 < g8[20] / g8[-1] < 55
+# --> of that of quiet background. The gradient polishes what is nearly right, and has given up on
 # what is wrong.
 #
 # We must be careful about what vanishes. If *all* crack pixels are missed alike, $S$ is small too:
 # then $\frac{1}{S}\sigma_i(1 - \sigma_i) \approx \frac{1}{N_1}$, and nothing vanishes. That is the
 # merit of the logarithm. It is a *minority* of wrong pixels, among others that are right, that is
 # neglected. And when all logits are large, every pixel is called crack, and all of Eq. 8 is small.
-# An optimiser like Adam, which divides the gradient by its typical size, compensates for a gradient
-# that is small everywhere. It cannot compensate for one that is small in the wrong places.
+# **Adam**, the optimiser of the paper, divides the gradient of each weight by its typical size over
+# the last steps (chapter 7 writes it line by line). So it compensates for a gradient that is small
+# everywhere. It cannot compensate for one that is small in the wrong places.
 
 # %%
 missed = np.full(1000, -8.0)
@@ -327,8 +337,8 @@ np.testing.assert_allclose(eq8(missed, batch_crack)[0], -1 / 20, rtol=0.02)
 #
 # Its derivative grows without bound as a pixel becomes confidently wrong, just fast enough to
 # cancel the factor that vanishes: $\frac{1}{\sigma_i} \cdot \sigma_i (1 - \sigma_i) = 1 -
-# \sigma_i$. The paper divides both losses by the number of pixels (footnote 1), and so does the
-# library.
+# \sigma_i$. The paper divides both losses, $\tilde L$ and $\bar L$, by the number of pixels
+# $N = N_1 + N_{-1}$ (footnote 1), and so does the library.
 
 # %%
 
@@ -362,6 +372,13 @@ np.testing.assert_allclose(
 # \frac{1}{T}\, \sigma_i, & l_i = -1 \end{cases} \tag{11} $$
 #
 # In each case one factor of Eq. 8 is gone: the one that vanished for wrong pixels.
+#
+# **Is there a $\frac{1}{N}$?** Footnote 1 divides $\bar L$ by $N$, and the derivative of $\bar L$
+# is in Eq. 11. Whether Eq. 11 is divided too the paper does not say. We read it as it is printed,
+# without: the weights already are of the size of one over a number of pixels. For an optimiser that
+# does not care about the scale of the gradient the two readings are the same. Adam (chapter 7)
+# nearly is one, but it adds a small number to what it divides by, and a gradient two million times
+# smaller would drown in it.
 
 # %%
 
@@ -382,9 +399,10 @@ for k, name in enumerate(kinds):
     print(f"{name:17} Eq. 8: {g8[first]:10.2e}   Eq. 11: {g11[first]:10.2e}")
 
 # %% [markdown]
-# Now a missed crack pixel gets the largest gradient of all, and a false alarm about fifty times
-# that of quiet background. The next figure shows the same for every logit, with the sums $S$ and
-# $T$ of this batch.
+# Now a missed crack pixel gets the largest gradient of all <!-- holds np.abs(g11).argmax() == 10
+# -->, and a false alarm about fifty times <!-- holds 45 < g11[-1] / g11[20] < 60 --> that of quiet
+# background. The next figure shows the same for every logit, with the sums $S$ and $T$ of this
+# batch.
 
 # %%
 weight = np.abs(eq7(1 / (1 + np.exp(-batch_x)), batch_crack))
@@ -429,7 +447,8 @@ axes[0].legend(loc="center")
 
 # %% [markdown]
 # *Figure 5.3. The logits of the four kinds of pixels by plain gradient descent. Eq. 8 leaves the
-# wrong pixels where they are. Eq. 11 moves them first.*
+# wrong pixels where they are. Eq. 11 moves them first <!-- holds counted_f1(path[-1] > 0,
+# batch_crack) == 1 -->.*
 #
 # ## The weights: Eq. 12 and 13
 #
@@ -473,10 +492,11 @@ print(f"all right, by 20        r = {eq13(np.where(crack, 20.0, -20.0), crack):.
 # has a crack has $\mathrm{F1} = 0$ and an infinite loss; the library reports the loss as infinite,
 # but its gradient is finite all the same.
 #
-# The library differs from the code above in three ways that leave the formula unchanged:
-# $1 - \sigma(x)$ is computed as $\sigma(-x)$, because the subtraction would lose all digits where
+# The library differs from the code above in three ways that leave the formula unchanged: $1 -
+# \sigma(x)$ is computed as $\sigma(-x)$, because the subtraction would lose all digits where
 # $\sigma$ is near 1; the sums are taken in float64 even for float32 logits; and $S$ and $T$ are
-# kept above $10^{-12}$, so that nothing is divided by zero.
+# kept above $10^{-12}$ <!-- holds resolve_name("minispiral.kernels.loss_table")._FLOOR == 1e-12
+# -->, so that nothing is divided by zero.
 
 # %%
 far = np.array([50.0, -800.0])  # a crack pixel and another, both confidently right
@@ -490,8 +510,9 @@ print("in the library", gradient(library.PseudoF1(), far, seen))
 #
 # Now a real network: a Spiral-Net of two modules, an eighth as wide as in the paper, on noisy
 # pictures of 47 x 47 pixels with one dark line each. Between one and two pixels in a hundred are
-# crack. We train it three times from the same initial weights, on the same pictures: with
-# cross-entropy, with Eq. 8 and with Eq. 11. With 150 steps we can already see what the weights do.
+# crack <!-- holds 0.01 < shown_crack.mean() < 0.02 -->. We train it three times from the same
+# initial weights, on the same pictures: with cross-entropy, with Eq. 8 and with Eq. 11. With 150
+# steps we can already see what the weights do.
 
 # %%
 SIDE, BATCH, TRAINING = 47, 8, 150
@@ -546,6 +567,7 @@ runs = {
     "Eq. 8": train(losses.f1_loss),
     "Eq. 11": train(losses.pseudo_f1),
 }
+late = {name: run["f1"][-10:].mean() for name, run in runs.items()}
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
@@ -553,7 +575,7 @@ for name, run in runs.items():
     smooth = np.convolve(run["f1"], np.ones(5) / 5, "valid")
     axes[0].plot(smooth, label=name)
     axes[1].semilogy(run["weights"][:, 0] / run["weights"][:, 1])
-    print(f"{name:14} F1 of the last ten steps {run['f1'][-10:].mean():.2f}")
+    print(f"{name:14} F1 of the last ten steps {late[name]:.2f}")
 axes[0].set(xlabel="step", ylabel="counted F1 of the batch", ylim=(0, 1))
 axes[0].legend()
 axes[1].set(xlabel="step", ylabel="r of Eq. 13")
@@ -562,19 +584,21 @@ axes[1].set(xlabel="step", ylabel="r of Eq. 13")
 # *Figure 5.4. Left, F1 at a threshold of 0.5 (mean of five steps). Cross-entropy first learns to
 # call everything background. Right, the ratio of the two weights: how much a crack pixel counts
 # (for cross-entropy, would count) compared with another pixel. It starts at about the number of
-# other pixels per crack pixel, and falls by itself as the crack is found.*
+# other pixels per crack pixel, and falls by itself as the crack is found <!-- holds
+# runs["cross-entropy"]["f1"][20:].max() < 0.05 < 0.5 < runs["Eq. 11"]["f1"][-1] -->.*
 #
 # Why does it start there? An untrained network has $\sigma \approx \frac{1}{2}$ everywhere. Then
 # $S \approx \frac{N_1}{2}$ and $r \approx 2 + \frac{N_{-1}}{N_1}$: the weights begin roughly as
 # inverse class frequencies.
 #
-# In this small example Eq. 8 does as well as Eq. 11: the pictures are easy, the training is short,
-# and Adam compensates for a gradient that is small everywhere. Cross-entropy does not fail either,
-# it is only late: its $r$ falls too, and with several times as many steps it finds the line (try
-# `TRAINING = 600`). On photographs, the paper's Table 4 has Eq. 11 above both in F1, for each of
-# four networks. The runs of this project are much smaller, and agree only in part:
-# `docs/results.md` has them, including those that speak against Eq. 11. What was derived holds in
-# any case: Eq. 8 hardly moves a pixel about which the network is confidently wrong.
+# In this small example Eq. 8 does as well as Eq. 11 <!-- holds abs(late["Eq. 8"] - late["Eq. 11"])
+# < 0.1 -->: the pictures are easy, the training is short, and Adam compensates for a gradient that
+# is small everywhere. Cross-entropy does not fail either, it is only late: its $r$ falls too, and
+# with several times as many steps it finds the line (try `TRAINING = 600`). On photographs, the
+# paper's Table 4 has Eq. 11 above both in F1, for each of four networks. The runs of this project
+# are much smaller, and agree only in part: `docs/results.md` has them, including those that speak
+# against Eq. 11. What was derived holds in any case: Eq. 8 hardly moves a pixel about which the
+# network is confidently wrong.
 #
 # Now watch Eq. 11 at work on a picture that the network is never trained on.
 
@@ -670,10 +694,14 @@ frame(len(times) - 1)
 # $$ \sigma_j\, \sigma_i (1 - \sigma_i) - (1 - \sigma_i)\, \sigma_j (1 - \sigma_j)
 # = (1 - \sigma_i)\, \sigma_j\, (\sigma_i + \sigma_j - 1). $$
 #
-# The first parenthesis of the first is positive, because $S < T$, so two crack pixels with
-# different probabilities are enough for a difference that is not 0. All differences vanish only if
-# all crack pixels share one probability, all others share another, and these two add up to 1. A
-# loss would need symmetry everywhere in a neighbourhood, so there is none. $\blacksquare$
+# The first parenthesis of the first is positive, because $S < T$. So *in a batch of two pixels or
+# more* some difference is not 0, except where all crack pixels share one probability, all others
+# share another, and these two add up to 1 (where a batch has both kinds). A little change of one
+# logit leads away from there. But a loss would need symmetry everywhere in a neighbourhood, so
+# there is none. $\blacksquare$
+#
+# (With a single pixel there is nothing to compare, and no obstacle: every continuous function of
+# one number is the derivative of its integral.)
 #
 # ### In numbers
 #
@@ -706,7 +734,8 @@ np.testing.assert_allclose(J - J.T, skew_by_hand(few_x, few_crack), atol=1e-15)
 
 # %% [markdown]
 # The Jacobians of the two true gradients are symmetric up to rounding. That of Eq. 11 is not: it
-# differs from its transpose by a large fraction of its size, and exactly as the derivation says.
+# differs from its transpose by a large fraction of its size <!-- holds np.linalg.norm(J - J.T) >
+# 0.2 * np.linalg.norm(J) -->, and exactly as the derivation says.
 #
 # The smallest example can be done on paper: a crack pixel with logit 0 and another pixel with logit
 # $\log 3$. Then $\sigma_1 = \frac{1}{2}$, $\sigma_2 = \frac{3}{4}$, $T = 1 + \frac{1}{2} +
@@ -771,8 +800,9 @@ axes[1].legend()
 # %% [markdown]
 # *Figure 5.6. Left, the directions that Eq. 11 asks for (arrows) in the plane of the two logits,
 # how far its Jacobian is from symmetric (colour), and the square. Right, the height along the way
-# around it. With Eq. 8 the walk ends at the height where it began. With Eq. 11 it does not: a
-# second round would gain as much again, so there is no landscape.*
+# around it. With Eq. 8 the walk ends at the height where it began <!-- holds
+# abs(height_gained(eq8)[-1]) < 1e-4 < 0.2 < abs(height_gained(eq11)[-1]) -->. With Eq. 11 it does
+# not: a second round would gain as much again, so there is no landscape.*
 #
 # The two pictures agree: by Green's theorem the height gained in one round is the integral of
 # $J_{21} - J_{12}$ over the area of the square.
@@ -825,6 +855,16 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # - `minispiral.losses.f1_loss`, `minispiral.losses.pseudo_f1`: the two on the tape
 # - `minispiral.gradcheck.check_pseudo_f1`, `minispiral.gradcheck.pseudo.skew_by_hand`: the claims
 #   of this chapter, checked
+#
+# ## To read on
+#
+# - M. Jansche, *Maximum Expected F-Measure Training of Logistic Regression Models*, HLT/EMNLP 2005.
+#   Eq. 6 and its derivative, fifteen years before and for a model with a handful of weights.
+# - T.-Y. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, *Focal Loss for Dense Object Detection*,
+#   ICCV 2017. The rival of Table 4: weights that depend on the pixel instead of the batch.
+# - F. Milletari, N. Navab and S.-A. Ahmadi, *V-Net: Fully Convolutional Neural Networks for
+#   Volumetric Medical Image Segmentation*, 3DV 2016. A true gradient of a relative of the soft F1,
+#   the *Dice* loss, which is what most people use today.
 #
 # ## Exercises
 #

@@ -25,9 +25,9 @@
 #
 # We train two small networks. They have the same weights at the start and see the same patches. One
 # is trained with cross-entropy, the other with the pseudo-gradient of Eq. 11. Both are far too
-# small, and trained for far too short a time, for real work: a run of the paper takes 444,800 steps
-# of 32 large patches, we take 250 steps of 4 small ones. The chapter is about what happens, not
-# about the best score.
+# small, and trained for far too short a time, for real work: a run of the paper takes 444,800 <!--
+# = 200 * 256 * 278 // 32 --> steps of 32 large patches, we take 250 <!-- = STEPS --> steps of
+# 4 <!-- = BATCH --> small ones. The chapter is about what happens, not about the best score.
 
 # %%
 import tempfile
@@ -78,7 +78,7 @@ print(f"{len(store)} photographs of {store.photo(0).shape[1]} x {store.photo(0).
 print(f"1 pixel in {store.pixels / store.crack_pixels:.0f} is crack")
 
 # %% [markdown]
-# In the paper's photographs it is 1 in 450, and in larger synthetic ones about as many. A crack
+# In the paper's photographs it is 1 in 450. Larger synthetic ones have fewer, too. A crack
 # needs a certain length to be one, so its share is larger in photographs as small as these. That
 # makes learning easier, and this chapter quick.
 
@@ -86,8 +86,9 @@ print(f"1 pixel in {store.pixels / store.crack_pixels:.0f} is crack")
 # ### What 1 in 450 means
 #
 # Take a network that says "no crack" everywhere. Its **accuracy**, the fraction of pixels that it
-# gets right, is $1 - 1/450 = 99.8\,\%$. It is useless. That is why scores are based on the crack
-# pixels: with $TP$ pixels found correctly, $FP$ false alarms and $FN$ missed,
+# gets right, is $1 - 1/450 = 99.8\,\%$ <!-- = 100 * (1 - 1 / 450) -->. It is useless. That is why
+# scores are based on the crack pixels: with $TP$ pixels found correctly, $FP$ false alarms and $FN$
+# missed,
 #
 # $$ \mathbf{prec} = \frac{TP}{TP + FP}, \qquad \mathbf{rec} = \frac{TP}{TP + FN}, \qquad
 #    \mathbf{F1} = \frac{2\,TP}{2\,TP + FP + FN} . $$
@@ -223,7 +224,8 @@ for size in (1e3, 1.0, 1e-3, 1e-6, 1e-9):
 # pointed *steadily*: if $g$ changes sign at every step, $m$ stays small and $\sqrt v$ does not.
 # That is also why a constant factor in the loss does not matter, until $\epsilon$ does: in the last
 # line the gradient is smaller than $\epsilon$, and the step all but vanishes. Eq. 11 is therefore
-# not divided by the number of pixels, which is two million in the paper's batches.
+# not divided by the number of pixels, which is two million <!-- holds 2.0e6 < 32 * 255**2 < 2.1e6
+# --> in the paper's batches. (So we read the paper, which does not say it: chapter 5.)
 
 # %% [markdown]
 # ## The loop
@@ -290,10 +292,12 @@ for loss, (_, counts) in trained.items():
     print(f"{NAMES[loss]:24}{p:10.2f}{r:8.2f}{f:6.2f}")
 
 # %% [markdown]
-# Within a few steps cross-entropy has taught its network to say "no", and there it stays for as
-# long as we watch. The network of the pseudo-gradient loses its cracks for a while and then finds
-# more and more of them. Its precision is low: most of what it calls crack is something else, and it
-# is only beginning to learn the difference.
+# Within a few steps cross-entropy has taught its network to say "no" <!-- holds
+# smooth(trained["cross-entropy"][1])[1][100:].max() < 0.05 -->, and there it stays for as long as
+# we watch. The network of the pseudo-gradient loses its cracks for a while and then finds more and
+# more of them <!-- holds smooth(trained["pseudo-f1"][1])[1][-1] > 0.2 -->. Its precision is
+# low <!-- holds smooth(trained["pseudo-f1"][1])[0][-1] < 0.3 -->: most of what it calls crack is
+# something else, and it is only beginning to learn the difference.
 #
 # **How to read curves.** Look at F1, not at the loss: cross-entropy falls steeply in the first
 # steps while the network learns only to say "no". Compare with photographs that are not trained on;
@@ -329,9 +333,10 @@ np.testing.assert_allclose(norm.running_var, var, rtol=1e-5)
 print("running mean and variance after 30 batches:", norm.running_mean, norm.running_var)
 
 # %% [markdown]
-# This has a price. The statistics are those of *past* networks, a mixture of the last ten steps or
-# so, and of small batches. If the weights move fast, the statistics lag behind. Let us see how much
-# the answers of the same network differ on the same patches:
+# This has a price. The statistics are those of *past* networks, a mixture in which the last ten
+# steps make up 65 % <!-- = 100 * (1 - 0.9**10) --> (chapter 3), and of small batches. If the
+# weights move fast, the statistics lag behind. Let us see how much the answers of the same network
+# differ on the same patches:
 
 # %%
 x, mask = drawn(sampler, np.random.default_rng(4))
@@ -392,8 +397,8 @@ gap = np.abs(whole - tiled)
 print(f"one tile against many: {gap.mean():.1e} on average, at most {gap.max():.1e}")
 
 # %% [markdown]
-# The receptive field of this network's last module is wider than the outer quarter of the overlap
-# (chapter 6), so the two do not agree to the last digit.
+# The receptive field of this network's last module reaches further than the outer quarter of the
+# overlap (chapter 6), so the two do not agree to the last digit.
 
 # %% [markdown]
 # ## Scores
@@ -584,6 +589,15 @@ for with_adam in (True, False):
 # - `minispiral.data.synth.make_sample`: synthetic concrete
 # - `minispiral.training.demo.demo`: this chapter's comparison with longer training, the command
 #   `minispiral demo`
+#
+# ## To read on
+#
+# - D. P. Kingma and J. Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015. Two pages of
+#   method, with the reason for each line of `adam_step`.
+# - J. Davis and M. Goadrich, *The Relationship Between Precision-Recall and ROC Curves*, ICML 2006.
+#   Why a rare class is scored by precision and recall, and how not to interpolate between them.
+# - O. Ronneberger, P. Fischer and T. Brox, *U-Net*, MICCAI 2015: tiles that overlap, with mirrored
+#   edges, as here.
 
 # %% [markdown]
 # ## Exercises

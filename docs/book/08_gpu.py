@@ -177,7 +177,8 @@ ax.legend()
 # %% [markdown]
 # *Figure 8.1. What memory delivers to a warp whose threads each read one float32, against the
 # distance between the numbers that neighbouring threads read. From 8 numbers on, each thread has a
-# sector to itself, and seven eighths of what is delivered is thrown away.*
+# sector to itself, and seven eighths <!-- holds set(delivered[7:]) == {8 * 128} --> of what is
+# delivered is thrown away.*
 #
 # Reads from adjacent addresses are called *coalesced*. Images are stored with channels last, so in
 # the kernels neighbouring threads handle neighbouring channels. Look at the plain convolution: `at`
@@ -189,8 +190,11 @@ ax.legend()
 show("conv2d_plain.cu", "conv2d")
 
 # %% [markdown]
-# It is exactly the formula of chapter 2 without its outer loops: one thread computes one number.
-# Let us run it and compare it with the plain loops of `minispiral.kernels.reference`.
+# It is the formula of chapter 2 without its outer loops: one thread computes one number. The
+# letters are those of that chapter, except that $r$ and $t$ are called `row` and `col`. Two things
+# are added: each tap's sum is taken by itself first, which keeps digits, and `ScaledReLU` may do
+# batch norm and ReLU at the end, as in chapter 3's evaluation. Let us run it and compare it with
+# the plain loops of `minispiral.kernels.reference`.
 
 # %%
 photo = rng.standard_normal((2, 9, 7, 5))
@@ -356,7 +360,9 @@ if not MISSING:
 # %% [markdown]
 # In one of the orders the result can even be right. This is what makes such a mistake hard to find
 # on a GPU, and why the tests run every kernel in both orders and demand the same bits. They also
-# make this very change, and some twenty others, and demand that each is detected.
+# make this very change, and some forty others <!-- holds 40 <
+# len(resolve_name("tests.cuda_on_cpu.test_mutations").MISTAKES) < 50 -->, and demand that each is
+# detected.
 #
 # A barrier must be reached by *all* threads of the block. One inside `if (thread < half)` makes
 # half of the threads wait for the others forever. Our `run_block` raises an error for it, and so
@@ -541,10 +547,11 @@ assert used.max() == 1
 
 # %% [markdown]
 # **Asynchronous copies.** While a block multiplies the tiles of one step, the copies for the next
-# three steps are already under way (`cp.async`). A thread requests a copy and goes on. Before it
-# uses the tiles it waits until all its copies except those of the last two steps have arrived. Then
-# comes the barrier. If that count is off by one, the product reads a tile that is not there yet.
-# The stand-in performs a copy only when it is waited for, so the product would read NaN.
+# three steps <!-- holds conv2d_mma._STAGES - 1 == 3 --> are already under way (`cp.async`). A
+# thread requests a copy and goes on. Before it uses the tiles it waits until all its copies except
+# those of the last two steps have arrived. Then comes the barrier. If that count is off by one, the
+# product reads a tile that is not there yet. The stand-in performs a copy only when it is waited
+# for, so the product would read NaN.
 
 # %%
 show("matrix_product.cuh", "multiply")
@@ -601,9 +608,9 @@ for ax, (name, registers) in zip(axes, OWNERS.items(), strict=True):
 #
 # A float32 number has a fraction of 23 bits. Tensor cores do not multiply such numbers. They take
 # *TF32*: the same range, but a fraction of only 10 bits, so each factor has a relative error of up
-# to $2^{-11}$, about 0.0005. Sums are kept in float32. In NumPy, rounding to TF32 means adding half
-# of the last bit that stays (a little less if this is 0, so that ties go to the even number), and
-# cutting off the other 13 bits:
+# to $2^{-11}$, about 0.0005 <!-- = 2**-11 -->. Sums are kept in float32. In NumPy, rounding to TF32
+# means adding half of the last bit that stays (a little less if this is 0, so that ties go to the
+# even number), and cutting off the other 13 bits:
 
 
 # %%
@@ -701,19 +708,21 @@ if not MISSING:
 # ## Split-K
 #
 # A second kernel has run: `finish_parts`. Why? A large GPU runs over a hundred blocks at once. The
-# result of the layer above has 16 pixels and 32 channels, less than one tile: that would be one
-# block, with the rest of the GPU idle. But the sums are long, $9 \cdot 64 = 576$ products each. So
-# several blocks divide the *sums*: each takes some of the steps along $k$ and writes a tile of
-# partial sums to a place of its own, and `finish_parts` adds these in order. This is *split-K*,
-# named after the $k$ of the product. It is the two-pass sum from before, with tiles instead of
-# numbers.
+# result of the layer above has 16 <!-- = exact[..., 0].size --> pixels and 32 <!-- = exact.shape[3]
+# --> channels, less than one tile: that would be one block, with the rest of the GPU idle. But the
+# sums are long, $9 \cdot 64 = 576$ <!-- = weights[..., 0].size --> products each. So several blocks
+# divide the *sums*: each takes some of the steps along $k$ and writes a tile of partial sums to a
+# place of its own, and `finish_parts` adds these in order. This is *split-K*, named after the $k$
+# of the product. It is the two-pass sum from before, with tiles instead of numbers.
 #
 # The weight gradient needs it most: its result is as small as the weights, and its sums run over
 # all pixels of the batch. The number of parts depends only on the shapes. With $T$ tiles and sums
 # of $S$ steps, $p$ parts need $T p$ blocks of $\lceil S / p \rceil$ steps each, and a GPU with room
 # for $R$ blocks runs them in $\lceil T p / R \rceil$ waves. The library estimates the time from
 # this, and from the bytes of the parts, and takes the $p$ for which it is least, if no block has
-# fewer than 8 steps. It counts on the $R = 264$ places of an H100, on any GPU.
+# fewer than 8 <!-- = split_k._FEWEST_STEPS --> steps. It counts on the $R = 264$ <!-- =
+# conv2d_mma.TILINGS["Precise"].block(products=3).resident * split_k.SMS --> places of an H100, on
+# any GPU.
 
 
 # %%
@@ -792,11 +801,12 @@ ax.legend(ncols=3, loc="upper center")
 # %% [markdown]
 # ## One graph for a training step
 #
-# The paper's network has 57 convolutions, each with several kernels forward and several backward,
-# so a training step launches hundreds of kernels. Each launch costs the CPU some microseconds in
-# Python and in the driver, and small kernels finish before the next one is launched. CUDA can
-# record the launches of a step once, as a *graph*, and replay them all with a single call. The
-# library does this: `minispiral.training.step` records the third step and replays it from then on.
+# The paper's network has 57 <!-- = 2 * sum(range(8)) + 1 --> convolutions, each with several
+# kernels forward and several backward, so a training step launches hundreds of kernels. Each launch
+# costs the CPU some microseconds in Python and in the driver, and small kernels finish before the
+# next one is launched. CUDA can record the launches of a step once, as a *graph*, and replay them
+# all with a single call. The library does this: `minispiral.training.step` records the third <!--
+# holds resolve_name("minispiral.training.step").LAUNCHED == 2 --> step and replays it from then on.
 # The interesting part is what that demands. A replay launches the same kernels, with the same
 # grids, on the same addresses. So
 #
@@ -878,6 +888,17 @@ if not MISSING:
 # The kernels themselves are in `kernels/cuda/conv2d_plain.cu`, `kernels/cuda/conv2d_mma.cu`,
 # `kernels/cuda/matrix_product.cuh`, `kernels/cuda/split_k.cu`, `kernels/cuda/rows.cuh`,
 # `kernels/cuda/losses.cu`, `kernels/cuda/batchnorm.cu` and `kernels/cuda/adam.cu`.
+#
+# ## To read on
+#
+# - M. Harris, *Optimizing Parallel Reduction in CUDA*, NVIDIA, 2007. The sum of Figure 8.2 in seven
+#   steps, each faster than the one before.
+# - J. Demmel and H. D. Nguyen, *Fast Reproducible Floating-Point Summation*, ARITH 2013. The same
+#   bits in any order of summation, which is more than a fixed order gives.
+# - H. Ootomo and R. Yokota, *Recovering single precision accuracy from Tensor Cores while
+#   surpassing the FP32 theoretical peak performance*, International Journal of High Performance
+#   Computing Applications 36, 2022. Three products for one, and what the cores' own rounding does
+#   to them.
 
 # %% [markdown]
 # ## Exercises

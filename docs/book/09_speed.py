@@ -14,8 +14,10 @@
 #
 # Times differ from machine to machine and from minute to minute. So every figure that shows a
 # measurement says so in its caption, its cell begins with the line `# measured`, and it shows
-# ratios: how many times as fast one way is as another. Yours will look different. Quantities that
-# do not depend on the machine are counted instead: operations, bytes, passes over memory.
+# ratios: how many times as fast one way is as another. What the chapter measures where it runs is
+# drawn in blue. **Kept figures**, measured once and stored beside the chapter, are drawn as orange
+# diamonds. The text speaks of the kept ones, since it cannot know yours. Quantities that do not
+# depend on the machine are counted instead: operations, bytes, passes over memory.
 
 # %% [markdown]
 # ## The idea
@@ -34,9 +36,12 @@
 # 3. Keep all cores busy, all the time.
 
 # %%
+import json
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,6 +50,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+import minispiral
 from minispiral.kernels import batchnorm, conv2d, reference
 from minispiral.kernels.cpu import parallel
 from minispiral.kernels.epilogues import Moments
@@ -59,8 +65,20 @@ Array = NDArray[np.float32]
 rng = np.random.default_rng(9)
 blas = ThreadpoolController().select(user_api="blas")  # to say how many threads it may use
 print(f"{parallel.threads()} threads")
-if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * parallel.threads():
+load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+if load > 0.5 * parallel.threads():
     print("This machine is busy with other work: the figures will show that, too.")
+
+KEPT_IN = Path(minispiral.__file__).parents[1] / "docs" / "book" / "09_measured.json"
+kept = json.loads(KEPT_IN.read_text()) if KEPT_IN.exists() else {"machine": "none", "figures": {}}
+live: dict[str, dict[str, float]] = {}  # what this run measures: by figure, the best of each way
+print("kept figures:", kept["machine"])
+
+
+def ratio(figure: str, name: str, other: str) -> float:
+    """How many times as fast one way was as another, in the kept figures."""
+    return float(kept["figures"][figure][name] / kept["figures"][figure][other])
+
 
 # %% [markdown]
 # ## How much work there is
@@ -96,10 +114,10 @@ print(f"intensity  {flop / image_bytes:.0f} FLOP a byte")
 print(f"ReLU       {1 / 8:.3f} FLOP a byte")
 
 # %% [markdown]
-# The convolution does hundreds of times as many operations per byte as a ReLU. This is why the two
-# have different limits. Let $P$ be the peak number of operations per second of the cores, and $M$
-# the number of bytes per second that memory can deliver. Work of $F$ operations on $B$ bytes takes
-# at least
+# The convolution does hundreds of times as many operations per byte as a ReLU <!-- holds 100 < flop
+# / image_bytes * 8 < 1000 -->. This is why the two have different limits. Let $P$ be the peak
+# number of operations per second of the cores, and $M$ the number of bytes per second that memory
+# can deliver. Work of $F$ operations on $B$ bytes takes at least
 #
 # $$ t \ge \max\left(\frac{F}{P}, \frac{B}{M}\right). $$
 #
@@ -141,17 +159,20 @@ for name, value, style in (
     ("mean", runs.mean(), ":"),
 ):
     ax.axhline(value / runs.min(), color="C3", ls=style, label=f"{name}: {value / runs.min():.2f}")
+live["9.1"] = {"slowest": runs.max() / runs.min(), "median": np.median(runs) / runs.min()}
+ax.plot(np.full(2, 62), list(kept["figures"].get("9.1", live["9.1"]).values()), "D", color="C1")
 ax.set(xlabel="run", ylabel="time / least time")
 ax.legend()
-print(f"the slowest run took {runs.max() / runs.min():.1f} times as long as the fastest")
 
 # %% [markdown]
 # *Figure 9.1. Measured: one product of two 512 x 512 matrices, 60 times. Every run does the same
-# work.*
+# work. On the right the slowest and the median run of the kept figures.*
 #
-# The runs differ because the processor changes its clock rate, because other programs use the cores
-# and fill the caches, and because the first run finds nothing ready: threads are asleep, memory
-# pages not yet allocated. Note that all of these make a run slower and none makes it faster. So:
+# In the kept figures the slowest run took longer than the fastest <!-- holds
+# kept["figures"]["9.1"]["slowest"] > 1.05 -->. The runs differ because the processor changes its
+# clock rate, because other programs use the cores and fill the caches, and because the first run
+# finds nothing ready: threads are asleep, memory pages not yet allocated. Note that all of these
+# make a run slower and none makes it faster. So:
 #
 # - **Warm up.** Do not count the first calls. Threads that were asleep must wake up and find a
 #   core. After a product on several cores the BLAS threads busy-wait for more work for about a
@@ -192,14 +213,23 @@ def race(ways: Ways, rounds: int = 7, warm_up: float = 0.04) -> Seconds:
     return seconds
 
 
-def draw(ax: Axes, values: dict[str, NDArray[np.float64]], label: str, mark: float) -> None:
-    """A bar for the best round of each way, a dot for every round, and a red line at a mark."""
-    for i, all_rounds in enumerate(values.values()):
+def draw(
+    ax: Axes, figure: str, values: dict[str, NDArray[np.float64]], label: str, mark: float
+) -> None:
+    """A bar for the best round of each way, a dot for every round, and a red line at a mark.
+
+    A diamond for what was kept.
+    """
+    live[figure] = {name: float(all_rounds.max()) for name, all_rounds in values.items()}
+    before = kept["figures"].get(figure, {})
+    for i, (name, all_rounds) in enumerate(values.items()):
         ax.barh(i, all_rounds.max(), color="C0", alpha=0.4)
         ax.plot(all_rounds, np.full(len(all_rounds), i), "k.", ms=4)
         ax.text(all_rounds.max(), i, f"  {all_rounds.max():.2g}", va="center", fontsize=9)
+        if name in before:
+            ax.plot(before[name], i, "D", color="C1", mec="white")
     ax.axvline(mark, color="C3", lw=1)
-    ax.set_xlim(0, 1.12 * max(mark, *(all_rounds.max() for all_rounds in values.values())))
+    ax.set_xlim(0, 1.12 * max(mark, *live[figure].values(), *before.values()))
     ax.set_yticks(range(len(values)), values)
     ax.invert_yaxis()
     ax.set_xlabel(label)
@@ -244,7 +274,7 @@ def by_pixel(x: Array, w: Array) -> Array:
 
 # %% [markdown]
 # A vector-matrix product uses each weight once, for two operations, and all weights are read again
-# for the next pixel. That makes half a FLOP per byte instead of 90.
+# for the next pixel. That makes half a FLOP per byte instead of 90 <!-- = flop / image_bytes -->.
 #
 # **Way 2, tap by tap.** A *tap* is one of the nine positions in the kernel. For each tap, all
 # pixels are multiplied by its weights $(c_i, c_o)$ at once. This takes nine passes over the output.
@@ -366,15 +396,18 @@ rates["a large product"] = 2 * len(a) ** 3 / climb["a large product"]
 peak = max(peak, rates["a large product"].max())
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 shares = {name: rate / peak for name, rate in rates.items()}
-draw(ax, shares, "share of the sgemm peak", mark=1)
+draw(ax, "9.2", shares, "share of the sgemm peak", mark=1)
 
 # %% [markdown]
 # *Figure 9.2. Measured: five ways to write one layer, the library's, and a large product, as shares
-# of the sgemm peak (red line). A bar shows the best round, the dots show all rounds.*
+# of the sgemm peak (red line). A bar shows the best round, the dots show all rounds, a diamond the
+# kept figures.*
 #
-# The first two steps up are the large ones. Way 4 alone need not be faster than way 3: it saves
-# memory, but its products are smaller, and BLAS has to distribute each of them among the cores. But
-# it makes way 5 possible, which pays off with more than one core. The library's kernel is the fifth
+# In the kept figures the first step up is the largest, by a factor of more than two <!-- holds
+# ratio("9.2", "2 tap by tap", "1 pixel by pixel") > 2 -->. Way 4 alone need not be faster than way
+# 3: it saves memory, but its products are smaller, and BLAS has to distribute each of them among
+# the cores. But it makes way 5 possible, which is the fastest of the five there <!-- holds
+# max(five, key=kept["figures"]["9.2"].get) == "5 in threads" -->. The library's kernel is the fifth
 # way, with tiles chosen according to the shapes and the output in reused memory.
 
 # %% [markdown]
@@ -405,11 +438,14 @@ def with_rows(rows: int) -> Callable[[], object]:
 heights = (1, 2, 4, 8, 16, 31)
 by_height = race({str(rows): with_rows(rows) for rows in heights})
 least = np.array([spent.min() for spent in by_height.values()])
+live["9.3"] = {rows: spent.min() / least.min() for rows, spent in by_height.items()}
 
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for rows, spent in zip(heights, by_height.values(), strict=True):
     ax.plot(np.full(len(spent), rows), spent / least.min(), ".", color="gray", ms=4)
 ax.plot(heights, least / least.min(), "o-", label="best round")
+before = list(kept["figures"].get("9.3", live["9.3"]).values())
+ax.plot(heights, before, "D", color="C1", label="kept")
 ax.set_xscale("log", base=2)
 ax.set_xticks(heights, [f"{rows}\n{rows * OH * K * K * CI / 1000:.0f}k" for rows in heights])
 ax.set(xlabel="rows of a tile, and its numbers in thousands", ylabel="time / least time")
@@ -420,8 +456,10 @@ ax.legend()
 # *Figure 9.3. Measured: the time of the layer against the size of a tile. Dots above the frame are
 # cut off.*
 #
-# The smallest tiles lose, and from some size on the curve is flat. Where it is lowest depends on
-# the machine. The library's tiles have at most 800,000 numbers, more than the innermost caches
+# In the kept figures the smallest tiles lose <!-- holds max(kept["figures"]["9.3"].values()) ==
+# kept["figures"]["9.3"]["1"] > 1.2 -->, and from some size on the curve is nearly flat. Where it is
+# lowest depends on the machine. The library's tiles have at most 800,000 <!-- =
+# resolve_name("minispiral.kernels.cpu.im2col")._TILE --> numbers, more than the innermost caches
 # hold. The next section gives one reason.
 
 # %% [markdown]
@@ -464,16 +502,18 @@ with blas.limit(limits=1):
         )
         speedups[name] = spent["one"].min() / spent["two"]
 parallel.set_threads(None)
-draw(ax, speedups, "times as fast with two threads", mark=2)
+draw(ax, "9.4", speedups, "times as fast with two threads", mark=2)
 
 # %% [markdown]
 # *Figure 9.4. Measured: the speed-up of two threads over one for three kinds of work. Red: the most
 # that two cores can give.*
 #
-# Pure Python gains nothing, except by chance: the two threads take turns. Products gain most. But
-# before each NumPy call a thread must acquire the lock, and if the other one holds it, it goes to
-# sleep and must be woken. The shorter the calls, the more often this happens. So the tiles are
-# larger than the cache alone would suggest.
+# Pure Python gains nothing, except by chance: the two threads take turns. In the kept figures it
+# makes no difference of a fifth <!-- holds 0.8 < kept["figures"]["9.4"]["Python"] < 1.2 -->, and
+# products gain most <!-- holds max(kept["figures"]["9.4"], key=kept["figures"]["9.4"].get) ==
+# "products" -->. But before each NumPy call a thread must acquire the lock, and if the other one
+# holds it, it goes to sleep and must be woken. The shorter the calls, the more often this happens.
+# So the tiles are larger than the cache alone would suggest.
 
 # %% [markdown]
 # ## Balanced tasks
@@ -484,8 +524,9 @@ draw(ax, speedups, "times as fast with two threads", mark=2)
 #
 # $$ e = \frac{m}{t\, \lceil m / t \rceil}. $$
 #
-# Three tasks on two threads use 75 %. A profile does not show this, because a thread that waits
-# does nothing. The library therefore divides work into even numbers of nearly equal parts.
+# Three tasks on two threads use 75 % <!-- = 100 * share_used(3, 2) -->. A profile does not show
+# this, because a thread that waits does nothing. The library therefore divides work into even
+# numbers of nearly equal parts.
 
 
 # %%
@@ -558,17 +599,18 @@ assert again.ctypes.data == address
 print("the new array lies where the old one was")
 
 size = 16 * 2**20
-kept = np.ones(size, np.float32)
+reused = np.ones(size, np.float32)
 fills = race(
     {
         "new": lambda: np.empty(size, np.float32).fill(1),
-        "kept": lambda: kept.fill(1),
+        "reused": lambda: reused.fill(1),
     }
 )
-ratio = fills["new"].min() / fills["kept"].min()
-print(
-    f"measured: to fill 64 MB of new memory takes {ratio:.1f} times as long as memory that is kept"
-)
+live["fill"] = {"new / reused": fills["new"].min() / fills["reused"].min()}
+for name, found in (("here", live), ("kept", kept["figures"])):
+    if "fill" in found:
+        times = found["fill"]["new / reused"]
+        print(f"to fill 64 MB of new memory takes {times:.1f} times as long as reused ({name})")
 
 # %% [markdown]
 # ## Inner loops along the long axis
@@ -634,15 +676,16 @@ with blas.limit(limits=1):
         np.testing.assert_allclose(used().reshape(-1), expected, rtol=1e-4, atol=1e-3)
         spent = race({"plain": plain, "used": used})
         gains[name] = spent["plain"].min() / spent["used"]
-draw(ax, gains, "times as fast, the second way over the first", mark=1)
+draw(ax, "9.6", gains, "times as fast, the second way over the first", mark=1)
 
 # %% [markdown]
 # *Figure 9.6. Measured: five operations done in the plain way and in the library's. Red: no
 # difference.*
 #
 # None of this can be seen in the program. It was found by measuring, on one kind of processor and
-# with one version of NumPy: `python -m bench costs` measures it on yours. If a bar stays below the
-# red line, the library's way is the slower one on your machine.
+# with one version of NumPy: `python -m bench costs` measures it on yours. In the kept figures all
+# five are worth it <!-- holds min(kept["figures"]["9.6"].values()) > 1 -->. If a bar stays below
+# the red line, the library's way is the slower one on your machine.
 
 # %% [markdown]
 # ## Fewer passes
@@ -699,12 +742,15 @@ spent = race(
 )
 alone = spent["convolution alone"].min()
 fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
-draw(ax, {name: alone / seconds for name, seconds in spent.items()}, "convolution alone / time", 1)
+speeds = {name: alone / seconds for name, seconds in spent.items()}
+draw(ax, "9.7", speeds, "convolution alone / time", mark=1)
 
 # %% [markdown]
 # *Figure 9.7. Measured: the speed of the layer followed by batch norm and ReLU, as a fraction of
-# that of the convolution alone. Done plainly, work that hardly counts in FLOP takes much of the
-# time.*
+# that of the convolution alone. Done plainly, work that hardly counts in FLOP takes most of the
+# time in the kept figures <!-- holds kept["figures"]["9.7"]["with batch norm\nand ReLU, plainly"] <
+# 0.5 -->, and with fewer passes less <!-- holds ratio("9.7", "the same,\nfewer passes", "with batch
+# norm\nand ReLU, plainly") > 1.2 -->.*
 
 # %% [markdown]
 # ## Where the time goes
@@ -742,6 +788,10 @@ kinds["all other work"] = 1 - sum(kinds.values())
 
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 ax.barh(range(len(kinds)), list(kinds.values()), color="C0", alpha=0.6)
+live["9.8"] = kinds
+for i, kind in enumerate(kinds):
+    if kind in kept["figures"].get("9.8", {}):
+        ax.plot(kept["figures"]["9.8"][kind], i, "D", color="C1", mec="white")
 ax.set_yticks(range(len(kinds)), kinds)
 ax.invert_yaxis()
 ax.set_xlabel("share of the time of a training step")
@@ -749,8 +799,22 @@ ax.set_xlabel("share of the time of a training step")
 p_largest = max(kinds.values())
 print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times as fast in all")
 
+if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
+    machine = f"{platform.machine()}, {parallel.threads()} threads, NumPy {np.__version__}"
+    machine += f", load {load:.1f} at the start"
+    best = {
+        figure: {name: round(float(value), 3) for name, value in values.items()}
+        for figure, values in live.items()
+    }
+    text = json.dumps({"machine": machine, "figures": best}, indent=1)
+    Path(os.environ["MINISPIRAL_BOOK_KEEP"]).write_text(text + "\n")
+
 # %% [markdown]
-# *Figure 9.8. Measured: five training steps of a small Spiral-Net, by kind of work.*
+# *Figure 9.8. Measured: five training steps of a small Spiral-Net, by kind of work; diamonds:
+# kept.*
+#
+# (To keep the figures of your machine in the place of ours, run the chapter with the environment
+# variable `MINISPIRAL_BOOK_KEEP=docs/book/09_measured.json`.)
 #
 # This network is narrow, so its products are small and elementwise work weighs more than in the
 # network of the paper. [How fast can NumPy go?](../speed.md) has the figures for that one: compared
@@ -773,6 +837,16 @@ print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times a
 #
 # `python -m bench costs`, `python -m bench cpu layers` and `python -m bench cpu step` measure on
 # your machine what this chapter has shown for a small layer.
+#
+# ## To read on
+#
+# - S. Williams, A. Waterman and D. Patterson, *Roofline: An Insightful Visual Performance Model for
+#   Multicore Architectures*, Communications of the ACM 52, 2009. The bound with which the chapter
+#   begins, as a drawing that shows what to improve.
+# - K. Goto and R. A. van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, ACM
+#   Transactions on Mathematical Software 34, 2008. What `sgemm` does inside: tiles for every cache.
+# - U. Drepper, *What Every Programmer Should Know About Memory*, 2007. Caches, pages and faults,
+#   with measurements.
 
 # %% [markdown]
 # ## Exercises

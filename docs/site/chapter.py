@@ -1,7 +1,9 @@
 """Run a chapter of the book and keep what each of its cells printed and drew.
 
 A chapter is a Python script in the percent format: ``# %% [markdown]`` begins a cell of text,
-``# %%`` one of code. From the command line, `python docs/site/chapter.py CHAPTER.py FOLDER` runs
+``# %%`` one of code. Comments of HTML in the text, ``<!-- = EXPRESSION -->`` behind a number and
+``<!-- holds EXPRESSION -->`` behind anything else, are checks for tests/book/cells.py, and are
+not shown. From the command line, `python docs/site/chapter.py CHAPTER.py FOLDER` runs
 one in this process and leaves ``cells.json`` and the pictures in the folder; the site calls that
 for each chapter, so that none finds what another left behind.
 """
@@ -25,6 +27,7 @@ log = logging.getLogger("mkdocs.plugins.minispiral")
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "docs" / "book"
 CACHE = ROOT / ".cache" / "book"
+CHECK = re.compile(r"\s*<!--\s+(?P<kind>=|holds)\s+(?P<expression>.+?)\s+-->", re.DOTALL)
 _MARKER = re.compile(r"^# %%(.*)$", re.MULTILINE)
 
 
@@ -53,6 +56,11 @@ def parse(script: str) -> list[Cell]:
         else:
             cells.append(Cell("code", body.strip("\n"), first))
     return cells
+
+
+def shown(text: str) -> str:
+    """A cell's text as it is read: without the checks of what it says."""
+    return CHECK.sub("", text)
 
 
 def execute(chapter: Path) -> Iterator[tuple[Cell, dict[str, Any]]]:
@@ -86,6 +94,7 @@ def run(chapter: Path, folder: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.animation import FuncAnimation
 
+    folder.mkdir(parents=True, exist_ok=True)
     cells = []
     saved: set[int] = set()
     for cell, names in execute(chapter):

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import chapter as chapters  # noqa: E402
 import links  # noqa: E402
 import loss_table  # noqa: E402
+import words  # noqa: E402
 
 log = logging.getLogger("mkdocs.plugins.minispiral")
 BOOK = ROOT / "docs" / "book"
@@ -139,9 +140,13 @@ def chapter_page(path: Path) -> tuple[str, list[Path], list[Path]]:
     parts: list[str] = []
     pictures: list[Path] = []
     linked: list[Path] = []
+    seen: set[str] = set()  # terms that lead to the page of words already
     for cell, following in zip(cells, [*cells[1:], None], strict=True):
         if cell.kind == "markdown":
-            text, found = relink(cell.text, path, uri)
+            text = chapters.shown(cell.text)
+            if path.parent == BOOK:
+                text = words.linked(text, seen)
+            text, found = relink(text, path, uri)
             parts.append(link_names(text, uri))
             linked += found
             continue
@@ -222,7 +227,8 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     listed = [uri_of(path) for path in sorted(BOOK.glob("[0-9]*.py"))]
     solved = [uri_of(path) for path in sorted((BOOK / "solutions").glob("[0-9]*.py"))]
-    pages = {"Book": ["book/README.md", *listed], "Solutions": solved}
+    around = ["book/words.md", "book/errata.md"]
+    pages = {"Book": ["book/README.md", *listed, *around], "Solutions": solved}
     pages["Reference"] = ["reference/index.md"] + [  # type: ignore[assignment]
         {group: [f"reference/{name}.md" for name in names]} for group, names in REFERENCE.items()
     ]
@@ -269,6 +275,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         elif path.suffix == ".md":
             text, linked = relink(path.read_text(encoding="utf-8"), path, uri)
             text = text.replace(loss_table.MARK, loss_table.table())
+            if path == words.PAGE:
+                text = words.with_anchors(text)
         elif BOOK in path.parents:
             text, pictures, linked = chapter_page(path)
             for picture in pictures:

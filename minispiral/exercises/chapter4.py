@@ -95,14 +95,18 @@ def _each(result: Any, expected: Array, call: str) -> None:
 def wrong_elements(answer: Answer) -> None:
     """Which elements of a gradient are wrong."""
     rng = np.random.default_rng()
-    for shape in ((3,), (2, 3), (2, 2, 3)):
+    for shape, curved in (((3,), 0), ((2, 3), 0), ((4,), 10), ((2, 2, 3), 10)):
         x, a = rng.uniform(-1, 1, shape), rng.uniform(0.5, 2, shape)
+        w = rng.uniform(300, 600, shape)
 
-        def f(x: Array, a: Array = a) -> Any:
-            return np.sum(np.exp(a * x)) + np.prod(2 + x)
+        # The third derivative of the sines is a million; beside 1e6 their digits are few. So the
+        # error of a difference is above the tolerance whatever the step.
+        def f(x: Array, a: Array = a, w: Array = w, curved: int = curved) -> Any:
+            waves = curved * np.sum(np.sin(w * x) / w) + 1e5 * curved
+            return np.sum(np.exp(a * x)) + np.prod(2 + x) + waves
 
         # The derivative of a product with respect to one factor is the product of the others.
-        true = a * np.exp(a * x) + np.prod(2 + x) / (2 + x)
+        true = a * np.exp(a * x) + np.prod(2 + x) / (2 + x) + curved * np.cos(w * x)
         for count in (0, 1, 2):
             at = np.unravel_index(rng.permutation(x.size)[:count], shape)
             gradient = true.copy()
@@ -112,13 +116,21 @@ def wrong_elements(answer: Answer) -> None:
             gradient[at] += np.abs(true).max() * sizes * rng.choice([-1, 1], count)
             expected = np.zeros(shape, np.bool_)
             expected[at] = True
-            _check_found(answer, f, gradient, x, expected, true)
+            _check_found(answer, f, gradient, x, expected, true, bool(curved))
 
 
 def _check_found(
-    answer: Answer, f: Answer, gradient: Array, x: Array, expected: Array, true: Array
+    answer: Answer,
+    f: Answer,
+    gradient: Array,
+    x: Array,
+    expected: Array,
+    true: Array,
+    curved: bool,
 ) -> None:
     given = f"a gradient {x.shape} with {int(expected.sum())} wrong elements"
+    if curved:
+        given += " of a function so curved that no difference quotient is exact enough"
     call = f"for {given}, wrong_elements(f, gradient, x)"
     kept = x.copy()
     result = answer(f, gradient.copy(), x)

@@ -1,4 +1,4 @@
-"""The book: every chapter runs, draws the same figures twice, and its exercises are checked."""
+"""The book: every chapter runs, its text says what the run gives, its exercises are checked."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from minispiral.exercises import Wrong
 from minispiral.exercises.catalogue import catalogue, check_answer, find
-from tests.book.cells import text
+from tests.book.cells import CHECK, checks, shown, text, wrong
 from tests.small import ROOT, command, refusal
 
 BOOK = ROOT / "docs" / "book"
@@ -31,7 +31,7 @@ def by_name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)
-def test_chapter_runs_and_draws_the_same_figures_twice(chapter: Path, tmp_path: Path) -> None:
+def test_chapter_says_what_it_computes_and_draws_it_twice(chapter: Path, tmp_path: Path) -> None:
     runs = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -51,13 +51,32 @@ def test_chapter_runs_and_draws_the_same_figures_twice(chapter: Path, tmp_path: 
                 text=True,
             )
         )
-    figures = []
+    found = []
     for process in runs:
         output, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, errors[-3000:]
-        figures.append(json.loads(output))
-    assert figures[0] == figures[1]
-    assert figures[0]
+        found.append(json.loads(output))
+    assert not found[0]["wrong"], "\n".join(found[0]["wrong"])
+    assert found[0]["figures"] == found[1]["figures"]
+    assert found[0]["figures"]
+    assert CHECK.search(chapter.read_text(encoding="utf-8")), "no number of the text is checked"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("1,234.5 <!-- = 1234.46 --> pixels", ""),
+        ("$1\\,234$ pixels\n<!-- = n\n* 2 -->", ""),
+        ("99.8 <!-- = 100 * (1 - 1 / 450) --> %", ""),
+        ("at most <!-- holds n < 620 --> some", ""),
+        ("12 or 13.4 <!-- = 13.3 --> pixels", "12 or 13.4: the run gives 13.3, 13.3"),
+        ("all of them <!-- holds n > 620 -->", "all of them: not so, n > 620"),
+    ],
+)
+def test_a_wrong_number_in_the_text_is_noticed(written: str, found: str) -> None:
+    ((before, check),) = checks(written)
+    assert wrong(before, check, {"n": 617}) == found
+    assert "<!--" not in shown(written)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)

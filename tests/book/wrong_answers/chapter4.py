@@ -103,3 +103,15 @@ def wrong_4_3_moves_x(f, gradient, x):
     true = slopes(f, x, 1e-3)
     x += 1e-3
     return np.abs(gradient - true) > 1e-9
+
+
+def wrong_4_3_central_differences(f, gradient, x):
+    """so curved that no difference quotient is exact enough"""
+    true = slopes(f, x, 1e-5)
+    return np.abs(gradient - true) > 1e-9 * np.abs(true).max()
+
+
+def wrong_4_3_richardson(f, gradient, x):
+    """so curved that no difference quotient is exact enough"""
+    true = (4 * slopes(f, x, 5e-4) - slopes(f, x, 1e-3)) / 3
+    return np.abs(gradient - true) > 1e-9 * np.abs(true).max()
