@@ -6,13 +6,14 @@ import pytest
 from minispiral import networks
 from minispiral.detection.running_metrics import RunningSums
 from minispiral.device import CPU, Device
-from minispiral.kernels.arrays import like
+from minispiral.kernels.arrays import get, like
 from minispiral.kernels.cpu import layout
 from minispiral.kernels.cuda import launch
 from minispiral.losses import LOSSES
 from minispiral.optim import Adam
 from minispiral.tensor import Tensor
 from minispiral.training import step
+from minispiral.training.average import Average
 from minispiral.training.step import LAUNCHED, training_step
 from tests.cuda_on_cpu import CpuDevice, DeviceArray, needs_compiler
 from tests.cuda_on_cpu.twins import assert_same_bits
@@ -48,14 +49,16 @@ def batches(rng, side, count=STEPS):
 class Run:
     """A network in training on a device."""
 
-    def __init__(self, device, name, seed, dtype=np.float64, loss="pseudo-f1", **options):
+    def __init__(
+        self, device, name, seed, dtype=np.float64, loss="pseudo-f1", clip=None, **options
+    ):
         rng = np.random.default_rng(seed)
         self.network = networks.build(name, **OPTIONS[name], **options, rng=rng).astype(dtype)
         if name == "hed":  # whose side outputs start at zero
             for side in self.network.sides:
                 side.w.data[...] = rng.normal(0, 0.1, side.w.shape)
         self.network.to(device)
-        self.adam = Adam(self.network.named_parameters(), lr=1e-3)
+        self.adam = Adam(self.network.named_parameters(), lr=1e-3, clip=clip)
         self.step = training_step(device, self.network, self.adam, loss)
 
     def state(self):
@@ -155,6 +158,37 @@ def test_a_replayed_step_gives_the_bits_of_a_launched_one(rng, monkeypatch):
         state, sums = train(device, LAUNCHED)
         assert_same_bits(state, launched[0])
         assert sums == launched[1]
+
+
+def train_by_recipe(device, seed, made, dtype):
+    """Clipped gradients, another rate in every step, and averages; what is left of it all."""
+    run, twin = (Run(device, "spiral", seed + k, dtype, clip=1e-3) for k in range(2))
+    average = Average(run.network, twin.network, 0.9)
+    for i, batch in enumerate(made):
+        run.adam.lr = 1e-3 * (1 + i)
+        run.step(*batch)
+        average.update(i + 1)
+    averaged = {f"average.{k}": get(x).copy() for k, x in twin.network.state().items()}
+    return {**run.state(), **averaged}
+
+
+def test_clipped_and_averaged_steps_are_those_of_numpy_launched_or_replayed(rng, monkeypatch):
+    seed, made = int(rng.integers(2**32)), batches(rng, SIDES["spiral"], LAUNCHED + 3)
+    for dtype in (np.float64, np.float32):
+        states = []
+        for launched, reverse in ((LAUNCHED, False), (len(made), False), (LAUNCHED, True)):
+            monkeypatch.setattr(step, "LAUNCHED", launched)
+            with launch.using(CpuDevice(reverse)):
+                reads = DeviceArray.reads
+                states.append(train_by_recipe(GPU, seed, made, dtype))
+                assert DeviceArray.reads == reads
+        assert_same_bits(states[1], states[0])
+        assert_same_bits(states[2], states[0])
+        if dtype == np.float64:
+            expected = train_by_recipe(CPU, seed, made, dtype)
+            for name, array in states[0].items():
+                close = {"rtol": 1e-6, "atol": 1e-8}
+                np.testing.assert_allclose(array, expected[name], **close, err_msg=name)
 
 
 def test_batches_to_be_flipped_give_the_bits_of_flipped_ones(rng):

@@ -1,7 +1,8 @@
 """``mpiexec -n R python -m tests.distributed.numbers``: are the numbers those of one process?
 
 Every loss with every network, 20 steps of Adam in float64 on R processes and on one; prints the
-largest differences as JSON. ``--quick`` takes 4 steps, with every loss and every network once.
+largest differences as JSON. ``--quick`` takes 4 steps, with every loss and every network once. One
+case has clipped gradients, a rate that changes and averaged weights.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from minispiral.distributed import World, world
 from minispiral.distributed.sharing import sharing
 from minispiral.kernels.losses import LOSSES
 from minispiral.optim import Adam
+from minispiral.training.average import Average
 from minispiral.training.step import TrainingStep
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -29,12 +31,20 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def train(
-    among: World, network: str, loss: str, seed: int, steps: int, dtype: DTypeLike
+    among: World,
+    network: str,
+    loss: str,
+    seed: int,
+    steps: int,
+    dtype: DTypeLike,
+    clip: float | None = None,
 ) -> tuple[NDArray[np.float64], Arrays]:
     """The losses of the steps, and what training leaves in network and optimiser."""
     rng = np.random.default_rng(seed)
     net = networks.build(network, rng=rng, **NETWORKS[network]).astype(dtype)
-    adam = Adam(net.named_parameters(), lr=1e-4)
+    adam = Adam(net.named_parameters(), lr=1e-4, clip=clip)
+    other = networks.build(network, rng=np.random.default_rng(0), **NETWORKS[network])
+    average = Average(net, other.astype(dtype), 0.9)
     step = TrainingStep(net, adam, loss, shared=sharing(among, BATCH))
     own = among.share(BATCH)
     part = slice(own.start, own.stop)
@@ -44,10 +54,14 @@ def train(
         mask = rng.random((BATCH, SIDE, SIDE, 1)) < 0.05
         flips = rng.random((BATCH, 2)) < 0.5
         before = step.sums().loss_sum
+        if clip is not None:
+            adam.lr *= 0.9
         step(pixels[part], mask[part], flips[part])
+        average.update(adam.steps)
         losses.append(step.sums().loss_sum - before)
     arrays = {**net.state(), **adam.state()}
     gradients = {f"g.{name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
+    arrays |= {f"average.{name}": array for name, array in average.network.state().items()}
     return np.array(losses), {**arrays, **gradients, "totals": step.totals}
 
 
@@ -81,24 +95,26 @@ def digest(arrays: Arrays) -> str:
     return found.hexdigest()
 
 
-def cases(quick: bool) -> list[tuple[str, str]]:
-    """Pairs of network and loss."""
+def cases(quick: bool) -> list[tuple[str, str, float | None]]:
+    """Network, loss and the norm to which gradients are clipped, which all of them exceed."""
+    clipped = ("spiral", "pseudo-f1", 1e-5)
     if not quick:
-        return [(network, loss) for network in NETWORKS for loss in LOSSES]
-    return [("spiral", loss) for loss in LOSSES] + [("unet", "pseudo-f1"), ("hed", "pseudo-f1")]
+        return [(network, loss, None) for network in NETWORKS for loss in LOSSES] + [clipped]
+    others = [(network, "pseudo-f1", None) for network in ("unet", "hed")]
+    return [*(("spiral", loss, None) for loss in LOSSES), *others, clipped]
 
 
 def main(seed: int, quick: bool) -> None:
     everyone, steps = world(), 4 if quick else 20
     worst = {}
-    for network, loss in cases(quick):
-        losses, arrays = train(everyone, network, loss, seed, steps, np.float64)
+    for network, loss, clip in cases(quick):
+        losses, arrays = train(everyone, network, loss, seed, steps, np.float64, clip)
         if everyone.is_first:
-            expected, others = train(World(), network, loss, seed, steps, np.float64)
+            expected, others = train(World(), network, loss, seed, steps, np.float64, clip)
             found = differences({**arrays, "losses": losses}, {**others, "losses": expected})
             name = max(found, key=found.__getitem__)
-            worst[f"{network}, {loss}"] = [found[name], name]
-    case = "spiral", "pseudo-f1", seed, steps, np.float32
+            worst[f"{network}, {loss}, {clip}"] = [found[name], name]
+    case = "spiral", "pseudo-f1", seed, steps, np.float32, 1e-5
     same = everyone.exchange([digest(train(everyone, *case)[1]) for _ in range(2)])
     if everyone.is_first:
         print(json.dumps({"processes": everyone.size, "differences": worst, "bits": same}))

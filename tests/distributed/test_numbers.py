@@ -17,7 +17,7 @@ def test_every_loss_and_network_gives_the_numbers_of_one_process(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["processes"] == processes
-    assert len(found["differences"]) == 9
+    assert len(found["differences"]) == 10
     for case, (difference, name) in found["differences"].items():
         assert difference < 1e-10, (case, name, seed)
     (bits,) = {tuple(runs) for runs in found["bits"]}  # alike in all processes
