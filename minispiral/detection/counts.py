@@ -55,7 +55,8 @@ class Counts:
     @property
     def precision(self) -> NDArray[np.float64]:
         """Correct among detected; 0 where nothing is detected."""
-        return self.correct / np.maximum(self.detected, 1)
+        precision: NDArray[np.float64] = self.correct / np.maximum(self.detected, 1)
+        return precision
 
     @property
     def recall(self) -> NDArray[np.float64]:

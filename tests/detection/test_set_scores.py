@@ -21,7 +21,7 @@ def f1_of(crack: int, found: int, detected: int, correct: int) -> float:
 
 
 def index_of(threshold: float) -> int:
-    return int(np.argwhere(THRESHOLDS == np.float32(threshold))[0, 0])
+    return THRESHOLDS.tolist().index(threshold)
 
 
 def table(values, mask, tolerance) -> np.ndarray:
