@@ -145,8 +145,9 @@ def _profiles(light: Light, points: Floats, offsets: Floats) -> Floats:
 
 def _template(values: Floats) -> Floats:
     """The mean profile around each place, made symmetric."""
-    around = smoothed(values, AROUND)
-    return (around + around[:, ::-1]) / 2
+    middle = values.shape[1] // 2
+    half = smoothed((values + values[:, ::-1])[:, middle:] / 2, AROUND)
+    return np.concatenate([half[:, :0:-1], half], axis=1)
 
 
 def _widths(profile: Floats, offsets: Floats) -> Floats:

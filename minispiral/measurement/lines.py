@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.measurement import graph, strokes
-from minispiral.measurement.curves import Floats, heading, smoothed
+from minispiral.measurement.curves import along, heading, smoothed
 from minispiral.measurement.settings import Settings
 from minispiral.measurement.strokes import Stroke
 from minispiral.measurement.thinning import thinned
@@ -77,12 +77,18 @@ def lines(found: Detected, settings: Settings) -> list[Stroke]:
     owner = np.repeat(np.arange(len(kept)), [len(stroke.points) for stroke in kept])
     crack = np.array([stroke.crack for stroke in kept])
 
-    def met(k: int, tip: Floats) -> bool:
-        others = owner[tree.query_ball_point(tip, MEETS)]
-        return bool(((others != k) & (crack[others] == crack[k])).any())
+    place = np.concatenate([along(stroke.points) for stroke in kept])
+
+    def met(k: int, end: int) -> bool:
+        """Another line of the crack, or a part of the same line that is farther along it."""
+        tip = kept[k].points[end]
+        near = np.array(tree.query_ball_point(tip, MEETS))
+        at = 0.0 if end == 0 else kept[k].length
+        apart = (owner[near] != k) | (np.abs(place[near] - at) > 3 * MEETS)
+        return bool((apart & (crack[owner[near]] == crack[k])).any())
 
     return [
-        _lengthened(stroke, [met(k, stroke.points[end]) for end in (0, -1)], found.shown)
+        _lengthened(stroke, [met(k, end) for end in (0, -1)], found.shown)
         for k, stroke in enumerate(kept)
     ]
 
@@ -90,7 +96,7 @@ def lines(found: Detected, settings: Settings) -> list[Stroke]:
 def _lengthened(stroke: Stroke, met: list[bool], mask: NDArray[np.bool_]) -> Stroke:
     """Thinning eats the ends of lines: let free ends go on to the mask's end, less half its width.
 
-    Within 12 px; ends that have ``met`` another line of the crack stay.
+    Within 12 px; ends that have ``met`` another line of the crack, or their own, stay.
     """
     half, farthest = 1.5, 12.0  # px: traces are about 3 px wide
     if len(stroke.points) < 8:

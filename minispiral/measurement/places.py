@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.measurement.curves import Floats, along
+from minispiral.measurement.curves import Floats, along, length
 from minispiral.measurement.lines import MEETS
 from minispiral.measurement.profiles import Profiles
 from minispiral.measurement.records import Reason
@@ -62,7 +62,8 @@ def _meetings(
 ) -> tuple[Floats, dict[int, Floats]]:
     """Where lines meet (k, 2), and for each line its points with another within the profile.
 
-    Two parts of one line count as two where the way along it is more than three times the reach.
+    Two parts of one line count as two where the way along it, on a closed one the shorter way, is
+    more than three times the reach.
     """
     from scipy.spatial import cKDTree
 
@@ -74,9 +75,11 @@ def _meetings(
     tree = cKDTree(points)
     pairs = tree.query_pairs(settings.reach, output_type="ndarray")
     a, b = pairs.T
-    apart = (line[a] != line[b]) | (np.abs(at[a] - at[b]) > 3 * settings.reach)
     closed = np.array([np.hypot(*(each[0] - each[-1])) < TOUCH for each in lines])
-    apart &= (line[a] != line[b]) | ~closed[line[a]]
+    around = np.where(closed, [length(each) for each in lines], np.inf)
+    way = np.abs(at[a] - at[b])
+    way = np.minimum(way, around[line[a]] - way)
+    apart = (line[a] != line[b]) | (way > 3 * settings.reach)
     a, b = a[apart], b[apart]
     touching = np.hypot(*(points[a] - points[b]).T) < TOUCH
     met = [points[a[touching]]]
