@@ -1,7 +1,6 @@
 """What lies beside a crack and swallows light as it does: dirt, damp, shadow, a second crack."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minispiral.measurement.curves import Floats
 from minispiral.measurement.light import Light
@@ -68,10 +67,10 @@ def damp(light: Light, lines: list[Floats]) -> float:
     return float(np.median(np.concatenate(shares))) if shares else 0.0
 
 
-def notes_beside(profiles: Profiles, empty: Floats, offsets: Floats) -> list[str]:
+def notes_beside(profiles: Profiles, empty: Floats, offsets: Floats) -> tuple[str, ...]:
     """What a person should know of what lies beside one crack, from its windows that count."""
     if len(profiles) < WINDOWS:
-        return []
+        return ()
     found = []
     if dirt(profiles, empty, offsets, SURE_OF_ONE):
         found.append("dirt or shadow along it")
@@ -82,10 +81,10 @@ def notes_beside(profiles: Profiles, empty: Floats, offsets: Floats) -> list[str
         found.append("the light differs on both sides of it")
     if _second(profile, offsets):
         found.append("another crack within 10 pixels")
-    return found
+    return tuple(found)
 
 
-def _second(profile: Floats, offsets: Floats) -> NDArray[np.bool_] | bool:
+def _second(profile: Floats, offsets: Floats) -> bool:
     """Whether a second minimum lies beside the first, with brighter wall between them."""
     wall = float(np.quantile(profile, 0.8))
     deep = wall - profile

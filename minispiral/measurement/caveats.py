@@ -1,12 +1,17 @@
-"""What a photograph itself says against its widths: sharpening, compression, clipping."""
+"""What a photograph says against its own widths: sharpening, compression, dirt, damp, clipping."""
+
+from dataclasses import replace
+from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.measurement.beside import DAMP, damp
 from minispiral.measurement.curves import Floats
 from minispiral.measurement.light import Light
 from minispiral.measurement.profiles import Profiles, depth_of, wall_of
 from minispiral.measurement.records import Caveat
+from minispiral.measurement.settings import Settings
 from minispiral.measurement.wide import half_depth
 
 HALO = 0.02  # of a crack's depth: more beside it is the halo of an unsharp mask
@@ -64,8 +69,20 @@ def quantisation(photo: NDArray[np.uint8]) -> int:
     return coarsest
 
 
+def allowance(settings: Settings, step: int, sharpening: float) -> Settings:
+    """The settings of a photograph: its compression and sharpening are what the model leaves out.
+
+    ``step``: see `quantisation`; ``sharpening``: see `halo`.
+    """
+    return replace(
+        settings,
+        misfit=hypot(settings.misfit, settings.misfit_step * step),
+        misfit_share=hypot(settings.misfit_share, settings.misfit_halo * sharpening),
+    )
+
+
 def caveats(
-    photo: NDArray[np.uint8], light: Light, lines: list[Floats], sharpening: float
+    step: int, sharpening: float, dirty: bool, light: Light, lines: list[Floats]
 ) -> tuple[Caveat, ...]:
     """What has to be said about the photograph's widths as a whole."""
     found = []
@@ -77,13 +94,29 @@ def caveats(
                 "cracks below 1.5 pixels may come out 0.3 pixels too wide.",
             )
         )
-    step = quantisation(photo)
     if step >= COARSE:
         found.append(
             Caveat(
                 "compressed",
                 f"The photograph was strongly compressed (JPEG steps of {step} grey levels): "
                 "widths are up to 0.5 pixels less certain than usual.",
+            )
+        )
+    if dirty:
+        found.append(
+            Caveat(
+                "dirty",
+                "The wall along the cracks is darker than farther out, as where dirt or shadow "
+                "lies: cracks below 1.5 pixels may come out twice as wide as they are.",
+            )
+        )
+    missing = damp(light, lines)
+    if missing > DAMP:
+        found.append(
+            Caveat(
+                "damp",
+                f"The wall is {missing:.0%} darker along the cracks than 20 pixels beside them, as "
+                "where it is wet: water darkens a crack's edges, and it comes out too wide.",
             )
         )
     dark, bright = _clipped(light, lines)

@@ -189,9 +189,9 @@ def _local(profiles: Profiles, model: WidthModel, contrast: float, settings: Set
         noise = 1 / model.power[nearest]
         scatter += len(here) * max(settings.contrast_steady**2, spread**2 - noise)
         count += len(here)
-    return min(settings.contrast_local, float(np.sqrt(scatter / count))) if count else (
-        settings.contrast_local
-    )
+    if not count:
+        return settings.contrast_local
+    return min(settings.contrast_local, float(np.sqrt(scatter / count)))
 
 
 def _weight(windows: NDArray[np.generic], votes: float, settings: Settings) -> float:

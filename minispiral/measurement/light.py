@@ -95,10 +95,10 @@ def _mirrored(index: Indices, side: int) -> Indices:
 
 def _basis(t: Grey) -> tuple[Grey, Grey, Grey, Grey]:
     """The cubic B-splines around a place ``t`` beyond the second of them."""
-    s = 1 - t
+    s = -t + 1.0
     return (
         s * s * s / 6,
-        2 / 3 - t * t * (1 - t / 2),
-        2 / 3 - s * s * (1 - s / 2),
+        t * t * (0.5 * t - 1.0) + 2 / 3,
+        s * s * (0.5 * s - 1.0) + 2 / 3,
         t * t * t / 6,
     )

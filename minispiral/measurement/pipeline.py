@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from minispiral.errors import UserError
 from minispiral.measurement import curves
-from minispiral.measurement.beside import dirt, dirt_covariance
-from minispiral.measurement.caveats import caveats, halo
+from minispiral.measurement.beside import dirt, dirt_covariance, notes_beside
+from minispiral.measurement.caveats import allowance, caveats, halo, quantisation
 from minispiral.measurement.centre import refined
 from minispiral.measurement.contrast import Reading
 from minispiral.measurement.curves import Floats
@@ -79,22 +79,25 @@ def measure(
     offsets = offsets_of(settings)
     dirty = dirt(profiles.part(reasons.counted), empty, offsets)
     covariance = texture_covariance(empty) + dirt_covariance(dirty, offsets)
-    learnt = learn(profiles, reasons.counted, covariance, settings, readings, scale)
+    step, sharpening = quantisation(photo), halo(profiles.part(reasons.counted), offsets)
+    allowed = allowance(settings, step, sharpening)
+    learnt = learn(profiles, reasons.counted, covariance, allowed, readings, scale)
     widths = widths_of(profiles.values, learnt, settings)
     widths = _with_wide(light, lines, profiles, widths, settings)
     reasons.add(~(widths.misfit < settings.bad_fit), Reason.BAD_FIT)
     reasons.add(holes(profiles, widths.value), Reason.HOLE)
     limit = _limit(empty, learnt)
-    sharpening = halo(profiles.part(reasons.counted), offsets_of(settings))
     return Measurement(
         width=light.width,
         height=light.height,
-        cracks=_cracks(strokes, lines, profiles, widths, reasons, limit, probability, settings),
+        cracks=_cracks(
+            strokes, lines, profiles, widths, reasons, empty, limit, probability, settings
+        ),
         contrast=learnt.contrast,
         blur=learnt.blur,
         sharpening=sharpening,
         limit=limit,
-        caveats=caveats(photo, light, lines, sharpening),
+        caveats=caveats(step, sharpening, dirty > 0, light, lines),
         transfer=transfer,
         scale=scale,
     )
@@ -149,6 +152,7 @@ def _cracks(
     profiles: Profiles,
     widths: Widths,
     reasons: Reasons,
+    empty: Floats,
     limit: float,
     probability: NDArray[np.generic],
     settings: Settings,
@@ -191,7 +195,8 @@ def _cracks(
                     widths.high[here],
                     tuple(reasons.found[i] for i in here),
                 ),
-                notes=_notes(told.mean.value, len(counted), len(here), limit),
+                notes=_notes(told.mean.value, len(counted), len(here), limit)
+                + notes_beside(profiles.part(counted), empty, offsets_of(settings)),
             )
         )
     return tuple(records)
