@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minispiral.data.labels import yolo
 from minispiral.data.labels.outcome import Drawn, Job
 from minispiral.data.labels.photographs import Folder
 from minispiral.data.labels.plan import Planner
@@ -62,6 +63,7 @@ def draw_masks(
         raise UserError(
             f"a line width of {line_width:g} pixels was given, expected 1 to 1000", "line_width"
         )
+    yolo.class_names.cache_clear()  # the files may be others than in an earlier call
     drawn = Drawn(out, failed)
     read: list[LabelFile] = []
     for path in label_files(files):
