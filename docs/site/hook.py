@@ -62,7 +62,7 @@ REFERENCE = {  # the modules whose docstrings make the reference
         f"kernels.{name}"
         for name in (
             *("arrays", "conv2d", "epilogues", "batchnorm", "losses", "loss_table"),
-            *("pooling", "layout", "arithmetic", "adam", "statistics", "reference"),
+            *("pooling", "layout", "arithmetic", "adam", "clip", "statistics", "reference"),
         )
     ],
     "Around": ["device", "profiling", "exercises", "errors"],

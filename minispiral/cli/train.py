@@ -46,8 +46,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--clip",
             type=float,
             metavar="NORM",
-            help="Shorten the gradient of a step, that of all weights as one vector, to NORM. "
-            "Eq. 11 is a sum over pixels: its norm is in the thousands.",
+            help="Shorten the gradient of a step, that of all weights as one vector, to NORM where "
+            "it is longer; of Eq. 11 it is usually a few units, such as --clip 20.",
         ),
         click.option(
             "--crack-share",

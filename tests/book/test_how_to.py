@@ -20,7 +20,10 @@ BLOCK = re.compile(
 # The same commands at a size that takes seconds; sides are 4 * k - 1.
 QUICK = {
     "synth": {"--photos": "2", "--size": "96x96"},
-    "train": {"--depths": "1-2", "--width": "0.06", "--steps": "4", "--patches-per-image": "4"},
+    "train": {
+        **{"--depths": "1-2", "--width": "0.06", "--steps": "4", "--patches-per-image": "4"},
+        "--warmup": "1",
+    },
 }
 
 
