@@ -90,21 +90,51 @@ def test_spurs_are_no_branches_and_specks_no_cracks(rng):
     assert len(found_lines(mask)) == 1
 
 
-@pytest.mark.parametrize(("gap", "count"), [(10, 1), (40, 2)])
-def test_a_gap_is_bridged_where_it_is_short(rng, gap, count):
-    line = straight(1, rng.uniform(0, 180))
-    rows, cols = np.indices((HEIGHT, WIDTH)) + 0.5
-    mask = trace([line]) & (np.hypot(cols - WIDTH / 2, rows - HEIGHT / 2) > gap / 2)
-    strokes = found_lines(mask)
-    assert len(strokes) == count
-    assert sum(stroke.bridged for stroke in strokes) == pytest.approx(
-        gap if count == 1 else 0, abs=5
+def along(turn, first, last, shift=0.0):
+    """The part of a line through the middle, from ``first`` to ``last`` px along it."""
+    way = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
+    middle = np.array([WIDTH, HEIGHT]) / 2 + shift * np.array([-way[1], way[0]])
+    return Line(middle + np.outer([first, last], way), np.ones(2))
+
+
+@pytest.mark.parametrize(("probability", "count"), [(0.4, 1), (0.9, 2)])
+def test_side_branches_that_are_hardly_sure_are_fringes(rng, probability, count):
+    turn = rng.uniform(0, 180)
+    fringe = along(turn + rng.uniform(60, 120), 0, rng.uniform(14, 18))
+    shown = np.maximum(0.9 * trace([straight(1, turn)]), probability * trace([fringe]))
+    assert len(found_lines(shown)) == count
+
+
+@pytest.mark.parametrize(
+    ("gap", "sideways", "count"),
+    [(10, 0, 1), (26, 0, 1), (40, 0, 2), (8, 4, 1), (24, 10, 2)],
+)
+def test_a_gap_is_bridged_where_it_is_short_and_both_lines_aim_at_it(rng, gap, sideways, count):
+    turn = rng.uniform(0, 180)
+    strokes = found_lines(
+        trace([along(turn, -60, -gap / 2), along(turn, gap / 2, 60, shift=sideways)])
     )
+    assert len(strokes) == count
+    bridged = np.hypot(gap, sideways) if count == 1 else 0
+    assert sum(stroke.bridged for stroke in strokes) == pytest.approx(bridged, abs=5)
+
+
+def test_a_speck_far_from_the_end_of_a_line_is_not_its_end(rng):
+    turn = rng.uniform(0, 180)
+    (found,) = found_lines(trace([along(turn, -50, 0), along(turn, 16, 19)]))
+    assert found.bridged == 0
+    assert found.length < 60
+
+
+def test_what_was_bridged_makes_no_crack(rng):
+    turn = rng.uniform(0, 180)
+    assert not found_lines(trace([along(turn, -16, -6), along(turn, 4, 14)]))
 
 
 def test_a_ring_is_one_line():
     (found,) = found_lines(trace([circle(1, 30, 2 * np.pi)]))
     assert found.length == pytest.approx(2 * np.pi * 30, rel=0.15)  # steps of pixels are longer
+    assert (found.points[0] == found.points[-1]).all()
 
 
 def test_a_faint_line_counts_beside_a_sure_one_only(rng):
