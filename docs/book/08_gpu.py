@@ -893,8 +893,9 @@ if not MISSING:
 #
 # - M. Harris, *Optimizing Parallel Reduction in CUDA*, NVIDIA, 2007. The sum of Figure 8.2 in seven
 #   steps, each faster than the one before.
-# - J. Demmel and H. D. Nguyen, *Fast Reproducible Floating-Point Summation*, ARITH 2013. The same
-#   bits in any order of summation, which is more than a fixed order gives.
+# - W. Ahrens, J. Demmel and H. D. Nguyen, *Algorithms for Efficient Reproducible Floating Point
+#   Summation*, ACM Transactions on Mathematical Software 46, 2020. The same bits in any order of
+#   summation, which is more than a fixed order gives.
 # - H. Ootomo and R. Yokota, *Recovering single precision accuracy from Tensor Cores while
 #   surpassing the FP32 theoretical peak performance*, International Journal of High Performance
 #   Computing Applications 36, 2022. Three products for one, and what the cores' own rounding does

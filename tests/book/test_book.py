@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
 
+import numpy as np
 import pytest
 
 from minispiral.exercises import Wrong
@@ -30,34 +31,34 @@ def by_name(path: Path) -> str:
     return path.stem
 
 
+def run_of(chapter: Path, folder: Path, hash_seed: int) -> subprocess.Popen[str]:
+    """A run of a chapter in a folder of its own, begun."""
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "book" / "cells.py", chapter],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)
-def test_chapter_says_what_it_computes_and_draws_it_twice(chapter: Path, tmp_path: Path) -> None:
-    runs = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        environment = {
-            **os.environ,
-            "MINISPIRAL_BOOK_OUT": str(tmp_path / name),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONHASHSEED": str(len(name) + len(runs)),
-        }
-        runs.append(
-            subprocess.Popen(
-                [sys.executable, ROOT / "tests" / "book" / "cells.py", chapter],
-                cwd=tmp_path / name,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+def test_chapter_says_what_it_computes(
+    chapter: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """About one chapter in a run of the tests is run twice, and must draw the same figures."""
+    twice = rng.integers(len(CHAPTERS)) == 0
+    runs = [run_of(chapter, tmp_path / str(k), k) for k in range(2 if twice else 1)]
     found = []
     for process in runs:
         output, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, errors[-3000:]
         found.append(json.loads(output))
     assert not found[0]["wrong"], "\n".join(found[0]["wrong"])
-    assert found[0]["figures"] == found[1]["figures"]
+    assert found[0]["figures"] == found[-1]["figures"]
     assert found[0]["figures"]
     assert CHECK.search(chapter.read_text(encoding="utf-8")), "no number of the text is checked"
 
