@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,14 @@ from minispiral.kernels.cuda import launch, table
 from tests.cuda_on_cpu import CpuDevice, build_at_once, can_run, nvrtc
 from tests.launch import Launch, launcher
 from tests.small import ROOT, make_trained
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All processes of a session share the kernels that one of them compiles for the CPU."""
+    if not hasattr(config, "workerinput") and "CUDA_ON_CPU_FOLDER" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="cuda-on-cpu-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["CUDA_ON_CPU_FOLDER"] = folder.name
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The CUDA C of the kernels, as the compiler gets it."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -25,3 +26,8 @@ def expand(file: str) -> str:
         return "\n".join([f'#line 1 "{name}"', *lines])
 
     return text(file) + "\n"
+
+
+def digest(file: str) -> str:
+    """A text that is another one whenever the compiler gets another text or other options."""
+    return hashlib.sha256("\0".join((expand(file), *OPTIONS)).encode()).hexdigest()

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from minispiral.kernels.cuda import sources, table
 
 from .array import DeviceArray, check_not_recording, recording
-from .build import build
+from .build import build, precompile
 
 PAGE = mmap.PAGESIZE
 
@@ -222,6 +222,9 @@ class CpuDevice:
 
 def build_at_once(jobs: Iterable[tuple[CpuDevice, str]]) -> None:
     """Compile files for devices ahead of their use, as many at a time as there are cores."""
+    jobs = list(jobs)
+    for flags in {tuple(device.flags) for device, _ in jobs}:
+        precompile(flags)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda job: job[0].library(job[1]), jobs))
 

@@ -39,6 +39,15 @@ def library() -> ctypes.CDLL | None:
     return None
 
 
+def version() -> str:
+    """Of the compiler, such as ``12.9``."""
+    nvrtc = library()
+    assert nvrtc is not None
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
+
+
 def compile_for(arch: str, source: str, expressions: Sequence[str]) -> dict[str, Usage]:
     """Compile to machine code for e.g. ``sm_90``; what each of the kernels takes."""
     nvrtc = library()

@@ -5,6 +5,7 @@ threads come first.
 """
 
 import re
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -378,12 +379,24 @@ def example(function, rng) -> tuple[Any, tuple[Any, ...], Any]:
     return kernel, arguments, kernel(*arguments)
 
 
-def verdicts(function, rng, **options):
+class Mutated(CpuDevice):
+    """A device with a mistake in one file, ``changed``; what does not include it is as ever."""
+
+    def __init__(self, reverse=False, *, changed, **options):
+        super().__init__(reverse, **options)
+        self.changed = changed
+
+    def library(self, file):
+        concerned = f'#line 1 "{self.changed}"' in sources.expand(file)
+        return super().library(file) if concerned else CpuDevice().library(file)
+
+
+def verdicts(function, rng, make=CpuDevice):
     """What comes of running a function in both orders, and the kernels that ran."""
     kernel, arguments, expected = example(function, rng)
     found, launched = [], []
     for reverse in (False, True):
-        device = CpuDevice(reverse, **options)
+        device = make(reverse)
         try:
             result = call(device, kernel, *arguments)
         except KernelError as error:
@@ -410,20 +423,25 @@ def launched(cuda_libraries):
 
 @pytest.fixture(scope="module")
 def mutants(launched, tmp_path_factory):
-    """The options of a device for each mistake; all compiled at once."""
-    options, jobs = {}, []
+    """A function for each mistake that makes a device with it; all compiled at once."""
+    devices, jobs = {}, []
     for name, (file, old, new, function, _) in MISTAKES.items():
         folder = tmp_path_factory.mktemp("mutant") / "kernels"
-        kernels, only = mutant(sources.FOLDER, file, old, new, folder), launched[function]
-        options[name] = {"kernels": kernels, "flags": ["-O0"], "only": only}
-        files = {table.KERNELS[kernel].file for kernel in only}
-        jobs += [(CpuDevice(**options[name]), file) for file in files]
+        devices[name] = partial(
+            Mutated,
+            changed=file,
+            kernels=mutant(sources.FOLDER, file, old, new, folder),
+            flags=["-O0"],
+            only=launched[function],
+        )
+        files = {table.KERNELS[kernel].file for kernel in launched[function]}
+        jobs += [(devices[name](), file) for file in files]
     build_at_once(jobs)
-    return options
+    return devices
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_found(mutants, rng, name):
-    found, _ = verdicts(MISTAKES[name].function, rng, **mutants[name])
+    found, _ = verdicts(MISTAKES[name].function, rng, mutants[name])
     assert found != ["right", "right"]
     assert any(MISTAKES[name].found in text for text in found), found

@@ -14,35 +14,66 @@ FILES = sorted({kernel.file for kernel in table.KERNELS.values()})
 
 
 @pytest.fixture(scope="module")
-def recorded():
-    """What `python -m bench gpu model` found: for each architecture, the kernels by expression."""
-    results = json.loads((ROOT / "bench/results/gpu-model.json").read_text(encoding="utf-8"))
+def model():
+    """What `python -m bench gpu model` found."""
+    return json.loads((ROOT / "bench/results/gpu-model.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def recorded(model):
+    """For each architecture, what the kernels take by expression."""
     return {
         arch: {
             name: nvrtc.Usage(code["registers"], code["stack_bytes"], code["spilled_bytes"])
             for name, code in kernels.items()
         }
-        for arch, kernels in results["code"].items()
+        for arch, kernels in model["code"].items()
     }
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_kernels_compile_without_spills_and_within_their_registers(file, recorded):
-    """A minute for each architecture: what is recorded for sm_80 counts if it is of these sources.
+def of_these_sources(model, recorded, file):
+    """Whether a file was recorded as it is today, all of its kernels, by this very compiler."""
+    return (
+        model["compilers"]["nvrtc"] == nvrtc.version()
+        and model["sources"].get(file) == sources.digest(file)
+        and all(
+            name in kernels for name in table.expressions(file) for kernels in recorded.values()
+        )
+    )
 
-    It is if sm_90, for which they are compiled, takes what is recorded.
+
+@pytest.mark.parametrize("file", FILES)
+def test_kernels_compile_without_spills_and_within_their_registers(file, model, recorded, rng):
+    """A minute for each architecture: what is recorded counts if it is of these sources.
+
+    One kernel, drawn anew, is compiled even then, and if it differs from the record, all are. Of
+    other sources all are compiled for sm_90; what is recorded for sm_80 counts if nothing differs.
     """
     names = table.expressions(file)
+    known = of_these_sources(model, recorded, file)
     source = sources.expand(file)
-    found = nvrtc.compile_for("sm_90", source, names)
-    older = {name: recorded["sm_80"].get(name) for name in names}
+    found = nvrtc.compile_for("sm_90", source, [str(rng.choice(names))] if known else names)
+    usages = [{name: kernels.get(name) for name in names} for kernels in recorded.values()]
     if any(recorded["sm_90"].get(name) != used for name, used in found.items()):
-        older = nvrtc.compile_for("sm_80", source, names)
-    for usage in (found, older):
+        newer = nvrtc.compile_for("sm_90", source, names) if known else found
+        usages = [newer, nvrtc.compile_for("sm_80", source, names)]
+    for usage in usages:
         for expression, used in usage.items():
             assert used.spills == 0, expression
             assert used.stack == 0, expression
             assert used.registers <= table.KERNELS[expression].registers, (expression, used)
+
+
+def test_a_change_in_a_header_is_of_other_sources(model, recorded, monkeypatch):
+    (file,) = {
+        kernel.file for kernel in table.KERNELS.values() if kernel.expression == "merge_counts"
+    }
+    monkeypatch.setitem(model["sources"], file, sources.digest(file))
+    monkeypatch.setitem(model["compilers"], "nvrtc", nvrtc.version())
+    assert of_these_sources(model, recorded, file)
+    expanded = sources.expand(file)
+    monkeypatch.setattr(sources, "expand", lambda file: expanded.replace("+", "-", 1))
+    assert not of_these_sources(model, recorded, file)
 
 
 def test_the_report_shows_registers_and_spills():

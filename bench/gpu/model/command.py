@@ -15,6 +15,7 @@ from bench.gpu.model.assumptions import Assumptions
 from bench.gpu.model.code import ARCHITECTURES, codes
 from bench.gpu.model.estimate import Model
 from minispiral.errors import UserError
+from minispiral.kernels.cuda import sources, table
 
 FILE = "gpu-model.json"
 MODELLED = "sm_90"  # which the assumptions are for
@@ -93,6 +94,9 @@ def measure(task: Task, assumed: Assumptions) -> dict[str, Any]:
     return {
         "task": asdict(task),
         "compilers": compiler.versions(),
+        "sources": {
+            file: sources.digest(file) for file in sorted({k.file for k in table.KERNELS.values()})
+        },
         "assumptions": assumed.rows(),
         **steps,
         "code": {
