@@ -90,6 +90,35 @@ def _stains(rng: np.random.Generator, surface: Surface) -> None:
         surface.warmth[rows, cols] += np.float32(warm) * spot
 
 
+def _flecks(rng: np.random.Generator, surface: Surface) -> None:
+    """Small long spots in one direction, where the skin of the cement has come off."""
+    height, width = surface.grey.shape
+    preferred, scale = rng.uniform(0, np.pi), rng.uniform(0.5, 1.5)
+    dark = np.zeros_like(surface.grey)
+    crowd = noise(rng, (height, width), coarse=256, fine=64)
+    for _ in range(rng.poisson(np.exp(rng.uniform(3, 7)) * height * width / 1e6)):
+        x, y = rng.uniform((0, 0), (width, height))
+        if crowd[int(y), int(x)] < rng.normal():
+            continue
+        length = scale * min(30.0, 4 + 4 * rng.pareto(1.5))
+        points = _scribble(rng, np.array([x, y]), 5, 0.3, length / 5, rng.normal(preferred, 0.5))
+        widths = length * rng.uniform(0.15, 0.6) * np.array([0.4, 0.9, 1.0, 0.8, 0.3])
+        draw_stroke(dark, points, widths, rng.uniform(0.1, 0.5))
+    surface.grey *= 1 - dark
+
+
+def _holes(rng: np.random.Generator, surface: Surface) -> None:
+    """A few deep holes, black inside, with ragged rims."""
+    height, width = surface.grey.shape
+    for _ in range(rng.poisson(12 * height * width / 1e6) + 1):
+        start, count = rng.uniform((0, 0), (width, height)), int(rng.integers(2, 7))
+        dark = np.zeros_like(surface.grey)
+        radius = rng.uniform(2, 9)
+        points = _scribble(rng, start, count, 1.0, rng.uniform(0.5, 1.2) * radius)
+        draw_stroke(dark, points, 2 * radius * rng.uniform(0.5, 1, count), rng.uniform(0.6, 0.97))
+        surface.grey *= 1 - dark
+
+
 def _plants(rng: np.random.Generator, surface: Surface) -> None:
     """Moss, roots and grass: tangles of short dark strokes."""
     height, width = surface.grey.shape
@@ -189,6 +218,8 @@ THINGS: tuple[tuple[Callable[[np.random.Generator, Surface], None], float], ...]
     (_cables, 0.2),
     (_grooves, 0.25),
     (_stains, 0.35),
+    (_flecks, 0.35),
+    (_holes, 0.3),
     (_plants, 0.15),
     (_paint, 0.15),
     (_bare_places, 0.3),
@@ -223,11 +254,20 @@ def _line(
 
 
 def _scribble(
-    rng: np.random.Generator, start: Points, count: int, turn: float, step: float
+    rng: np.random.Generator,
+    start: Points,
+    count: int,
+    turn: float,
+    step: float,
+    heading: float | None = None,
 ) -> Points:
-    """``count`` points ``step`` px apart that turn by ``turn`` radians (sd) at each."""
-    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, turn, count))
-    steps = step * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    """``count`` points ``step`` px apart that turn by ``turn`` radians (sd) at each.
+
+    The first ``heading`` is any where none is given.
+    """
+    first = rng.uniform(0, 2 * np.pi) if heading is None else heading
+    headings = first + np.cumsum(rng.normal(0, turn, count))
+    steps = step * np.stack([np.cos(headings), np.sin(headings)], axis=1)
     scribble: Points = start + np.cumsum(steps, axis=0)
     return scribble
 

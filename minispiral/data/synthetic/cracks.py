@@ -20,7 +20,7 @@ def grow_cracks(rng: np.random.Generator, height: int, width: int) -> list[Crack
         return []
     shortest = min(height, width) / 3
     budget = max(np.exp(rng.normal(np.log(DENSITY), 0.7)) * height * width, shortest)
-    typical_width = np.clip(np.exp(rng.normal(0.6, 0.55)), 0.5, 7)
+    typical_width = np.clip(np.exp(rng.normal(0.4, 0.65)), 0.5, 7)
     rough, gaps = rng.random(), rng.random() < 0.5
     course = Course(0.35, turn=0.35 + 0.35 * rough, longest=8, jitter=0.15 + 0.35 * rough)
     cracks: list[Crack] = []
