@@ -7,6 +7,7 @@ import click
 from bench.common.worker import WorkerError
 from bench.cpu.command import cpu
 from bench.cpu.costs import costs
+from bench.cpu.scores import scores
 from bench.gpu.command import gpu
 from bench.measure.command import command as measure
 from bench.paper.baselines import baselines
@@ -32,7 +33,7 @@ def main() -> None:
     """Measure minispiral on this machine."""
 
 
-for command in (baselines, costs, cpu, decoding, gpu, joints, measure, paper, scale):
+for command in (baselines, costs, cpu, decoding, gpu, joints, measure, paper, scale, scores):
     main.add_command(command)
 
 
