@@ -9,36 +9,48 @@ from numpy.typing import NDArray
 from minispiral.measurement.beside import DAMP, damp
 from minispiral.measurement.curves import Floats
 from minispiral.measurement.light import Light
-from minispiral.measurement.profiles import Profiles, depth_of, wall_of
+from minispiral.measurement.profiles import LEAST, Profiles, depth_of, wall_of
 from minispiral.measurement.records import Caveat
 from minispiral.measurement.settings import Settings
 from minispiral.measurement.wide import half_depth
 
-HALO = 0.02  # of a crack's depth: more beside it is the halo of an unsharp mask
+HALO = 0.015  # of a crack's depth: more, and twice its error, is the halo of an unsharp mask
 COARSE = 5  # grey levels between the DCT coefficients: JPEG qualities below about 80
 CLIPPED = 0.02  # of the places beside or on the cracks
 BLOCKS = 4000  # of 8 x 8 px, enough to see the steps of their coefficients
 BLACK, WHITE = 0.0005, 0.99  # of the light: half and 253 of 255 grey levels in sRGB
 
 
-def halo(profiles: Profiles, offsets: Floats) -> float:
+def halo(profiles: Profiles, empty: Floats, offsets: Floats) -> tuple[float, float]:
     """How much brighter than the wall the light beside the cracks is, as a share of their depth.
 
     1.5 to 2.5 px from the edges at half depth, where the halo of an unsharp mask of radius 1 px
-    lies. Medians over the windows; 0 without any, and where there is none.
+    lies. The median over the windows, and the standard error that the wall's own texture, seen in
+    ``empty`` profiles, gives it. Both are 0 without any window.
     """
     if not len(profiles):
-        return 0.0
+        return 0.0, 0.0
     values = profiles.values
-    edge = half_depth(values, offsets)[:, None] / 2
-    wall = wall_of(values, offsets)
-    ring = (np.abs(offsets) >= edge + 1.5) & (np.abs(offsets) <= edge + 2.5)
-    beside = (values * ring).sum(axis=1) / np.maximum(1, ring.sum(axis=1))
-    there = ring.any(axis=1)
+    edge = half_depth(values, offsets) / 2
+    there = edge + 1.5 <= offsets[-1]
     depth = depth_of(values, offsets)
     if not there.any() or depth <= 0:
-        return 0.0
-    return max(0.0, float(np.median((beside - wall)[there])) / depth)
+        return 0.0, 0.0
+    brighter = _ring(values[there], edge[there], offsets)
+    share = max(0.0, float(np.median(brighter))) / depth
+    if len(empty) < LEAST:
+        return share, 0.0
+    texture = _ring(empty, np.full(len(empty), float(np.median(edge[there]))), offsets)
+    low, high = np.quantile(texture, [0.16, 0.84])
+    return share, 1.25 * float(high - low) / 2 / np.sqrt(len(brighter) / 2) / depth
+
+
+def _ring(values: Floats, edge: Floats, offsets: Floats) -> Floats:
+    """The light (m,) from 1.5 to 2.5 px outside the edges, less that of the wall."""
+    far = np.abs(offsets) - edge[:, None]
+    ring = (far >= 1.5) & (far <= 2.5)
+    beside = (values * ring).sum(axis=1) / np.maximum(1, ring.sum(axis=1))
+    return np.asarray(beside - wall_of(values, offsets))
 
 
 def quantisation(photo: NDArray[np.uint8]) -> int:
@@ -82,11 +94,11 @@ def allowance(settings: Settings, step: int, sharpening: float) -> Settings:
 
 
 def caveats(
-    step: int, sharpening: float, dirty: bool, light: Light, lines: list[Floats]
+    step: int, sharpened: bool, dirty: bool, light: Light, lines: list[Floats]
 ) -> tuple[Caveat, ...]:
     """What has to be said about the photograph's widths as a whole."""
     found = []
-    if sharpening > HALO:
+    if sharpened:
         found.append(
             Caveat(
                 "sharpened",

@@ -95,10 +95,7 @@ def _mirrored(index: Indices, side: int) -> Indices:
 
 def _basis(t: Grey) -> tuple[Grey, Grey, Grey, Grey]:
     """The cubic B-splines around a place ``t`` beyond the second of them."""
-    s = -t + 1.0
-    return (
-        s * s * s / 6,
-        t * t * (0.5 * t - 1.0) + 2 / 3,
-        s * s * (0.5 * s - 1.0) + 2 / 3,
-        t * t * t / 6,
-    )
+    s = 1.0 - t
+    outer, inner = (s * s * s, t * t * t), (t * t * (1.0 - 0.5 * t), s * s * (1.0 - 0.5 * s))
+    sixth, most = np.float32(1 / 6), np.float32(2 / 3)
+    return outer[0] * sixth, most - inner[0], most - inner[1], outer[1] * sixth

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from minispiral.errors import UserError
 from minispiral.measurement import curves
 from minispiral.measurement.beside import dirt, dirt_covariance, notes_beside
-from minispiral.measurement.caveats import allowance, caveats, halo, quantisation
+from minispiral.measurement.caveats import HALO, allowance, caveats, halo, quantisation
 from minispiral.measurement.centre import refined
 from minispiral.measurement.contrast import Reading
 from minispiral.measurement.curves import Floats
@@ -79,11 +79,16 @@ def measure(
     offsets = offsets_of(settings)
     dirty = dirt(profiles.part(reasons.counted), empty, offsets)
     covariance = texture_covariance(empty) + dirt_covariance(dirty, offsets)
-    step, sharpening = quantisation(photo), halo(profiles.part(reasons.counted), offsets)
+    step = quantisation(photo)
+    sharpening, doubt = halo(profiles.part(reasons.counted), empty, offsets)
     allowed = allowance(settings, step, sharpening)
     learnt = learn(profiles, reasons.counted, covariance, allowed, readings, scale)
     widths = widths_of(profiles.values, learnt, settings)
     widths = _with_wide(light, lines, profiles, widths, settings)
+    beside = [
+        notes_beside(profiles.part(reasons.counted & (profiles.line == k)), empty, offsets)
+        for k in range(len(lines))
+    ]
     reasons.add(~(widths.misfit < settings.bad_fit), Reason.BAD_FIT)
     reasons.add(holes(profiles, widths.value), Reason.HOLE)
     limit = _limit(empty, learnt)
@@ -91,13 +96,13 @@ def measure(
         width=light.width,
         height=light.height,
         cracks=_cracks(
-            strokes, lines, profiles, widths, reasons, empty, limit, probability, settings
+            strokes, lines, profiles, widths, reasons, beside, limit, probability, settings
         ),
         contrast=learnt.contrast,
         blur=learnt.blur,
         sharpening=sharpening,
         limit=limit,
-        caveats=caveats(step, sharpening, dirty > 0, light, lines),
+        caveats=caveats(step, sharpening > max(HALO, 2 * doubt), dirty > 0, light, lines),
         transfer=transfer,
         scale=scale,
     )
@@ -152,7 +157,7 @@ def _cracks(
     profiles: Profiles,
     widths: Widths,
     reasons: Reasons,
-    empty: Floats,
+    beside: list[tuple[str, ...]],
     limit: float,
     probability: NDArray[np.generic],
     settings: Settings,
@@ -195,8 +200,7 @@ def _cracks(
                     widths.high[here],
                     tuple(reasons.found[i] for i in here),
                 ),
-                notes=_notes(told.mean.value, len(counted), len(here), limit)
-                + notes_beside(profiles.part(counted), empty, offsets_of(settings)),
+                notes=_notes(told.mean.value, len(counted), len(here), limit) + beside[k],
             )
         )
     return tuple(records)

@@ -45,9 +45,9 @@ class Settings:
     blur_log_sd: float = 0.35  # ... and the sd of its logarithm
     votes: float = 6.0  # of all windows together: what the model leaves out is common to them
     strange: float = 0.1  # of the wide places are none of a crack: a pore, a joint, a stain
-    wide_from: float = 2.4  # times the whole blur: profiles that wide at half depth begin to tell
-    wide: float = 2.9  # ... the contrast, and here do in full; cracks far below the blur have 2.2
-    wide_blur: float = 0.6  # px, sd of a blur besides: pixels and JPEG feign floors of sharp cracks
+    wide_from: float = 2.1  # times the whole blur: profiles that wide at half depth begin to tell
+    wide: float = 2.4  # ... the contrast, and here do in full; a crack far below the blur has ...
+    wide_blur: float = 1.0  # ... 2.35 of it, less by a blur of this sd, px: pixels feign floors
     wide_votes: float = 16.0  # of the wide windows together
 
     # The width at a place
@@ -61,4 +61,4 @@ class Settings:
     misfit_halo: float = 1.0  # ... and times the halo of sharpening, which is such a share
     bad_fit: float = 6.0  # squared misfit, in units of its expectation: no crack looks so
     model_error: float = 0.04  # sd that no width goes below ...
-    model_share: float = 0.015  # ... and as a share of the width
+    model_share: float = 0.02  # ... and as a share of the width

@@ -41,7 +41,7 @@ def summary(widths: Widths, counted: NDArray[np.intp], settings: Settings) -> Su
     sds = np.sqrt(widths.variances[counted].mean(axis=0) / independent)
     mean = float(w.mean())
     low, high = _mixture(means, np.maximum(sds, 1e-3), widths.weights)
-    extra = 1.96 * float(np.hypot(settings.model_share * mean, settings.model_error / 2))
+    extra = 1.96 * float(np.hypot(settings.model_share * mean, settings.model_error))
     low, high = mean - np.hypot(mean - low, extra), mean + np.hypot(high - mean, extra)
     steady = np.median([w[:-2], w[1:-1], w[2:]], axis=0) if len(w) > 4 else w
     p95 = float(np.quantile(steady, 0.95))

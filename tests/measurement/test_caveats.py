@@ -45,3 +45,59 @@ def test_the_halo_of_sharpening_is_told(rng):
     sharp = photo + 1.5 * (photo - gaussian_filter(photo, (1, 1, 0)))
     assert "sharpened" not in kinds(photo.astype(np.uint8), trace([line]))
     assert "sharpened" in kinds(sharp.clip(0, 255).astype(np.uint8), trace([line]))
+
+
+def darkened(photo, line, sd, level):
+    """Light taken away beside ``line`` as by dirt: a Gaussian of ``sd`` px across it."""
+    (ax, ay), (bx, by) = line.points
+    rows, cols = np.indices(photo.shape[:2]) + 0.5
+    far = ((cols - ax) * (by - ay) - (rows - ay) * (bx - ax)) / np.hypot(bx - ax, by - ay)
+    taken = 1 - level * np.exp(-0.5 * (far / sd) ** 2)
+    return np.rint(photo * taken[..., None]).astype(np.uint8)
+
+
+def test_dirt_along_a_crack_is_told_and_widens_its_interval(rng):
+    line = straight(rng.uniform(0.7, 1.2), rng.uniform(0, 180), half=58)
+    photo = photograph(rng, [line], blur=0.7, transfer="linear")
+    found = [
+        measure(each, trace([line]), transfer="linear")
+        for each in (photo, darkened(photo, line, 3, rng.uniform(0.16, 0.2)))
+    ]
+    clean, dirty = ({caveat.kind for caveat in each.caveats} for each in found)
+    assert "dirty" not in clean
+    assert "dirty" in dirty
+    notes = [each.cracks[0].notes for each in found]
+    assert "dirt or shadow along it" in notes[1]
+    assert notes[0] == ()
+    mean = found[1].cracks[0].mean
+    assert mean.low < line.widths[0] < mean.high
+
+
+def test_a_wet_wall_along_a_crack_is_told(rng):
+    line = straight(rng.uniform(1, 2), rng.uniform(20, 70))
+    photo = photograph(rng, [line], transfer="linear")
+    kinds_of = [
+        {caveat.kind for caveat in measure(each, trace([line]), transfer="linear").caveats}
+        for each in (photo, darkened(photo, line, 12, 0.25))
+    ]
+    assert "damp" not in kinds_of[0]
+    assert "damp" in kinds_of[1]
+
+
+def test_two_cracks_taken_for_one_are_told(rng):
+    turn = rng.uniform(0, 180)
+    lines = [straight(1.5, turn, shift=shift) for shift in (-3.5, 3.5)]
+    photo = photograph(rng, lines, blur=0.7)
+    (one,) = measure(photo, trace(lines[:1])).cracks
+    assert "another crack within 10 pixels" in one.notes
+    (alone,) = measure(photograph(rng, lines[:1], blur=0.7), trace(lines[:1])).cracks
+    assert alone.notes == ()
+
+
+def test_unequal_light_on_both_sides_is_told(rng):
+    line = straight(1.5, 90)
+    photo = photograph(rng, [line], transfer="linear").astype(float)
+    photo[:, photo.shape[1] // 2 :] *= 0.75
+    photo = photo.astype(np.uint8)
+    (crack,) = measure(photo, trace([line]), transfer="linear").cracks
+    assert "the light differs on both sides of it" in crack.notes
