@@ -65,7 +65,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--average-decay",
             default=TrainConfig.average_decay,
             metavar="D",
-            help="Of --average: it reaches back about 1 / (1 - D) steps.",
+            help="Of --average: it reaches back over the last ninth of the run, but at most about "
+            "1 / (1 - D) steps.",
         ),
         click.option(
             "--average",

@@ -128,6 +128,11 @@ class TrainConfig:
         for name in ("beta1", "average_decay"):
             value = getattr(self, name)
             _check(name, value, 0 <= value < 1, "at least 0 and below 1")
+        if not self.average and self.average_decay != type(self).average_decay:
+            raise UserError(
+                f"average_decay {self.average_decay} was given, but no average is to be kept",
+                "average",
+            )
         positive = self.clip is None or 0 < self.clip < math.inf
         _check("clip", self.clip, positive, "a positive number")
         _check("crack_share", self.crack_share, 0 <= self.crack_share <= 1, "0 to 1")

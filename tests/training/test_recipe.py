@@ -196,17 +196,19 @@ def test_each_option_changes_the_weights_but_the_average_only_what_is_kept(confi
     config = changed(config, steps=4)
     plain = train(config, tmp_path / "plain").part("network")
     for name, value in RECIPE.items():
-        found = train(changed(config, **{name: value}), tmp_path / name)
+        options = {name: value, "average": name in ("average", "average_decay")}
+        found = train(changed(config, **options), tmp_path / name)
         same = all(plain[k].tobytes() == x.tobytes() for k, x in found.part("network").items())
-        assert same == (name in ("average", "average_decay")), name
-        assert bool(found.part("average")) == (name == "average")
+        assert same == options["average"], name
+        assert bool(found.part("average")) == options["average"]
 
 
 def test_an_option_may_not_change_when_the_run_is_resumed(config, tmp_path):
     train(config, tmp_path / "run")
     for name, value in RECIPE.items():
+        options = {name: value} | ({"average": True} if name == "average_decay" else {})
         with pytest.raises(UserError, match=f"{name} was"):
-            train(changed(config, **{name: value}), tmp_path / "run", resume=True)
+            train(changed(config, **options), tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,7 @@ def test_an_option_may_not_change_when_the_run_is_resumed(config, tmp_path):
         (["--schedule", "linear"], "Invalid value for '--schedule'"),
         (["--warmup", -1], "warmup -1 was given, expected at least 0; change --warmup"),
         (["--average-decay", 1], "average_decay 1.0 was given, expected at least 0 and below 1"),
+        (["--average-decay", 0.9], "but no average is to be kept; add --average"),
         (["--clip", 0], "clip 0.0 was given, expected a positive number; change --clip"),
         (
             ["--crack-share", 1.5],
