@@ -10,7 +10,8 @@ from minispiral.detection.metrics import score_photo
 
 
 def test_every_way_is_timed_and_counts_what_the_rival_counts() -> None:
-    done = CliRunner().invoke(main, "scores --photo 61 43 --repeats 1 --json".split())
+    words = ["scores", "--photo", "61", "43", "--repeats", "1", "--json"]
+    done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["ways"]
     assert list(found) == list(WAYS)

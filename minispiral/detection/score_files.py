@@ -130,7 +130,7 @@ def _draw_thresholds(axes: Any, counts: Counts, marks: Sequence[tuple[int, str, 
     axes.set_xscale("logit")
     low, high = counts.thresholds[counts.thresholds > 0][0], counts.thresholds[-1]
     ticks = [tick for tick in TICKS if low <= tick <= high]
-    axes.set_xticks(ticks, [f"{tick:.5g}" for tick in ticks], fontsize="small")
+    axes.set_xticks(ticks, [f"{tick:.5f}".rstrip("0") for tick in ticks], fontsize="small")
     axes.set_xticks([], minor=True)
     axes.set(xlabel="threshold (logit scale)", ylabel="score", ylim=(0, 1.02))
     axes.grid(alpha=0.3)

@@ -8,7 +8,7 @@ from scipy.ndimage import binary_dilation, grey_dilation
 from skimage.morphology import thin as lines_of
 
 from minispiral.detection.counts import THIN_THRESHOLDS, THRESHOLDS, Counts, count, count_thinned
-from minispiral.detection.neighbourhoods import around, dilate
+from minispiral.detection.neighbourhoods import around
 from tests.detection.maps import random_pair, smooth_map
 
 
@@ -48,8 +48,6 @@ def test_neighbours_are_joined_over_a_euclidean_disc(rng, radius: int) -> None:
         radius : padded.shape[0] - radius, radius : padded.shape[1] - radius
     ]
     np.testing.assert_array_equal(around(values, mask, radius), expected[mask])
-    near = binary_dilation(mask, disc(radius))
-    np.testing.assert_array_equal(dilate(mask, radius), near)
     several = rng.integers(0, 2, values.shape).astype(bool)
     met = around(several, mask, radius, np.bitwise_or)
     np.testing.assert_array_equal(met, binary_dilation(several, disc(radius))[mask])

@@ -41,7 +41,7 @@ def table(values, mask, tolerance) -> np.ndarray:
     levels=st.sampled_from([0, 1, 4]),
     tolerance=st.sampled_from([0, 0, 2]),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_scores_of_a_set_are_those_of_plain_loops(
     seed: int, cracked: int, empty: int, levels: int, tolerance: int
 ) -> None:
@@ -71,7 +71,7 @@ def test_scores_of_a_set_are_those_of_plain_loops(
 
 
 @given(seed=st.integers(0, 2**32), photos=st.integers(1, 4), levels=st.sampled_from([1, 2, 16]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_scores_of_a_set_are_those_of_scikit_learn(seed: int, photos: int, levels: int) -> None:
     """Where all probabilities are among the thresholds, as sixteenths are."""
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from tests.detection.maps import smooth_map
     share=st.floats(0, 1),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_lines_are_those_of_scikit_image(
     size: tuple[int, int], blur: float, share: float, seed: int
 ) -> None:
