@@ -135,7 +135,7 @@ def test_a_share_of_the_patches_is_drawn_around_cracks(tmp_path, rng):
             ]
             for window in windows:
                 expected[window] += 0.5 / count / len(windows)
-    draws, seen = 3000, Counter()
+    draws, seen = 1500, Counter()
     pixels, mask, _ = PatchSampler(store, p, draws, crack_share=1.0).draw(rng)
     assert mask.any((1, 2, 3)).all()
     for patch in pixels:
@@ -149,5 +149,5 @@ def test_a_share_of_the_patches_is_drawn_around_cracks(tmp_path, rng):
     found = half.draw(rng)[1].any((1, 2, 3)).mean()
     assert found == pytest.approx(0.5 + 0.5 * plain, abs=0.06)
     share = np.mean(half.draw(rng)[1])
-    assert half.share_of_crack() == pytest.approx(share, rel=0.3)
+    assert half.share_of_crack() == pytest.approx(share, rel=0.3)  # of 500 patches
     store.close()
