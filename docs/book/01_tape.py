@@ -680,7 +680,7 @@ assert seen[-1] == 3
 # Write each function into a file, say `answer.py`, and check it with
 # `minispiral exercise 1.1 answer.py`. One file may hold the answers to several exercises.
 #
-# ### Exercise 1.1
+# ### Exercise 1.1 ★
 #
 # By hand, without a tape: a program computes from two numbers $w$ and $x$
 #
@@ -691,17 +691,14 @@ assert seen[-1] == 3
 # Write `gradients(w, x)`, which returns the pair $(\partial L/\partial w, \partial L/\partial x)$
 # as numbers. Work backwards step by step, as in *One pixel, by hand*.
 #
-# ### Exercise 1.2
+# ### Exercise 1.2 ★★
 #
 # The *softplus* $y = \log(1 + e^x)$ is a ReLU with a rounded corner. Write `softplus(x)`, which
 # takes a `minispiral.tensor.Tensor` of any shape and returns another: the softplus of each element.
 # Its gradient has to work, so subclass `Function`. It must be right for large numbers too:
 # $e^{1000}$ does not fit into a float64, but $\log(1 + e^{1000})$ is 1000.
 #
-# *Hint:* $\log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|})$, *and the sigmoid of the library*
-# (`minispiral.kernels.arithmetic.sigmoid`, *for arrays*) *does not overflow.*
-#
-# ### Exercise 1.3
+# ### Exercise 1.3 ★★
 #
 # NumPy broadcasts an array along each axis where it has length 1 and the other array has more, and
 # along leading axes that it does not have. Write `sum_to_shape(g, shape)`. `g` is the gradient of a

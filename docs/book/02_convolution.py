@@ -829,7 +829,7 @@ np.testing.assert_allclose(
 # Write each function into a file, say `answer.py`, and check it with
 # `minispiral exercise 2.1 answer.py`. Arrays are float64. Loops are fine.
 #
-# ### Exercise 2.1
+# ### Exercise 2.1 ★★
 #
 # A convolution may look beyond the border of its image. Instead of zeros, one can put the image's
 # own reflection there. In one dimension and with a rim of 2, the row `a b c d` becomes
@@ -840,9 +840,7 @@ np.testing.assert_allclose(
 # Write `mirror_pad_grad(gy, pad)`. `gy` has the shape `(n, h + 2*pad, w + 2*pad, c)`, and `pad` is
 # at least 1 and less than `h` and `w`. Return the gradient of the image, `(n, h, w, c)`.
 #
-# Hint: do the rows first, then the columns. What happens to a pixel that was copied twice?
-#
-# ### Exercise 2.2
+# ### Exercise 2.2 ★
 #
 # In a *dilated* convolution the taps of the kernel lie `dilation` pixels apart. So a kernel of
 # $3 \times 3$ sees a larger window without more weights. Without padding,
@@ -853,7 +851,7 @@ np.testing.assert_allclose(
 # `gy` is `(n, oh, ow, small)`, `w` is `(kh, kw, big, small)`, and `out_hw` is the pair `(h, w)`.
 # Return `gx`, of the shape `(n, h, w, big)`. Pixels that no tap reached have gradient 0.
 #
-# ### Exercise 2.3
+# ### Exercise 2.3 ★★★
 #
 # With stride 1 the adjoint of a convolution is itself a convolution, of `gy`, with other weights
 # and another padding. The library uses this, because gathering is faster than scattering.
@@ -864,6 +862,3 @@ np.testing.assert_allclose(
 #     conv2d(gy, v, 1, new_pad)   equals   conv2d_input_grad(gy, w, out_hw, 1, pad)
 #
 # for every `gy` of the right shape (both functions are in `minispiral.kernels.conv2d`).
-#
-# Hint: begin with one row of pixels, a kernel of 3 weights and no padding. Which pixels of `gy`
-# contribute to `gx[u]`, and through which taps?

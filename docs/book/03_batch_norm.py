@@ -722,7 +722,7 @@ print("and the gradients agree to float32's rounding")
 # Write each function into a file, say `answer.py`, and check it with
 # `minispiral exercise 3.1 answer.py`. Arrays are float64.
 #
-# ### Exercise 3.1
+# ### Exercise 3.1 ★
 #
 # In evaluation a convolution followed by batch norm is a convolution with other weights and a bias.
 # Write `folded(w, gamma, beta, mean, var, eps, transpose)`, which returns the pair `(v, bias)`. `w`
@@ -736,7 +736,7 @@ print("and the gradients agree to float32's rounding")
 # `v` has the shape of `w`, and `bias` has one number for each output channel. Leave `w` itself
 # unchanged.
 #
-# ### Exercise 3.2
+# ### Exercise 3.2 ★★★
 #
 # A photograph is too large for memory and comes in tiles. Write `moments(tiles)`. `tiles` is a
 # generator: it yields arrays of shape `(rows, c)`, one after the other. The number of rows may
@@ -748,7 +748,7 @@ print("and the gradients agree to float32's rounding")
 # be right to a millionth of the standard deviation and the variance to a millionth of itself. (So
 # float64 alone does not save you from cancellation.)
 #
-# ### Exercise 3.3
+# ### Exercise 3.3 ★★
 #
 # *Layer norm* takes its moments over the channels of one pixel instead of the pixels of one
 # channel. For `x (n, h, w, c)`, with the mean $\mu$ and the biased variance $v$ of the $c$ numbers

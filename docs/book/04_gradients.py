@@ -585,21 +585,21 @@ print(report)
 #
 # Write each function into a file `answer.py` and run `minispiral exercise 4.1 answer.py`.
 #
-# ### Exercise 4.1
+# ### Exercise 4.1 ★
 #
 # Write `richardson(f, x, v, h)`. Here `f` takes a float64 array and returns a number, `x` is such
 # an array, and `v` a direction of the same shape. Return $R(h) = \frac{1}{3}\,(4 D(h/2) - D(h))$
 # with the central difference *along* $v$, $D(h) = \frac{1}{2h}\,(f(x + h v) - f(x - h v))$. Do not
 # change `x`.
 #
-# ### Exercise 4.2
+# ### Exercise 4.2 ★★
 #
 # Write `absolute(z)`. For a real array it returns $|x|$ of each element. For a complex array it
 # must support the complex step: for $z = x + ih$ with a tiny $h$ of either sign, the imaginary part
 # of the result over $h$ is the derivative of $|x|$, which is $1$ for $x > 0$ and $-1$ for $x < 0$.
 # The elements of $x$ are not 0, but may be as small or as large as $10^{\pm 200}$.
 #
-# ### Exercise 4.3
+# ### Exercise 4.3 ★★
 #
 # Write `wrong_elements(f, gradient, x)`. `f` is analytic and real on the real axis: it takes an
 # array, real or complex, and returns a number. `gradient` claims to be its gradient at the float64

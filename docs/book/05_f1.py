@@ -872,7 +872,7 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # three, `logits` is a float64 array and `crack` a boolean array of the same shape, True on crack,
 # with at least one pixel of each kind. Do not change them.
 #
-# ### Exercise 5.1
+# ### Exercise 5.1 ★★
 #
 # If a missed crack is worse than a false alarm, recall should count more. That is what $F_\beta$
 # does, where recall counts $\beta$ times as much as precision:
@@ -885,7 +885,7 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # $|\partial L / \partial \sigma_i|$ for a crack pixel, and that for any other pixel. For `beta = 1`
 # they are those of Eq. 7.
 #
-# ### Exercise 5.2
+# ### Exercise 5.2 ★★
 #
 # Another common score for masks is the intersection over union, or IoU, $\frac{TP}{TP + FP + FN}$.
 # With probabilities it becomes $\frac{S}{N_1 + A - S}$.
@@ -896,7 +896,7 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # `logits`. It must be right to ten digits, without a warning from NumPy, for logits between $-1000$
 # and $1000$; at least one crack pixel has a positive logit.
 #
-# ### Exercise 5.3
+# ### Exercise 5.3 ★
 #
 # "With the weights held fixed, Eq. 11 is the gradient of a weighted cross-entropy." Write that
 # loss: `frozen_loss(logits, frozen, crack)`. The weights of Eq. 7 are taken at the logits `frozen`,

@@ -786,7 +786,7 @@ assert all((m >= 0).all() for m in maps)
 #
 # Write the function into a file `answer.py` and run `minispiral exercise 6.1 answer.py`.
 #
-# ### Exercise 6.1
+# ### Exercise 6.1 ★
 #
 # Write `parameters(depths, connection)`. It returns how many parameters a Spiral-Net has whose
 # modules have these depths, with the channels of Table 1. `depths` is a tuple of numbers from 1 to
@@ -795,7 +795,7 @@ assert all((m >= 0).all() for m in maps)
 # `minispiral.networks.table1`, but do not build the network. For `(1, 2, 3, 4, 5, 6, 7)` and
 # `"concat"` it must return 41625942.
 #
-# ### Exercise 6.2
+# ### Exercise 6.2 ★
 #
 # Write `logits(x, modules, weights, bias, connection)`, the wiring of a Spiral-Net for plain NumPy
 # arrays. `x` is a picture of shape `(n, h, w, 3)`. `modules` is a list of functions; each takes an
@@ -804,7 +804,7 @@ assert all((m >= 0).all() for m in maps)
 # `"sum"` or `"none"`, both for the modules and for the last layer. It returns the logits, of shape
 # `(n, h, w, 1)`. Call each module once.
 #
-# ### Exercise 6.3
+# ### Exercise 6.3 ★★
 #
 # Write `field(p, depths, k)`: the first and last pixel of the *picture* that pixel `p` of the map
 # of module `k` can see along one axis, through all modules before it. `depths` are the depths of

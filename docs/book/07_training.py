@@ -604,7 +604,7 @@ for with_adam in (True, False):
 #
 # Write the function into a file `answer.py` and run `minispiral exercise 7.1 answer.py`.
 #
-# ### Exercise 7.1
+# ### Exercise 7.1 ★
 #
 # Write `patch(photo, mask, side, rng)`. `photo` is an array `(h, w, 3)` of `uint8`, `mask` a
 # boolean array `(h, w)`, `side` a number of pixels not larger than `h` or `w`, and `rng` a
@@ -613,13 +613,13 @@ for with_adam in (True, False):
 # `(side, side)`. All positions in the photograph must be equally likely, and so must the four
 # combinations of flips. Take all randomness from `rng`, in any order.
 #
-# ### Exercise 7.2
+# ### Exercise 7.2 ★
 #
 # Write `running(batches, momentum)`. `batches` is a list of arrays `(m, c)`: `m` values for each of
 # `c` channels. Return the pair `(mean, var)` of running statistics, arrays `(c,)`, after all of
 # these batches. They start at 0 and 1. `momentum` is the weight of the newest batch, 0.1 above.
 #
-# ### Exercise 7.3
+# ### Exercise 7.3 ★★
 #
 # Write `average_precision(scores, labels)`. Both are one-dimensional arrays of the same length,
 # `scores` of numbers and `labels` of booleans, at least one of them `True`. Return AP as defined

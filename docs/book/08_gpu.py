@@ -907,7 +907,7 @@ if not MISSING:
 # These are in Python and need no compiler: kernels are functions or generators, as above. Write
 # each into a file of your own and check it with `minispiral exercise 8.1 answer.py`.
 #
-# ### Exercise 8.1
+# ### Exercise 8.1 ★
 #
 # Write the kernel `double(block, thread, blocks, threads, x, y)`, a plain function that is called
 # once for each thread of a grid of `blocks` blocks of `threads` threads, and does its share of
@@ -916,7 +916,7 @@ if not MISSING:
 # a time. Each number must be handled exactly once. And reads must be coalesced: the first reads of
 # the threads of a warp are adjacent, and so are their second reads, and so on.
 #
-# ### Exercise 8.2
+# ### Exercise 8.2 ★★★
 #
 # Write the kernel `prefix_sum(thread, x, shared, y)`, a generator that `yield`s at each barrier. A
 # block of `len(x)` threads runs it. It sets `y[i]` to `x[0] + ... + x[i]` for all `i`. `shared` has
@@ -926,7 +926,7 @@ if not MISSING:
 # be at most $2 \lceil \log_2 n \rceil + 2$ barriers for $n$ threads, and the result must not depend
 # on the order in which threads run.
 #
-# ### Exercise 8.3
+# ### Exercise 8.3 ★★
 #
 # Write `product_in_three(a, b, multiply)`, which returns the product of the float32 matrices
 # `a (m, k)` and `b (k, n)`, nearly as accurate as float32. Use the given function `multiply(a, b)`,

@@ -855,7 +855,7 @@ if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
 # The checks count and compare. None of them uses a clock, so the verdict is the same on any
 # machine.
 #
-# ### Exercise 9.1
+# ### Exercise 9.1 ★★
 #
 # Write `scale_shift_relu(x, scale, shift)`, which replaces `x` by `max(scale * x + shift, 0)` *in
 # place* and returns nothing. `x (m, c)` is float32 and contiguous, `scale` and `shift` are vectors
@@ -867,7 +867,7 @@ if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
 #   the vectors;
 # - an operation on more than 4096 numbers runs along rows of at least 4096.
 #
-# ### Exercise 9.2
+# ### Exercise 9.2 ★★
 #
 # Write `conv2d_in_tiles(x, w, stride, most, multiply)`, a convolution without padding that returns
 # `y (n, oh, ow, co)` in float32, for `x (n, h, v, ci)` and `w (kh, kw, ci, co)`. Use the given
@@ -881,7 +881,7 @@ if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
 # so that `multiply` is called $n \lceil o_h / r \rceil$ times and never with more than `most`
 # numbers in `rows`. You may assume $r \ge 1$.
 #
-# ### Exercise 9.3
+# ### Exercise 9.3 ★★★
 #
 # Write `run_in_order(work, tasks, threads)`, which calls `work(task)` once for each task of the
 # list `tasks` and returns the results as a list, in the order of the tasks. Up to `threads` tasks

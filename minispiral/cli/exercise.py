@@ -12,46 +12,79 @@ from minispiral.cli.terminal import print_json, show
 @click.command()
 @click.argument("number", required=False)
 @click.argument("answer", required=False, metavar="[ANSWER.PY]", type=PATH)
+@click.option("--hint", "hints", count=True, help="Print a hint; give it again for the next one.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    help="Seconds that an answer may take.",
+)
 @json_option
-def exercise(number: str | None, answer: Path | None, as_json: bool) -> None:
-    """List the exercises of the book, or check your answer to one.
+def exercise(
+    number: str | None, answer: Path | None, hints: int, timeout: float, as_json: bool
+) -> None:
+    """List the exercises of the book, print one, or check your answer to it.
 
-    ANSWER.PY defines the function that exercise NUMBER asks for. The file is run, so check only
-    files that you trust. The exit code is 1 if the answer is wrong.
+    ANSWER.PY defines the function that exercise NUMBER asks for. A copy of it is run in a process
+    of its own, with limits that are no fence against malice: check only files that you trust. The
+    exit code is 1 if the answer is wrong.
 
     \b
     Examples: minispiral exercise
+              minispiral exercise 3.1
+              minispiral exercise 3.1 --hint --hint
               minispiral exercise 3.1 answer.py
     """
-    if number is None or answer is None:
-        list_exercises(number, as_json)
+    if number is not None and answer is not None:
+        check(number, answer, timeout, as_json)
+    elif number is not None and hints:
+        print_hints(number, hints, as_json)
     else:
-        check(number, answer, as_json)
+        list_exercises(number, as_json)
 
 
 def list_exercises(number: str | None, as_json: bool) -> None:
-    """Print all exercises, or only the one of this number."""
+    """Print a table of all exercises, or the task of one."""
     from minispiral.cli import tables
-    from minispiral.exercises.catalogue import catalogue, find
+    from minispiral.exercises.catalogue import catalogue, find, task
 
     listed = list(catalogue().values()) if number is None else [find(number)]
     if as_json:
-        keys = ("number", "function", "title")
-        print_json({"exercises": [{key: vars(e)[key] for key in keys} for e in listed]})
-    else:
+        keys = ("number", "function", "title", "difficulty")
+        print_json(
+            {
+                "exercises": [
+                    {key: vars(e)[key] for key in keys} | {"task": task(e.number)} for e in listed
+                ]
+            }
+        )
+    elif number is None:
         show(tables.exercises(listed))
+    else:
+        (one,) = listed
+        click.echo(f"{one.number}  {one.title} ({one.difficulty} of 3)\n\n{task(number)}")
 
 
-def check(number: str, answer: Path, as_json: bool) -> None:
+def print_hints(number: str, count: int, as_json: bool) -> None:
+    """Print the first ``count`` hints to an exercise."""
+    from minispiral.exercises.catalogue import find
+    from minispiral.exercises.hints import HINTS
+
+    hints = HINTS[find(number).number]
+    if as_json:
+        print_json({"number": number, "hints": hints[:count], "more": max(len(hints) - count, 0)})
+        return
+    for k, hint in enumerate(hints[:count], start=1):
+        click.echo(f"Hint {k} of {len(hints)}: {hint}")
+
+
+def check(number: str, answer: Path, timeout: float, as_json: bool) -> None:
     """Print whether the answer is right; `Failure` if it is not."""
-    from minispiral.exercises import Wrong
-    from minispiral.exercises.catalogue import check_answer
+    from minispiral.exercises.catalogue import find
+    from minispiral.exercises.trial import judge
 
-    wrong = None
-    try:
-        check_answer(number, answer)
-    except Wrong as found:
-        wrong = str(found).rstrip(".") + "."
+    ((_, verdict),) = judge(answer, [find(number).number], timeout)
+    wrong = None if verdict.wrong is None else verdict.wrong.rstrip(".") + "."
     if as_json:
         print_json({"number": number, "right": wrong is None, "wrong": wrong})
     if wrong is not None:

@@ -28,6 +28,7 @@ COMMANDS = (  # in the order in which they are used; each is a function in a mod
     "describe",
     "gradcheck",
     "exercise",
+    "grade",
 )
 
 

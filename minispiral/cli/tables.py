@@ -170,9 +170,10 @@ def checks(reports: Sequence[Report]) -> Table:
 
 def exercises(listed: Iterable[Exercise]) -> Table:
     """``exercise``: the exercises with the functions they ask for."""
-    table = Table("exercise", "what", "your function")
+    table = Table("exercise", "what", "of 3", "your function")
     for exercise in listed:
-        table.add_row(exercise.number, exercise.title, exercise.function)
+        level = "*" * exercise.difficulty
+        table.add_row(exercise.number, exercise.title, level, exercise.function)
     return table
 
 

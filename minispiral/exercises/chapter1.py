@@ -13,7 +13,7 @@ from minispiral.tensor import Tensor
 Array = NDArray[np.float64]
 
 
-@exercise("1.1", function="gradients")
+@exercise("1.1", function="gradients", difficulty=1)
 def gradients(answer: Callable[..., Any]) -> None:
     """A gradient by hand."""
     rng = np.random.default_rng()
@@ -41,7 +41,7 @@ def gradients(answer: Callable[..., Any]) -> None:
                 )
 
 
-@exercise("1.2", function="softplus")
+@exercise("1.2", function="softplus", difficulty=2)
 def softplus(answer: Callable[..., Any]) -> None:
     """An operation on the tape."""
     rng = np.random.default_rng()
@@ -74,7 +74,7 @@ def softplus(answer: Callable[..., Any]) -> None:
             )
 
 
-@exercise("1.3", function="sum_to_shape")
+@exercise("1.3", function="sum_to_shape", difficulty=2)
 def sum_to_shape(answer: Callable[..., Any]) -> None:
     """Sums over broadcast axes."""
     rng = np.random.default_rng()

@@ -18,7 +18,7 @@ def _mirror_pad(x: Array, pad: int) -> Array:
     return np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), "reflect")
 
 
-@exercise("2.1", function="mirror_pad_grad")
+@exercise("2.1", function="mirror_pad_grad", difficulty=2)
 def mirror_pad_grad(answer: Callable[..., Any]) -> None:
     """The adjoint of mirror padding."""
     rng = np.random.default_rng()
@@ -60,7 +60,7 @@ def _point_at_pixel(answer: Callable[..., Any], shape: tuple[int, ...], pad: int
             )
 
 
-@exercise("2.2", function="dilated_input_grad")
+@exercise("2.2", function="dilated_input_grad", difficulty=1)
 def dilated_input_grad(answer: Callable[..., Any]) -> None:
     """The adjoint of a dilated convolution."""
     rng = np.random.default_rng()
@@ -93,7 +93,7 @@ def dilated_input_grad(answer: Callable[..., Any]) -> None:
             expect(result, expected, call)
 
 
-@exercise("2.3", function="turned")
+@exercise("2.3", function="turned", difficulty=3)
 def turned(answer: Callable[..., Any]) -> None:
     """The adjoint of stride 1 as a convolution."""
     offset = int(np.random.default_rng().integers(1, 100))

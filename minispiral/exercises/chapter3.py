@@ -18,7 +18,7 @@ def _pair(result: Any, call: str, names: str) -> tuple[Any, Any]:
     return result
 
 
-@exercise("3.1", function="folded")
+@exercise("3.1", function="folded", difficulty=1)
 def folded(answer: Callable[..., Any]) -> None:
     """Batch norm folded into the convolution's weights."""
     rng = np.random.default_rng()
@@ -49,7 +49,7 @@ def folded(answer: Callable[..., Any]) -> None:
         expect(bias, beta - mean * scale, f"{call}: bias")
 
 
-@exercise("3.2", function="moments")
+@exercise("3.2", function="moments", difficulty=3)
 def moments(answer: Callable[..., Any]) -> None:
     """Mean and variance of tiles that are seen only once."""
     rng = np.random.default_rng()
@@ -90,7 +90,7 @@ def _once(tiles: list[Array]) -> Iterator[Array]:
         memory[:] = np.nan
 
 
-@exercise("3.3", function="layer_norm_grad")
+@exercise("3.3", function="layer_norm_grad", difficulty=2)
 def layer_norm_grad(answer: Callable[..., Any]) -> None:
     """The gradient of layer norm."""
     rng = np.random.default_rng()

@@ -13,7 +13,7 @@ Array = NDArray[Any]
 Answer = Callable[..., Any]
 
 
-@exercise("4.1", function="richardson")
+@exercise("4.1", function="richardson", difficulty=1)
 def richardson(answer: Answer) -> None:
     """Central differences, extrapolated."""
     rng = np.random.default_rng()
@@ -57,7 +57,7 @@ def _expect_number(result: Any, expected: float, known: dict[str, float], call: 
     raise Wrong(f"{call} is {float(np.real(result)):.9g}, expected {expected:.9g}")
 
 
-@exercise("4.2", function="absolute")
+@exercise("4.2", function="absolute", difficulty=2)
 def absolute(answer: Answer) -> None:
     """An absolute value for the complex step."""
     rng = np.random.default_rng()
@@ -91,7 +91,7 @@ def _each(result: Any, expected: Array, call: str) -> None:
     expect(result, expected, call)
 
 
-@exercise("4.3", function="wrong_elements")
+@exercise("4.3", function="wrong_elements", difficulty=2)
 def wrong_elements(answer: Answer) -> None:
     """Which elements of a gradient are wrong."""
     rng = np.random.default_rng()

@@ -35,7 +35,7 @@ def _number(result: Any, expected: float, call: str) -> None:
         raise Wrong(f"{call} is {float(result):.9g}, expected {expected:.9g}")
 
 
-@exercise("5.1", function="f_beta_weights")
+@exercise("5.1", function="f_beta_weights", difficulty=2)
 def f_beta_weights(answer: Answer) -> None:
     """The weights of F-beta."""
     rng = np.random.default_rng()
@@ -62,7 +62,7 @@ def f_beta_weights(answer: Answer) -> None:
             _number(elsewhere, 1 / total, f"{call}[1]")
 
 
-@exercise("5.2", function="pseudo_iou")
+@exercise("5.2", function="pseudo_iou", difficulty=2)
 def pseudo_iou(answer: Answer) -> None:
     """A pseudo-gradient for the intersection over union."""
     rng = np.random.default_rng()
@@ -118,7 +118,7 @@ def _pseudo_iou(logits: Array, crack: Mask) -> Array:
     return result
 
 
-@exercise("5.3", function="frozen_loss")
+@exercise("5.3", function="frozen_loss", difficulty=1)
 def frozen_loss(answer: Answer) -> None:
     """The loss behind one step of Eq. 11."""
     rng = np.random.default_rng()

@@ -13,7 +13,7 @@ from minispiral.networks import CONNECTIONS, PRESETS, SpiralNet
 Array = NDArray[np.float64]
 
 
-@exercise("6.1", function="parameters")
+@exercise("6.1", function="parameters", difficulty=1)
 def parameters(answer: Callable[..., Any]) -> None:
     """The parameters of a Spiral-Net."""
     rng = np.random.default_rng()
@@ -51,7 +51,7 @@ class _Module:
         return y
 
 
-@exercise("6.2", function="logits")
+@exercise("6.2", function="logits", difficulty=1)
 def logits(answer: Callable[..., Any]) -> None:
     """The wiring of a Spiral-Net."""
     rng = np.random.default_rng()
@@ -89,7 +89,7 @@ def _seen(maps: Array, connection: str) -> Array:
     return maps.sum(axis=3, keepdims=True) if connection == "sum" else maps[..., -1:]
 
 
-@exercise("6.3", function="field")
+@exercise("6.3", function="field", difficulty=2)
 def field(answer: Callable[..., Any]) -> None:
     """The receptive field through several modules."""
     rng = np.random.default_rng()

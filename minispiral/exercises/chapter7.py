@@ -10,7 +10,7 @@ from minispiral.exercises import Wrong, exercise
 from minispiral.exercises.arrays import expect
 
 
-@exercise("7.1", function="patch")
+@exercise("7.1", function="patch", difficulty=1)
 def patch(answer: Callable[..., Any]) -> None:
     """A random patch and its mask."""
     rng = np.random.default_rng()
@@ -61,7 +61,7 @@ def patch(answer: Callable[..., Any]) -> None:
         )
 
 
-@exercise("7.2", function="running")
+@exercise("7.2", function="running", difficulty=1)
 def running(answer: Callable[..., Any]) -> None:
     """The running statistics of batch norm."""
     rng = np.random.default_rng()
@@ -87,7 +87,7 @@ def running(answer: Callable[..., Any]) -> None:
         expect(result[1], var, f"{call}: var")
 
 
-@exercise("7.3", function="average_precision")
+@exercise("7.3", function="average_precision", difficulty=2)
 def average_precision_of(answer: Callable[..., Any]) -> None:
     """Average precision with tied scores."""
     rng = np.random.default_rng()

@@ -15,7 +15,7 @@ Answer = Callable[..., Any]
 _WARP = 32
 
 
-@exercise("8.1", function="double")
+@exercise("8.1", function="double", difficulty=1)
 def double(answer: Answer) -> None:
     """A kernel with coalesced reads."""
     rng = np.random.default_rng()
@@ -113,7 +113,7 @@ class _Watched:
         self.memory.write(index, value)
 
 
-@exercise("8.2", function="prefix_sum")
+@exercise("8.2", function="prefix_sum", difficulty=3)
 def prefix_sum(answer: Answer) -> None:
     """Barriers, in the right places."""
     rng = np.random.default_rng()
@@ -193,7 +193,7 @@ class _Own:
         self.values[index] = value
 
 
-@exercise("8.3", function="product_in_three")
+@exercise("8.3", function="product_in_three", difficulty=2)
 def product_in_three(answer: Answer) -> None:
     """Float32 accuracy from a tensor core that multiplies TF32."""
     rng = np.random.default_rng()

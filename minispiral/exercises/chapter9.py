@@ -19,7 +19,7 @@ _PATIENCE = 5.0  # seconds before threads that wait for each other are given up
 _MOMENT = 0.1  # seconds within which tasks that run at the same time would meet
 
 
-@exercise("9.1", function="scale_shift_relu")
+@exercise("9.1", function="scale_shift_relu", difficulty=2)
 def scale_shift_relu(answer: Answer) -> None:
     """Scale, shift and ReLU in three passes along long rows."""
     rng = np.random.default_rng()
@@ -99,7 +99,7 @@ def _plain(array: Any) -> Any:
     return array.view(np.ndarray) if isinstance(array, _Recorded) else array
 
 
-@exercise("9.2", function="conv2d_in_tiles")
+@exercise("9.2", function="conv2d_in_tiles", difficulty=2)
 def conv2d_in_tiles(answer: Answer) -> None:
     """A convolution in tiles of a given size."""
     rng = np.random.default_rng()
@@ -153,7 +153,7 @@ def _check_tiles(
         raise Wrong(f"with {what}, multiply was called {len(sizes)} times instead of {calls}")
 
 
-@exercise("9.3", function="run_in_order")
+@exercise("9.3", function="run_in_order", difficulty=3)
 def run_in_order(answer: Answer) -> None:
     """Tasks for several threads, results in order."""
     for tasks, threads in (([], 2), ([3], 4), (list("abcdefg"), 1), (list(range(50)), 3)):

@@ -159,21 +159,10 @@ def test_a_right_answer_is_accepted() -> None:
     assert json.loads(as_json.stdout) == {"number": "2.1", "right": True, "wrong": None}
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("def mirror_pad_grad(gy, pad):\n    return gy\n", "2.1 is not right yet: .*gy"),
-        ("\ndef mirror_pad_grad(gy, pad):\n    return gy / None\n", "line 3 of .*TypeError"),
-        ("def mirror_pad_grad(gy, pad:\n", "line 1: .*"),
-        ("def mirror_pad(gy, pad): pass\n", "no function mirror_pad_grad"),
-        ("x = 1\nx / 0\n", "line 2 of .*ZeroDivisionError"),
-        ("mirror_pad_grad = 3\n", "no function mirror_pad_grad"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_sentence(source: str, message: str, tmp_path: Path) -> None:
+def test_a_wrong_answer_is_refused_in_one_line(tmp_path: Path) -> None:
     answer = tmp_path / "answer.py"
-    answer.write_text(source)
-    assert re.search(message, refusal(command("exercise", "2.1", answer)))
+    answer.write_text("def mirror_pad_grad(gy, pad):\n    return gy\n")
+    assert re.search("2.1 is not right yet: .*gy", refusal(command("exercise", "2.1", answer)))
 
 
 def test_a_missing_file_and_a_missing_exercise_are_named(tmp_path: Path) -> None:

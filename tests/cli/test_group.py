@@ -113,6 +113,7 @@ JOBS = {
     "describe": "minispiral.networks.describe",
     "gradcheck": "minispiral.gradcheck",
     "exercise": "minispiral.exercises",
+    "grade": "minispiral.exercises.grading",
 }
 
 

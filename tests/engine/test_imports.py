@@ -38,7 +38,7 @@ ARROWS = {
     "measurement": "data files kernels errors",
     "report": "measurement data files errors",
     "export": "fused nn ops tensor detection runs data networks files kernels errors",
-    "exercises": "detection networks tensor kernels errors",
+    "exercises": "detection networks tensor files kernels errors",
     "cli": "report export training measurement detection distributed runs data exercises "
     "gradcheck networks losses profiling device memory errors",
 }
