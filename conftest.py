@@ -27,6 +27,32 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_ON_CPU_FOLDER"] = folder.name
 
 
+# The files that take longest: begun at the end they would leave all other cores idle.
+LONGEST = (
+    "tests/book/test_book.py",
+    "tests/cuda_on_cpu/test_mutations.py",
+    "tests/cuda_on_cpu/test_sanitizer.py",
+    "tests/gradcheck/test_library.py",
+    "bench/tests/test_cpu.py",
+    "tests/bugs/test_planted_bugs.py",
+    "tests/resume/test_resume.py",
+    "bench/tests/test_gpu.py",
+    "tests/cuda_on_cpu/test_jobs.py",
+    "tests/cuda_on_cpu/test_normalized.py",
+    "tests/cuda_on_cpu/test_epilogue.py",
+    "tests/engine/test_onnx_backend.py",
+    "tests/twin/test_twin.py",
+    "tests/report/test_browser.py",
+    "tests/engine/test_packaging.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the others stay in their order."""
+    places = {ROOT / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Fresh random numbers; pytest prints the seed of a failing test.
