@@ -372,6 +372,8 @@ print(f"gw {lw.grad:.6f}, gx {lx.grad:.6f}, gb {lb.grad:.6f}")
 # The obvious way is recursion: pass a gradient to an input and continue from there at once. That is
 # also right, but it follows every *path* from the loss to the weights. Each time a result is used
 # twice, the number of paths doubles. Let us count, for the program `y = y + y` repeated $n$ times.
+#
+# **Predict**, before you run it: how many calls will the recursion make for 14 additions?
 
 # %%
 visits = 0
@@ -708,3 +710,13 @@ assert seen[-1] == 3
 #
 # For example, with `g = np.ones((2, 3, 4))` and `shape = (3, 1)` each of the three elements was
 # used $2 \cdot 4$ times, so the result is `[[8], [8], [8]]`.
+#
+# ### On paper
+#
+# With $y = wx + b$ let the loss be $L = y^2 w$. Draw the graph of its steps and find $\partial L /
+# \partial w$ and $\partial L / \partial b$ by equation (1.1), without multiplying out.
+#
+# ### Experiment
+#
+# Train the two weights of Figure 1.3 with other learning rates. From which rate on does the loss no
+# longer fall, and what does it do instead? What changes if the darkness is measured from 0 to 255?

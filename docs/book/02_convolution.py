@@ -130,6 +130,9 @@ np.testing.assert_allclose(A @ pixels, conv_row(pixels))
 # The line in the loop adds $x_{sj+q}$ times $w_q$ to $y_j$. That is the entry of $A$ in row $j$ and
 # column $sj+q$. In $A^{\mathsf T}$ the same number is in row $sj+q$ and column $j$: it adds $y_j$
 # times $w_q$ to $x_{sj+q}$. So keep the loop and swap the two arrays in its line.
+#
+# **Predict**, before you run it: what will the adjoint make of `gy = [1, 10, 100]`? Which of the
+# seven numbers are sums of two?
 
 # %%
 
@@ -862,3 +865,15 @@ np.testing.assert_allclose(
 #     conv2d(gy, v, 1, new_pad)   equals   conv2d_input_grad(gy, w, out_hw, 1, pad)
 #
 # for every `gy` of the right shape (both functions are in `minispiral.kernels.conv2d`).
+#
+# ### On paper
+#
+# A row of 9 pixels, a kernel of 3 weights, stride 2 and one pixel of padding on either side. How
+# many outputs are there? Write down the first and the last row of the matrix $A$. Which pixels are
+# reached by two taps?
+#
+# ### Experiment
+#
+# Replace the transposed convolution by one that first repeats each pixel twice in both directions
+# and then convolves with stride 1 and padding 1 (*resize-convolution*). Draw Figure 2.3 for it.
+# What does it cost in multiplications, and which of the sizes of the paper does it give back?

@@ -27,7 +27,8 @@
 # $\beta$ shifts.
 #
 # Here is the effect on twelve layers of convolution and ReLU, with initial weights half as large,
-# exactly as large and twice as large as they should be:
+# exactly as large and twice as large as they should be. **Predict**, before you run it: after
+# twelve layers without batch norm, how much larger are the values for weights twice as large?
 
 # %%
 from collections.abc import Iterator
@@ -758,3 +759,13 @@ print("and the gradients agree to float32's rounding")
 #
 # There is no $\gamma$ and no $\beta$ here. Write `layer_norm_grad(x, gy, eps)`, which returns `gx`
 # of the shape of `x`.
+#
+# ### On paper
+#
+# Show from the box, with $\epsilon = 0$, that $\sum_i g^x_i = 0$ and $\sum_i \hat x_i g^x_i = 0$.
+#
+# ### Experiment
+#
+# How far may the momentum go down? Repeat Figure 3.4 with 0.5, 0.1 and 0.01, over 60 steps and over
+# 600, and measure how far the running variance is from 4. Then let the true mean drift from 3 to 6
+# over the run. Which momentum would you choose?

@@ -462,7 +462,8 @@ for check in (check_conv2d, check_batch_norm, check_f1_loss):
     print(f"{check.__name__:17} passed, error {report.error:.0e}, tolerance {report.tolerance:.0e}")
 
 # %% [markdown]
-# And six bugs. Each changes a few characters.
+# And six bugs. Each changes a few characters. **Predict**, before you run it: which one passes
+# every check of a derivative?
 
 # %%
 input_grad, norm_grad = conv2d_pixels.conv2d_input_grad, batchnorm.normalize_grad
@@ -607,3 +608,13 @@ print(report)
 # `gradient` is off by more than $10^{-9}$ times the largest element of the true gradient. Some
 # errors will be only ten times that, and some functions are so curved that no difference quotient
 # comes that close.
+#
+# ### On paper
+#
+# Compute the complex step of $f(x) = x^3$ by hand, without leaving anything out. How large is its
+# error, and which $h$ makes it vanish in float64 at $x = 1$?
+#
+# ### Experiment
+#
+# Plant a bug of your own that `gradcheck` does not see, in an operation or in batch norm. What
+# would a test have to compare to see it?

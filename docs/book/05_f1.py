@@ -277,6 +277,9 @@ print(f"f1_loss: a true gradient: {report.passed}, error {report.error:.0e} by {
 # confidently right gets no gradient. But a pixel that is confidently *wrong* gets none either. Look
 # at four kinds of pixels in one batch: crack that was found, crack that was missed (the network is
 # sure that it is not crack), quiet background, and false alarms (it is sure that they are crack).
+#
+# **Predict**, before you run it: which of the four gets the largest gradient, and which the
+# smallest?
 
 # %%
 kinds = ["crack, found", "crack, missed", "quiet background", "false alarm"]
@@ -904,3 +907,14 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # weight times cross-entropy (not divided by the number of pixels). Where `logits` equals `frozen`,
 # its derivative with respect to `logits` must be Eq. 11 at that point. Logits are between $-10$ and
 # $10$.
+#
+# ### On paper
+#
+# A network gives every crack pixel the probability $q$ and every other pixel 0. Find its soft F1,
+# the weights of Eq. 7 and the ratio $r$ of Eq. 13. What happens for $q \to 0$ and $q \to 1$?
+#
+# ### Experiment
+#
+# Make the pictures of the tiny training harder, by more noise or by dark spots that are no cracks,
+# and train by plain gradient descent instead of Adam. Where does Eq. 8 fall behind Eq. 11? Say
+# beforehand what you expect.

@@ -263,6 +263,9 @@ np.testing.assert_allclose(ours.data, theirs.data, atol=1e-10)
 # Let us do the first one by hand. Module 1 sees 3 channels and goes $3 \to 64 \to 1$:
 #
 # $$ (9 \cdot 3 \cdot 64 + 2 \cdot 64) + (9 \cdot 64 \cdot 1 + 2 \cdot 1) = 1856 + 578 = 2434 . $$
+#
+# **Predict**, before you run it: which share of the parameters do the last two of the seven modules
+# hold?
 
 # %%
 
@@ -810,3 +813,14 @@ assert all((m >= 0).all() for m in maps)
 # of module `k` can see along one axis, through all modules before it. `depths` are the depths of
 # all modules, `k` counts from 1. Return the pair `(first, last)`. `p` is far enough from all edges
 # for these not to matter.
+#
+# ### On paper
+#
+# Find by hand, along one axis and far from all edges, which inputs pixels 3 and 4 of the map of a
+# module of depth 2 can see.
+#
+# ### Experiment
+#
+# Which order of depths would you choose? Measure `detail_left` and `arriving` for orders of your
+# own, such as 2-1-3-4-5, and train the most promising one as in chapter 7. Did what you measured at
+# the start say anything about the end?

@@ -191,6 +191,9 @@ for ax, one, label in zip(axes, x, mask, strict=True):
 # $t$ counts the steps from 1. Both means start at 0, so they are too small at first; the divisors
 # $1 - \beta^t$ correct that. The paper takes $\alpha = 10^{-4}$ and $\beta_1 = 0.9$;
 # $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$ are Adam's usual ones.
+#
+# **Predict**, before you run it: how long is the first step if the gradient is 1000, and how long
+# if it is $10^{-9}$?
 
 # %%
 
@@ -624,3 +627,14 @@ for with_adam in (True, False):
 # Write `average_precision(scores, labels)`. Both are one-dimensional arrays of the same length,
 # `scores` of numbers and `labels` of booleans, at least one of them `True`. Return AP as defined
 # above. Many scores may be equal; these enter together.
+#
+# ### On paper
+#
+# A weight gets the gradient $g$ in the first step and $-g$ in the second. Compute Adam's two moves
+# by hand, for $\beta_1 = 0.9$ and a negligible $\epsilon$. What does plain gradient descent do?
+#
+# ### Experiment
+#
+# Cross-entropy says "no" everywhere. Get it out of that with other learning rates, more steps, a
+# bias of the last layer that starts at the logarithm of the odds, or more cracks in the batches.
+# Which is the cheapest, and what is its F1 on unseen photographs?

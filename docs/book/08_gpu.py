@@ -337,7 +337,9 @@ show("rows.cuh", "merge_rows")
 
 # %% [markdown]
 # Now let us remove a barrier from the real source. `cuda_on_cpu.mutant` makes a copy of the kernels
-# with a piece of text replaced. This is what then becomes of the mean of an image:
+# with a piece of text replaced. **Predict**, before you run it: threads run one after another, up
+# to the next barrier. In which order can the mean of an image still be right, from the first thread
+# to the last or from the last to the first?
 
 # %%
 image = rng.standard_normal((2, 17, 19, 3)).astype(np.float32)
@@ -932,3 +934,13 @@ if not MISSING:
 # `a (m, k)` and `b (k, n)`, nearly as accurate as float32. Use the given function `multiply(a, b)`,
 # a tensor core, for all products: it takes only matrices of TF32 numbers, that is, float32 numbers
 # whose last 13 bits are 0, and it may be called three times. You need not handle infinity and NaN.
+#
+# ### On paper
+#
+# How many sectors does a warp read if thread $l$ reads number $2l$ of an array of float64, which
+# begins at a sector? How many barriers does `block_sum` pass with 64 threads?
+#
+# ### Experiment
+#
+# How does the spread of Figure 8.3 grow with the number of parts, for float32 and for float64? Add
+# the parts in a tree of random shape instead of a row: is the spread larger or smaller, and why?

@@ -89,6 +89,9 @@ def test_chapter_has_its_parts(chapter: Path) -> None:
         assert f"### Exercise {exercise}" in written
         assert f"`{find(exercise).function}" in written, "the text names the function asked for"
     assert f"### Exercise {number}.4" not in written
+    assert all(part in written for part in ("**Predict**", "### On paper", "### Experiment"))
+    (solutions,) = (BOOK / "solutions").glob(f"{number:02d}_*.py")
+    assert "## On paper" in text(solutions)
     assert f"minispiral exercise {number}." in written
     figures = re.findall(rf"^\*Figure {number}\.(\d+)\. ", written, re.MULTILINE)
     assert figures == [str(k + 1) for k in range(len(figures))]

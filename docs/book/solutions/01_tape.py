@@ -94,3 +94,17 @@ print(sum_to_shape(g, (3, 1)).tolist(), sum_to_shape(g, (4,)).tolist())
 # Summing an axis of length 1 that was not broadcast does no harm. The library's version,
 # `minispiral.tensor._unbroadcast`, returns `g` itself where nothing was broadcast, which is why
 # `Add` makes a copy for one of its two inputs.
+
+# %% [markdown]
+# ## On paper
+#
+# The steps are $v = wx$, $y = v + b$, $u = y \cdot y$, $L = u \cdot w$. Backwards: $g_u = w$, and
+# $w$ gets a first part, $u = y^2$. The product $y \cdot y$ gives $y$ two equal parts, $g_y = 2 g_u
+# y = 2wy$. The sum passes it on: $g_b = g_v = 2wy$. The product $wx$ gives $w$ its second part,
+# $2wy\,x$. Together $\partial L / \partial w = y^2 + 2wxy$ and $\partial L / \partial b = 2wy$.
+
+# %%
+w, x, b, h = 1.3, 0.7, -0.4, 1e-6
+y = w * x + b
+slope = (((w + h) * x + b) ** 2 * (w + h) - ((w - h) * x + b) ** 2 * (w - h)) / (2 * h)
+np.testing.assert_allclose(slope, y**2 + 2 * w * x * y, rtol=1e-6)

@@ -117,3 +117,17 @@ v, new_pad = turned(w, 1)
 np.testing.assert_allclose(
     conv2d(gy, v, 1, new_pad), conv2d_input_grad(gy, w, (6, 7), 1, 1), rtol=0, atol=1e-12
 )
+
+# %% [markdown]
+# ## On paper
+#
+# There are $\lfloor (9 + 2 - 3)/2 \rfloor + 1 = 5$ outputs. Output $j$ reads pixel $2j$ and its two
+# neighbours. The first row is $(w_1, w_2, 0, \dots, 0)$, since $w_0$ falls on the padding, and the
+# last is $(0, \dots, 0, w_0, w_1)$. The odd pixels 1, 3, 5 and 7 are the end of one window and the
+# beginning of the next: two taps. The even ones are the middle of one window.
+
+# %%
+taps = np.zeros(9)
+for j in range((9 + 2 - 3) // 2 + 1):
+    taps[max(2 * j - 1, 0) : 2 * j + 2] += 1
+print(taps)

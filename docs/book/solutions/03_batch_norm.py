@@ -119,3 +119,18 @@ by_batch_norm = batchnorm.normalize_grad(*turned, *batchnorm.moments(turned[0]),
 np.testing.assert_allclose(
     layer_norm_grad(x, gy, 1e-5)[0, :, 0].T, by_batch_norm, rtol=0, atol=1e-12
 )
+
+# %% [markdown]
+# ## On paper
+#
+# With $\epsilon = 0$ the $\hat x_i$ sum to 0 and their squares to $m$. So
+# $\sum_i g^x_i = \gamma\rho\,(\sum_i g_i - g^\beta - 0) = 0$, since $g^\beta$ is that sum. And
+# $\sum_i \hat x_i g^x_i = \gamma\rho\,(\sum_i g_i \hat x_i - 0 - \frac{m}{m} g^\gamma) = 0$, since
+# $g^\gamma$ is that one.
+
+# %%
+rng = np.random.default_rng(0)
+values, g = rng.standard_normal((2, 9))
+xhat = (values - values.mean()) / values.std()
+gx = g - g.mean() - xhat * (g * xhat).mean()
+np.testing.assert_allclose([gx.sum(), (gx * xhat).sum()], 0, atol=1e-12)

@@ -98,3 +98,15 @@ def wave(x: Any) -> Any:
 steps = np.logspace(-9, -1, 200)
 differences = (wave(0.3 + steps) - wave(0.3 - steps)) / (2 * steps)
 print(f"at best {np.abs(differences - 10 * np.cos(150)).min():.0e}")
+
+# %% [markdown]
+# ## On paper
+#
+# $(x + ih)^3 = x^3 + 3ix^2h - 3xh^2 - ih^3$. Its imaginary part over $h$ is $3x^2 - h^2$: the error
+# is $-h^2$, as Taylor's formula says, for $f''' = 6$. Beside 3 it is lost in rounding as soon as
+# $h^2$ is below half the distance of the float64 numbers there, $2 \cdot 10^{-16}$: for $h$ below
+# about $10^{-8}$.
+
+# %%
+for h in (1e-3, 1e-7, 1e-8, 1e-9):
+    print(f"h = {h:.0e}: error {((1 + 1j * h) ** 3).imag / h - 3:.1e}")

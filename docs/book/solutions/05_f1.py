@@ -117,3 +117,16 @@ np.testing.assert_allclose(slopes, eq11, rtol=1e-8)
 # %% [markdown]
 # This is how to get Eq. 11 from a framework that differentiates automatically: compute the weights,
 # detach them from the tape, and use them in a weighted cross-entropy.
+
+# %% [markdown]
+# ## On paper
+#
+# $S = A = N_1 q$ and $T = N_1 (1 + q)$. So $\mathrm{F1} = \frac{2q}{1 + q}$, which goes from 0 to 1
+# with $q$. The weights are $\frac{1}{S} - \frac{1}{T} = \frac{1}{N_1 q (1 + q)}$ on crack and
+# $\frac{1}{N_1 (1 + q)}$ elsewhere. Their ratio is $r = \frac{1}{q}$: without bound for $q \to 0$,
+# and 1 for $q \to 1$.
+
+# %%
+n_pos, q = 20, 0.3
+s, t = n_pos * q, n_pos + n_pos * q
+np.testing.assert_allclose([2 * s / t, (1 / s - 1 / t) * t], [2 * q / (1 + q), 1 / q])

@@ -81,3 +81,17 @@ def field(p: int, depths: Sequence[int], k: int) -> tuple[int, int]:
         for _ in range(depth):
             a, b = 2 * a, 2 * b + 2
     return a, b
+
+
+# %% [markdown]
+# ## On paper
+#
+# Two decoders back, then two encoders. From 3: the sources are those $i$ with $1 \le 2i \le 3$,
+# which is 1, and of that those with $-1 \le 2i \le 1$, which is 0. The encoders read 0 to 2, and of
+# these 0 to 6: seven pixels. From 4: $2 \le 2i \le 4$ gives 1 and 2; together $-1 \le 2i \le 2$
+# gives 0 and 1. The encoders read 0 to 4, and 0 to 10: eleven pixels. ($3 + 1$ is a multiple of
+# $2^2$, $4 + 1$ is not.)
+
+# %%
+assert field(3, (2,), 1) == (0, 6)
+assert field(4, (2,), 1) == (0, 10)

@@ -67,3 +67,16 @@ def average_precision(scores: Array, labels: Array) -> float:
         total += (recall - recall_before) * precision
         recall_before = recall
     return total
+
+
+# %% [markdown]
+# ## On paper
+#
+# First step: $m = 0.1 g$ and $m / (1 - 0.9) = g$; likewise $v$ gives $g^2$. The move is $-\alpha$
+# times the sign of $g$. Second step: $m = 0.9 \cdot 0.1 g - 0.1 g = -0.01 g$, over $1 - 0.81$ that
+# is $-0.0526 g$, and $v$ gives $g^2$ again: the move is $0.0526\,\alpha$ back. Plain gradient
+# descent goes back all the way. Adam has not forgotten the first gradient.
+
+# %%
+m = 0.9 * 0.1 - 0.1
+print(f"second move: {-m / (1 - 0.9**2):.4f} alpha")

@@ -79,3 +79,15 @@ def product_in_three(a: Array, b: Array, multiply: Callable[[Array, Array], Arra
     a2, b2 = to_tf32(a - a1), to_tf32(b - b1)
     total: Array = (multiply(a2, b1) + multiply(a1, b2)) + multiply(a1, b1)
     return total
+
+
+# %% [markdown]
+# ## On paper
+#
+# Neighbours are 16 bytes apart, so 32 threads span 512 bytes: 16 sectors, of which half is thrown
+# away. `block_sum` has one barrier after each thread's own sum, and one in each round of the tree,
+# of which there are $\log_2 64 = 6$: seven.
+
+# %%
+lane = np.arange(32)
+assert len(np.unique(16 * lane // 32)) == 16
