@@ -1,6 +1,7 @@
 """CUDA convolutions that normalise the image they read, and sum for batch norm's gradient.
 
-Neither may cost a pass of its own where the kernels can do it on the way.
+Neither may cost a pass of its own where the kernels can do it on the way. What their results are
+held against comes from kernels whose order of threads has tests of its own, and runs in one order.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ from minispiral.kernels import batchnorm
 from minispiral.kernels.cuda import conv2d as cuda
 from minispiral.kernels.cuda import conv2d_mma, conv2d_plain, split_k
 from minispiral.kernels.normalized import Normalized
-from tests.cuda_on_cpu import in_both_orders, needs_compiler
+from tests.cuda_on_cpu import CpuDevice, call, in_both_orders, needs_compiler
 from tests.kernels.convolutions import Case
 from tests.kernels.epilogues import reading_normalized, with_grad_sums
 
@@ -72,7 +73,7 @@ def vectors(rng, c):
 def image_of(x, scale, shift):
     """What a pass of its own makes of ``x``, to the bit: moments 0 and 1 change nothing."""
     zeros, ones = np.zeros_like(scale), np.ones_like(scale)
-    return in_both_orders(batchnorm.normalize_relu, x, zeros, ones, scale, shift, 0.0)
+    return call(CpuDevice(), batchnorm.normalize_relu, x, zeros, ones, scale, shift, 0.0)
 
 
 def check_reading(rng, kernel, args, *places):
@@ -86,7 +87,7 @@ def check_reading(rng, kernel, args, *places):
         np.testing.assert_allclose(images[place], expected, rtol=1e-6, atol=1e-6)
     flat = [vector for three in given for vector in three]
     result = in_both_orders(reading_normalized(kernel, *places), *flat, *args)
-    assert np.array_equal(result, in_both_orders(kernel, *images))
+    assert np.array_equal(result, call(CpuDevice(), kernel, *images))
 
 
 def test_tensor_cores_normalise_what_they_read(rng, many):
@@ -107,14 +108,14 @@ def test_a_shift_that_is_not_a_number_shows(rng, many):
     for kernel, args in many.calls(rng, np.float32):
         scale, shift, mean = vectors(rng, args[0].shape[-1])
         shift[2] = np.nan
-        result = in_both_orders(reading_normalized(kernel, 0), scale, shift, mean, *args)
+        result = call(CpuDevice(), reading_normalized(kernel, 0), scale, shift, mean, *args)
         if kernel.__name__ == "conv2d_weight_grad":
             result = result[:, :, 2]
         assert np.isnan(result).all()
 
 
 def check_sums(rng, kernel, args, exact):
-    out = in_both_orders(kernel, *args)
+    out = call(CpuDevice(), kernel, *args)
     scale, shift, mean = vectors(rng, out.shape[-1])
     mean += 300  # a sum of products with x itself would lose digits
     x = (300 + rng.standard_normal(out.shape)).astype(np.float32)
@@ -150,5 +151,5 @@ def test_images_are_made_for_kernels_that_cannot_read_them_so(rng, made):
 
         known = np.zeros_like(scale), np.ones_like(scale)
         result = in_both_orders(on_image, scale, shift, mean, args[0], *known, *args[1:])
-        expected = in_both_orders(kernel, image_of(args[0], scale, shift), *args[1:])
+        expected = call(CpuDevice(), kernel, image_of(args[0], scale, shift), *args[1:])
         assert np.array_equal(result, expected)
