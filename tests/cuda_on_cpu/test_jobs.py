@@ -41,7 +41,7 @@ def tensors(run, name="last"):
     return {key: (array.dtype, array.tobytes()) for key, array in checkpoint.tensors.items()}
 
 
-def config(data, device, steps=6):
+def config(data, device, steps=6, **recipe):
     return TrainConfig(
         data=data,
         depths=(1, 2),
@@ -52,6 +52,7 @@ def config(data, device, steps=6):
         lr=0.01,
         log_every=2,
         device=device,
+        **recipe,
     )
 
 
@@ -171,12 +172,14 @@ def test_the_first_loss_is_the_same_on_both_devices(data, tmp_path, gpu):
     assert {"flip<unsigned char>", "flip<bool>"} <= set(gpu.launched)
 
 
-def test_a_run_that_is_resumed_ends_with_the_same_bits(data, tmp_path):
+@pytest.mark.parametrize("recipe", [{}, {"warmup": 3, "clip": 1e-3, "average": True}])
+def test_a_run_that_is_resumed_ends_with_the_same_bits(data, tmp_path, recipe):
     parts, whole = tmp_path / "parts", tmp_path / "whole"
-    train(config(data, "cuda", steps=4), parts)
-    train(config(data, "cuda"), parts, resume=True)
-    train(config(data, "cuda"), whole)
+    train(config(data, "cuda", steps=4, **recipe), parts)
+    train(config(data, "cuda", **recipe), parts, resume=True)
+    train(config(data, "cuda", **recipe), whole)
     assert tensors(parts) == tensors(whole)
+    assert ("average.mix.w" in tensors(whole)) == ("average" in recipe)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(data, tmp_path):
