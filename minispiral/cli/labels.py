@@ -114,6 +114,13 @@ def _say_left_out(drawn: Drawn, empty: bool) -> None:
     """Tell of labels and photographs of which there is no mask."""
     from minispiral.data.labels.plan import some
 
+    if drawn.unclear:
+        say(
+            f"EXIF turns {some(drawn.unclear)}; labels are taken as drawn on the picture as it is "
+            "shown, which its size does not tell; if they were drawn on the pixels as they are "
+            "stored, add --as-stored",
+            err=True,
+        )
     if drawn.skipped:
         say(f"left out: {_counts(drawn.skipped)}", err=True)
     if drawn.cut:

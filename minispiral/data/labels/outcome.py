@@ -57,6 +57,8 @@ class Drawn:
 
     ``missing`` are names of photographs that are labelled but not there; ``undrawn`` have labels
     of which nothing could be drawn; ``unlabelled`` have none. Of these three there are no masks.
+    ``unclear`` are photographs that EXIF turns so that their size does not tell whether labels were
+    drawn on the picture as it is shown, which is assumed, or as it is stored.
     """
 
     out: Path
@@ -71,6 +73,7 @@ class Drawn:
     missing: list[str] = field(default_factory=list)
     undrawn: list[str] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def fail(self, error: UserError, photo: bool = False) -> None:
@@ -130,6 +133,7 @@ class Drawn:
             "missing": self.missing,
             "undrawn": self.undrawn,
             "unlabelled": self.unlabelled,
+            "unclear": self.unclear,
             "notes": self.notes,
             "photos": [job.as_dict() for job in self.jobs],
         }

@@ -21,7 +21,6 @@ class Planner:
     def __init__(self, drawn: Drawn, folder: Folder | None, as_stored: bool) -> None:
         self.drawn, self.folder, self.as_stored = drawn, folder, as_stored
         self.mentioned: set[Path] = set()
-        self.unclear: list[Path] = []  # photographs of which EXIF may or may not turn the labels
         self.pictures: dict[Path, dict[str, list[Path]]] = {}  # in folders of masks, by stem
 
     def plan(self, read: Sequence[LabelFile]) -> None:
@@ -51,12 +50,6 @@ class Planner:
                     "images",
                 )
             self._add_others(self.folder)
-        if self.unclear:
-            self.drawn.notes.append(
-                f"EXIF turns {some(list(map(str, self.unclear)))}; labels are taken as drawn on "
-                "the picture as it is shown, which its size does not tell; if they were drawn on "
-                "the pixels as they are stored, add --as-stored"
-            )
 
     def _add(self, file: LabelFile, labels: Labels) -> None:
         """Raises `UserError` if name or size are not certain."""
@@ -73,7 +66,7 @@ class Planner:
             facts = facts_of(photo)
             size = agreed_size(file.path, labels, photo, facts, self.as_stored)
             if facts.unclear and not self.as_stored and labels.annotations:
-                self.unclear.append(photo)
+                self.drawn.unclear.append(str(photo))
             name, mask = str(photo), self.folder.mask_of(photo, self.drawn.out)
         crack = [one for one in labels.annotations if one.label in self.drawn.taken]
         skipped = Counter(one.reason for one in crack if one.shape is None)

@@ -116,13 +116,13 @@ def test_the_photograph_as_it_is_shown_or_as_stored(data, orientation):
     assert not drawn.errors
     with Image.open(data / "masks" / "a.png") as mask:
         assert mask.size == ((45, 70) if turned else (70, 45))
-    assert bool(drawn.notes) == (2 <= orientation <= 4)
+    assert bool(drawn.unclear) == (2 <= orientation <= 4)
     stored = labelled(data, "a.jpg", size=(70, 45))
     drawn = draw_masks([stored], data / "masks", overwrite=True)
     assert [error.parameter for error in drawn.errors] == ["as_stored"] * turned
     drawn = draw_masks([stored], data / "masks", overwrite=True, as_stored=True)
     assert not drawn.errors
-    assert not drawn.notes
+    assert not drawn.unclear
     with Image.open(data / "masks" / "a.png") as mask:
         assert mask.size == (70, 45)
 
