@@ -24,8 +24,8 @@ AROUND = 10.0  # px along the line, standard deviation: places so near have one 
 FARTHEST = 1.5  # px, of a shift
 COARSE = 1.5  # px, standard deviation of the line's smoothing before shifts are read anew
 SCALES = (0.7, 1.4, 2.8)  # px, standard deviations: bands of wiggles lie between them
+ABOVE = 1.2  # times the square of its middle frequency: where most of a band's direction is
 SHARPEST = 3.0  # times: a band is enlarged no more
-BLUREST = 1.7  # px, standard deviation: wider profiles are those of wide cracks
 WIDEST = 16.0  # px
 
 
@@ -68,7 +68,7 @@ class Shifts:
     """Of the profiles at the n places of a line, px; what is read ``beside`` a crack is noise.
 
     ``found`` (n,), ``beside`` (n, 2): of the crack, and of the wall on either side; none unless
-    asked for. ``blur`` (n,): the standard deviation of a Gaussian as wide as the profile.
+    asked for. ``blur`` (n,): the standard deviation of a Gaussian as deep and steep as the profile.
     """
 
     found: Floats
@@ -98,10 +98,11 @@ def _shifts(light: Light, points: Floats, width: float, wall: bool) -> Shifts:
 
     sides = (-away, away) if wall else ()
     beside = [read(_profiles(light, points, offsets + side)) for side in sides]
+    steepest = np.maximum(np.abs(slope).max(axis=1), 1e-9)
     return Shifts(
         read(values),
         np.stack(beside, axis=1) if wall else np.zeros((len(points), 0)),
-        np.minimum(_widths(profile, offsets) / 2.355, BLUREST),
+        _depths(profile, offsets).max(axis=1) / (steepest * np.sqrt(np.e)),
     )
 
 
@@ -110,8 +111,8 @@ def _without_noise(points: Floats, shifts: Shifts) -> Floats:
 
     In each band the mean square of the line's direction is that of the crack, seen through the
     blur, and that of the noise. The band is scaled by the root of the crack's share, and enlarged,
-    where that share is large, by what the blur takes from a sine in the band's middle: the length
-    is then neither what noise makes of it nor what blur leaves of it.
+    where that share is large, by what the blur takes from a sine a little above its middle: the
+    length is then neither what noise makes of it nor what blur leaves of it.
     """
     raw, noise, blur = points + normals(points) * shifts.found[:, None], shifts.beside, shifts.blur
 
@@ -126,7 +127,7 @@ def _without_noise(points: Floats, shifts: Shifts) -> Floats:
         found = around((np.gradient(band, axis=0) ** 2).sum(axis=1))
         false = more * around((np.gradient(feigned, axis=0) ** 2).mean(axis=1))
         share = np.clip(1 - false / np.maximum(found, 1e-12), 0, 1)
-        hidden = np.minimum(np.exp(0.5 * blur**2 / (fine * coarse)), SHARPEST)
+        hidden = np.minimum(np.exp(ABOVE * 0.5 * blur**2 / (fine * coarse)), SHARPEST)
         out += (np.sqrt(share) * (1 + share * (hidden - 1)))[:, None] * band
     return out
 
@@ -150,11 +151,15 @@ def _template(values: Floats) -> Floats:
     return np.concatenate([half[:, :0:-1], half], axis=1)
 
 
-def _widths(profile: Floats, offsets: Floats) -> Floats:
-    """Of symmetric profiles (n, m) how wide they are at half depth, px, (n,)."""
-    middle = len(offsets) // 2
+def _depths(profile: Floats, offsets: Floats) -> Floats:
+    """How much darker than the wall symmetric profiles (n, m) are from their middle outwards."""
     wall = np.median(profile[:, np.abs(offsets) > 0.75 * offsets[-1]], axis=1)
-    depth = (wall[:, None] - profile)[:, middle:]
+    return np.asarray(wall[:, None] - profile[:, len(offsets) // 2 :])
+
+
+def _widths(profile: Floats, offsets: Floats) -> Floats:
+    """How wide symmetric profiles (n, m) are at half depth, to about a pixel, (n,)."""
+    depth = _depths(profile, offsets)
     dark = depth > depth[:, :5].max(axis=1, keepdims=True) / 2
     dark[:, -1] = False
     return np.asarray(np.clip(2 * STEP * dark.argmin(axis=1), STEP, WIDEST))
