@@ -13,6 +13,7 @@ from bench.measure.command import command as measure
 from bench.paper.baselines import baselines
 from bench.paper.command import paper
 from bench.paper.joints import joints
+from bench.pretrained.command import command as pretrained
 from bench.scale.command import scale
 from bench.scale.decoding import decoding
 from minispiral.errors import UserError
@@ -33,7 +34,19 @@ def main() -> None:
     """Measure minispiral on this machine."""
 
 
-for command in (baselines, costs, cpu, decoding, gpu, joints, measure, paper, scale, scores):
+for command in (
+    baselines,
+    costs,
+    cpu,
+    decoding,
+    gpu,
+    joints,
+    measure,
+    paper,
+    pretrained,
+    scale,
+    scores,
+):
     main.add_command(command)
 
 
