@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minispiral.measurement.curves import Floats
+from minispiral.measurement.curves import Floats, normals
 from minispiral.measurement.light import Light
 from minispiral.measurement.profiles import LEAST, Profiles
 from minispiral.measurement.wide import half_depth
@@ -15,6 +15,7 @@ SURE = 2.5  # standard errors; of 700 clean photographs none came beyond 2
 SURE_OF_ONE = 3.0  # standard errors, where each of many cracks is asked
 SKIRT = 3.0  # px, sd of the Gaussian that dirt along a crack is taken for
 HALO = (20.0, 40.0)  # px from the centre line: where the wall around a wet crack is dry again
+PLACES = 400  # along all cracks: enough for a median
 DAMP = 0.08  # of the light: more is missing beside a wet crack; clouds and slopes make 0.03
 UNEVEN = 0.12  # of the light: more between both sides is a shadow's edge or a joint
 SECOND = 0.5  # of the depth: as deep is another crack within the profile, not texture
@@ -52,19 +53,18 @@ def dirt_covariance(level: float, offsets: Floats) -> Floats:
 
 def damp(light: Light, lines: list[Floats]) -> float:
     """The median share of light that the wall along the cracks lacks against that 20 px away."""
-    step, wanted = 12, 400
-    points = np.concatenate([line[6:-6] for line in lines] or [np.zeros((0, 2))])
-    every = max(step, len(points) // wanted)
+    every = max(12, sum(len(line) for line in lines) // PLACES)
     offsets = np.concatenate([np.arange(6.0, 10.0), np.arange(HALO[0], HALO[1], 2.0)])
     offsets = np.concatenate([-offsets[::-1], offsets])
     far = np.abs(offsets) >= HALO[0]
-    shares = []
-    for line in lines:
-        if len(line) < 24:
-            continue
-        rows = light.across(line, offsets)[6:-6:every]
-        shares.append(1 - np.median(rows[:, ~far], axis=1) / np.median(rows[:, far], axis=1))
-    return float(np.median(np.concatenate(shares))) if shares else 0.0
+    points = np.concatenate([line[6:-6:every] for line in lines] or [np.zeros((0, 2))])
+    ways = np.concatenate([normals(line)[6:-6:every] for line in lines] or [np.zeros((0, 2))])
+    if not len(points):
+        return 0.0
+    x, y = (points[:, i, None] + ways[:, i, None] * offsets for i in (0, 1))
+    rows = light.at(x, y)
+    near, away = (np.median(rows[:, which], axis=1) for which in (~far, far))
+    return float(np.median(1 - near / np.maximum(away, 1e-3)))
 
 
 def notes_beside(profiles: Profiles, empty: Floats, offsets: Floats) -> tuple[str, ...]:

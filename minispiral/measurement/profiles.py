@@ -155,7 +155,8 @@ def texture_covariance(empty: Floats) -> Floats:
     found = kept.T @ kept / len(kept)
     even = np.bincount(distance.ravel(), found.ravel()) / np.bincount(distance.ravel())
     found = 1.15 * (found + even[distance]) / 2
-    return np.asarray(found + 0.02 * np.trace(found) / n * np.eye(n))
+    values, vectors = np.linalg.eigh(found)  # the mean over distances may have negative ones
+    return np.asarray((vectors * (values.clip(0) + 0.02 * values.mean())) @ vectors.T)
 
 
 def wall_of(values: Floats, offsets: Floats) -> Floats:

@@ -66,6 +66,8 @@ def test_the_covariance_of_texture_is_found_again(rng):
     wanted = 0.03**2 * np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 4)
     profiles = rng.multivariate_normal(np.ones(n), wanted, 2000)
     profiles[:100] += np.linspace(-3, 3, n)  # a joint
+    few = texture_covariance(rng.multivariate_normal(np.ones(n), wanted, 41))
+    assert np.linalg.eigvalsh(few).min() > 0
     found = texture_covariance(profiles)
     assert np.abs(found / wanted - 1)[wanted > wanted.max() / 2].max() < 0.5
     assert np.linalg.eigvalsh(found).min() > 0
