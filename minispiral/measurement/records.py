@@ -25,7 +25,6 @@ class Reason(StrEnum):
     JUNCTION = "junction"  # another line meets or crosses it here
     NEIGHBOUR = "too near another"  # another line runs within the profile
     BORDER = "border"  # the profile leaves the photograph
-    END = "end"  # the crack's tip: half of the profile's window lies beyond it
     GAP = "gap"  # bridged: nothing was detected here
     HOLE = "hole"  # far wider than the crack around it
     BAD_FIT = "bad fit"  # the profile across is not that of a crack
