@@ -524,6 +524,14 @@ fig.colorbar(shown, label="taps that reach the pixel", ticks=range(5))
 # pixel. The first random weights are drawn with a variance of 2 divided by it, so that the values
 # of each layer start as large as those of the layer before. (The 2 makes up for the ReLU, which
 # sets half of the values to 0.) In the library that is `he_normal`.
+#
+# ![Windows of a convolution or a transposed one, and how many taps reach each
+# pixel](figures/taps.svg)
+#
+# *To touch, on the site. Choose a direction, kernel, stride and padding. For which kernels and
+# strides does the checkerboard vanish? A resize-convolution makes each pixel of the smaller image a
+# square as wide as the stride, and then convolves with stride 1: the experiment at the end is about
+# it.*
 
 # %% [markdown]
 # ## From loops to products

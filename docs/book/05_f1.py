@@ -430,6 +430,13 @@ axes[0].legend()
 # they agree. Where it is confidently wrong, Eq. 8 fades to 0 and Eq. 11 keeps its full size. (The
 # weights of the two classes differ: note the different scales.)*
 #
+# ![The size of both gradients for every logit, by the number of crack pixels and two
+# sums](figures/weights.svg)
+#
+# *To touch, on the site. The same with logarithmic axes, for any batch. Move the sum on crack
+# towards 0: which weight grows? Make it as large as the number of crack pixels and the sum elsewhere
+# 0: what is left of the difference between the classes?*
+#
 # The effect over many steps is best seen without a network. Let the logits of the 1000 pixels be
 # the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$ with $\eta = 5$.
 

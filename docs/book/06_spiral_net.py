@@ -541,6 +541,13 @@ right.legend(fontsize=9)
 # depth 1 to bright for depth 6, on a synthetic patch of 255 x 255 pixels; that of depth 7 is the
 # whole patch <!-- holds in_patch[7] == [255] -->. Right: their largest width far from all edges,
 # for the module alone and through all modules before it.*
+#
+# ![What a pixel of a module's map depends on, from image to image through the
+# module](figures/field.svg)
+#
+# *To touch, on the site. The images of a module along one axis of a patch of 255, from its input to
+# the bottom (blue) and up again to its map (orange), with the number of their values. Dark is what
+# the pixel depends on. Where does the field jump when the pixel moves by one?*
 
 # %% [markdown]
 # Module 1 sees at most 5 x 5 <!-- holds in_patch[1][-1] == 5 --> pixels: enough to make dark lines

@@ -79,7 +79,8 @@ def uri_of(path: Path) -> str:
         return OWN_PAGES[str(relative)]
     if relative.parts[0] == "docs" and relative.parts[1] != "site" and path.is_file():
         inside = Path(*relative.parts[1:])
-        return str(inside.with_suffix(".md") if BOOK in path.parents else inside)
+        made_page = BOOK in path.parents and path.suffix not in PICTURES
+        return str(inside.with_suffix(".md") if made_page else inside)
     if path.is_dir():
         return f"source/{relative}/index.md"
     return f"source/{relative}" + ("" if path.suffix in {".md", *PICTURES} else ".md")
