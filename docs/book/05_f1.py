@@ -434,8 +434,8 @@ axes[0].legend()
 # sums](figures/weights.svg)
 #
 # *To touch, on the site. The same with logarithmic axes, for any batch. Move the sum on crack
-# towards 0: which weight grows? Make it as large as the number of crack pixels and the sum elsewhere
-# 0: what is left of the difference between the classes?*
+# towards 0: which weight grows? Make it as large as the number of crack pixels, and the sum
+# elsewhere 0: what is left of the difference between the classes?*
 #
 # The effect over many steps is best seen without a network. Let the logits of the 1000 pixels be
 # the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$ with $\eta = 5$.

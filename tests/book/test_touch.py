@@ -134,19 +134,19 @@ def test_a_key_moves_a_figure_and_what_it_says(page: Browser, name: str) -> None
 
 
 def test_every_setting_can_be_drawn(page: Browser) -> None:
-    """All ends of all inputs together: no number is missing, nothing is larger than the drawing."""
+    """All ends of all inputs together: no number is missing."""
     wrong = page.look(
         """
         Object.entries(touch.figures).flatMap(([name, figure]) => {
           let all = [{}];
           for (const input of figure.inputs) {
-            const ends = input.options ?? [input.min, input.max];
-            all = all.flatMap((one) => ends.map((end) => ({ ...one, [input.name]: end })));
+            const ends = (one) => input.options ?? [input.min, touch.most(input, one)];
+            all = all.flatMap((one) => ends(one).map((end) => ({ ...one, [input.name]: end })));
           }
           return all.filter((one) => {
-            Object.assign(one, figure.limit(one));
             const numbers = figure.compute(one);
-            return /NaN|undefined|Infinity/.test(figure.draw(numbers, one) + figure.say(numbers, one));
+            const all = figure.draw(numbers, one) + figure.say(numbers, one);
+            return /NaN|undefined|Infinity/.test(all);
           }).map((one) => [name, one]);
         })
         """

@@ -4,11 +4,9 @@ touch.figures.field = {
   side: 255, // pixels of the patch along an axis
 
   inputs: [
-    { name: "depth", label: "module (and its depth)", min: 1, max: 7, step: 1, value: 4 },
+    { name: "depth", label: "module, its depth", min: 1, max: 7, step: 1, value: 4 },
     { name: "pixel", label: "pixel of its map", min: 0, max: 254, step: 1, value: 100 },
   ],
-
-  limit: () => ({}),
 
   // The first and last value that matters in each image, from the input through the bottom to the
   // map, as [layer, first, last]: an image of layer k has (side + 1) / 2^k - 1 values along an axis.
@@ -29,7 +27,9 @@ touch.figures.field = {
   },
 
   draw({ images }, { depth }) {
-    const [left, wide, row] = [88, 304, 18];
+    const [left, wide, high] = [88, 304, 276];
+    const row = Math.min(36, high / images.length);
+    const bar = 0.7 * row;
     const scale = wide / this.side;
     let out = "";
     images.forEach(([layer, first, last], k) => {
@@ -37,15 +37,17 @@ touch.figures.field = {
       // Value i of layer k lies over pixel 2^k (i + 1) - 1 of the patch, the middle of its pixels.
       const from = 2 ** layer * (first + 0.5) - 0.5;
       const to = 2 ** layer * (last + 1.5) - 0.5;
-      const half = 2 ** layer / 2;
-      out += touch.rect(left + scale * (half - 0.5), y, scale * (this.side - 2 * half + 1), 12, touch.ground, `stroke:${touch.faint}`);
+      const edge = 2 ** (layer - 1) - 0.5;
+      const whole = [left + scale * edge, y, scale * (this.side - 2 * edge), bar];
+      out += touch.rect(...whole, touch.ground, `stroke:${touch.faint}`);
       const color = k <= depth ? touch.blue : touch.orange;
-      out += touch.rect(left + scale * from, y, Math.max(scale * (to - from), 2), 12, color);
+      out += touch.rect(left + scale * from, y, Math.max(scale * (to - from), 2), bar, color);
       const name = k === 0 ? "input" : k === images.length - 1 ? "map" : k === depth ? "bottom" : "";
       const values = (this.side + 1) / 2 ** layer - 1;
-      out += touch.text(0, y + 10, name) + touch.text(left - 8, y + 10, values, "end");
+      const middle = y + bar / 2 + 4;
+      out += touch.text(0, middle, name) + touch.text(left - 8, middle, values, "end");
     });
-    return touch.svg(6 + row * 15, out);
+    return touch.svg(6 + high, out);
   },
 
   say: ({ first, last }, { depth, pixel }) =>

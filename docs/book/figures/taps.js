@@ -7,11 +7,16 @@ touch.figures.taps = {
     { name: "way", label: "direction", options: ["gather", "scatter"], value: "scatter" },
     { name: "kernel", label: "kernel", min: 1, max: 5, step: 1, value: 3 },
     { name: "stride", label: "stride", min: 1, max: 3, step: 1, value: 2 },
-    { name: "pad", label: "padding", min: 0, max: 2, step: 1, value: 0 },
-    { name: "place", label: "pixel of the smaller row", min: 0, max: 5, step: 1, value: 2 },
+    {
+      name: "pad",
+      label: "padding",
+      min: 0,
+      max: ({ kernel }) => Math.min(2, kernel - 1), // else a window may lie on zeros alone
+      step: 1,
+      value: 0,
+    },
+    { name: "place", label: "smaller row's pixel", min: 0, max: 5, step: 1, value: 2 },
   ],
-
-  limit: ({ kernel, pad }) => ({ pad: Math.min(pad, kernel - 1) }),
 
   // Along one axis; a picture's count is the product of its row's and its column's.
   compute({ kernel, stride, pad, place }) {
@@ -84,7 +89,8 @@ touch.figures.taps = {
     let out = touch.rect(x, y, side, side, "#fff", `stroke:${touch.faint}`);
     counts.forEach((vertical, row) =>
       counts.forEach((horizontal, col) => {
-        const shade = `fill-opacity:${+(vertical * horizontal / most).toFixed(3)}`;
+        const share = +((vertical * horizontal) / most).toFixed(3);
+        const shade = `fill-opacity:${share};shape-rendering:crispEdges`;
         out += touch.rect(x + col * cell, y + row * cell, cell, cell, "#12385c", shade);
       }),
     );

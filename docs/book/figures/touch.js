@@ -1,8 +1,8 @@
 // Figures to touch: where a script runs, a picture of this folder gives way to a drawing with inputs.
 //
 // A figure is an entry of `touch.figures`, under the name of its picture: `inputs` (a list of {name,
-// label, value} with min, max and step, or with options), `limit` (what to change in the values so
-// that they fit together), `compute` (numbers from values), `draw` (an SVG) and `say` (a sentence).
+// label, value} with options, or with min, max and step; max may depend on the values of inputs
+// before), `compute` (numbers from values), `draw` (an SVG) and `say` (a sentence).
 // Without a script, and in print, the picture is shown: `touch.still(name)`, kept as name.svg.
 
 const touch = {
@@ -34,6 +34,8 @@ const touch = {
 
   // A number as people read it: four digits that count.
   number: (value) => String(+value.toPrecision(4)),
+
+  most: (input, values) => (typeof input.max === "function" ? input.max(values) : input.max),
 
   first(name) {
     const values = {};
@@ -67,7 +69,7 @@ const touch = {
       if (input.options) {
         for (const option of input.options) field.add(new Option(option));
       } else {
-        Object.assign(field, { type: "range", min: input.min, max: input.max, step: input.step });
+        Object.assign(field, { type: "range", min: input.min, step: input.step });
       }
       field.addEventListener("input", () => {
         values[input.name] = input.options ? field.value : Number(field.value);
@@ -78,10 +80,13 @@ const touch = {
       return [input, field, value];
     });
     function update() {
-      Object.assign(values, figure.limit(values));
       for (const [input, field, value] of fields) {
+        if (!input.options) {
+          field.max = touch.most(input, values);
+          values[input.name] = Math.min(values[input.name], field.max);
+          value.textContent = touch.number(values[input.name]);
+        }
         field.value = values[input.name];
-        value.textContent = input.options ? "" : touch.number(values[input.name]);
       }
       const numbers = figure.compute(values);
       drawing.innerHTML = figure.draw(numbers, values);

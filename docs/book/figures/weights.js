@@ -3,12 +3,16 @@
 touch.figures.weights = {
   inputs: [
     { name: "positives", label: "crack pixels, N₁", min: 1, max: 200, step: 1, value: 20 },
-    { name: "onCrack", label: "sum of σ on crack, S", min: 0.1, max: 200, step: 0.1, value: 10 },
+    {
+      name: "onCrack",
+      label: "sum of σ on crack, S",
+      min: 0.1,
+      max: ({ positives }) => positives, // a mean of σ is at most 1
+      step: 0.1,
+      value: 10,
+    },
     { name: "elsewhere", label: "sum of σ elsewhere", min: 0, max: 500, step: 1, value: 50 },
   ],
-
-  // A mean of σ is at most 1.
-  limit: ({ positives, onCrack }) => ({ onCrack: Math.min(onCrack, positives) }),
 
   // Eq. 6, 7 and 13.
   compute({ positives, onCrack, elsewhere }) {
