@@ -656,6 +656,11 @@ assert seen[-1] == 3
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 140 lines: `minispiral.tensor.Tensor.backward`, the walk, which visits the
+# latest operation first; then `minispiral.tensor.Function`, from which every operation is made;
+# then `minispiral.tensor.Multiply`, one such operation. What do they have that your tape has not?
+# Look for what is freed, and when.
+#
 # - `minispiral.tensor.Tensor`, `minispiral.tensor.Tensor.backward`: the array that remembers how it
 #   was made, and the walk
 # - `minispiral.tensor.Function`: how an operation is called, visited and freed

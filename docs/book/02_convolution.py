@@ -805,6 +805,12 @@ np.testing.assert_allclose(
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 80 lines: `minispiral.kernels.reference.conv2d`,
+# `minispiral.kernels.reference.conv2d_input_grad` and
+# `minispiral.kernels.reference.conv2d_weight_grad`, which are this chapter's loops; then
+# `minispiral.ops.Conv2d` and `minispiral.ops.ConvTranspose2d`, side by side: which of the three
+# does each call, and for what?
+#
 # - `minispiral.kernels.reference.conv2d`, `minispiral.kernels.reference.conv2d_input_grad`,
 #   `minispiral.kernels.reference.conv2d_weight_grad`: the loops
 # - `minispiral.kernels.conv2d.conv2d`, `minispiral.kernels.conv2d.conv2d_input_grad`,

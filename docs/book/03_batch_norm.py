@@ -692,6 +692,11 @@ print("and the gradients agree to float32's rounding")
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 110 lines: `minispiral.kernels.reference.normalize_grad`, the formula;
+# `minispiral.kernels.cpu.batchnorm.tile_moments` and
+# `minispiral.kernels.cpu.batchnorm.merge_moments`, the sums; and `minispiral.nn.BatchNorm`, which
+# keeps what evaluation needs.
+#
 # - `minispiral.kernels.reference.moments`, `minispiral.kernels.reference.normalize`,
 #   `minispiral.kernels.reference.normalize_grad`: the formulas of this chapter in loops
 # - `minispiral.kernels.batchnorm.moments`, and behind it

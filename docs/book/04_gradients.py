@@ -563,6 +563,11 @@ print(report)
 #
 # ## Where it lives
 #
+# **Now read** some 70 lines: `minispiral.gradcheck.derivatives.complex_step` and
+# `minispiral.gradcheck.derivatives.central_difference`, in which you will find the kinks again;
+# then `minispiral.gradcheck.comparison.Slopes.direction` and
+# `minispiral.gradcheck.comparison.Slopes.compare`, which say how far apart two derivatives are.
+#
 # - `minispiral.gradcheck.gradcheck`: the call, and the rules of behaviour
 # - `minispiral.gradcheck.derivatives.complex_step`,
 #   `minispiral.gradcheck.derivatives.central_difference`: two ways to compute a derivative

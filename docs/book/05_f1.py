@@ -854,6 +854,11 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 60 lines: `minispiral.kernels.loss_table.OverlapLoss`,
+# `minispiral.kernels.loss_table.F1` and `minispiral.kernels.loss_table.PseudoF1`, the last two of
+# which differ in one factor; then `minispiral.kernels.cpu.losses.gradient`, which puts weights and
+# factor together for every loss of the library.
+#
 # - `minispiral.kernels.losses.sums`: $N_1$, $S$ and $A$ of a batch, in float64
 # - `minispiral.kernels.losses.gradient`: weights of the two classes times a slope for each pixel
 # - `minispiral.kernels.loss_table.F1.value`: Eq. 6, under the logarithm

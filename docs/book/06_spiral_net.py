@@ -772,6 +772,10 @@ assert all((m >= 0).all() for m in maps)
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 110 lines: `minispiral.networks.table1`, the numbers;
+# `minispiral.networks.spiral.EncoderDecoder`, a module; and `minispiral.networks.spiral.SpiralNet`,
+# the network. Nothing else is needed to write it down.
+#
 # - `minispiral.networks.table1.ENCODER_CHANNELS` and `minispiral.networks.table1.DECODER_CHANNELS`:
 #   Table 1
 # - `minispiral.networks.spiral.EncoderDecoder`: a module

@@ -576,6 +576,10 @@ for with_adam in (True, False):
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 150 lines: `minispiral.training.step.TrainingStep`, three of this chapter's four
+# lines; `minispiral.kernels.adam.Update`, Adam's; and `minispiral.training.loop.train`, which says
+# what it promises before it begins.
+#
 # - `minispiral.data.store.PhotoStore`, `minispiral.data.patches.PatchSampler` and
 #   `minispiral.data.prefetch.prefetch`: photographs, patches, and the thread that draws the next
 #   batch in the background

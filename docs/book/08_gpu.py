@@ -878,6 +878,11 @@ if not MISSING:
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 70 lines: `kernels/cuda/split_k.cu`, a whole kernel, and
+# `minispiral.kernels.cuda.split_k.parts`, which says how many parts it adds up; then
+# `minispiral.kernels.cuda.losses.sums`, which makes a launch ready, and
+# `minispiral.kernels.cuda.launch.launch`, through which every one of them goes.
+#
 # - `minispiral.kernels.cuda.launch.launch`: the only access to the GPU
 # - `minispiral.kernels.cuda.table.KERNELS`: all kernels, with their threads and shared memory
 # - `minispiral.kernels.cuda.losses.sums`: sums in two passes

@@ -824,6 +824,12 @@ if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
 # %% [markdown]
 # ## Where it lives
 #
+# **Now read** some 70 lines: `minispiral.kernels.cpu.parallel.run`, with
+# `minispiral.kernels.cpu.parallel.scratch` and `minispiral.kernels.cpu.parallel.even_slices`; then
+# `minispiral.kernels.cpu.conv2d_pixels.conv2d` and
+# `minispiral.kernels.cpu.conv2d_pixels.conv2d_weight_grad`; both rest on it. Why may the second of
+# them not simply add to `gw`?
+#
 # - `minispiral.kernels.cpu.conv2d.conv2d`: three products, and how threads share them
 # - `minispiral.kernels.cpu.conv2d_pixels.conv2d`: tiles
 # - `minispiral.kernels.cpu.conv2d_pixels.conv2d_weight_grad`: partial sums in a fixed order

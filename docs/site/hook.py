@@ -228,7 +228,7 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     listed = [uri_of(path) for path in sorted(BOOK.glob("[0-9]*.py"))]
     solved = [uri_of(path) for path in sorted((BOOK / "solutions").glob("[0-9]*.py"))]
-    around = ["book/words.md", "book/errata.md"]
+    around = ["book/words.md", "book/errata.md", "book/lecturer.md"]
     pages = {"Book": ["book/README.md", *listed, *around], "Solutions": solved}
     pages["Reference"] = ["reference/index.md"] + [  # type: ignore[assignment]
         {group: [f"reference/{name}.md" for name in names]} for group, names in REFERENCE.items()
