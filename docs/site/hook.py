@@ -79,7 +79,7 @@ def uri_of(path: Path) -> str:
         return OWN_PAGES[str(relative)]
     if relative.parts[0] == "docs" and relative.parts[1] != "site" and path.is_file():
         inside = Path(*relative.parts[1:])
-        made_page = BOOK in path.parents and path.suffix not in PICTURES
+        made_page = BOOK in path.parents and path.suffix == ".py"
         return str(inside.with_suffix(".md") if made_page else inside)
     if path.is_dir():
         return f"source/{relative}/index.md"
@@ -278,7 +278,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = text.replace(loss_table.MARK, loss_table.table())
             if path == words.PAGE:
                 text = words.with_anchors(text)
-        elif BOOK in path.parents:
+        elif BOOK in path.parents and path.suffix == ".py":
             text, pictures, linked = chapter_page(path)
             for picture in pictures:
                 add(posixpath.join(posixpath.dirname(uri), "figures", picture.name), path=picture)
