@@ -145,6 +145,13 @@ def writing_error(path: Path, error: OSError) -> UserError:
     )
 
 
+def check_place(path: Path, parameter: str) -> None:
+    """Raise `UserError` unless a file could lie at ``path``: told before the work that it is of."""
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "lies in no folder that exists"
+        raise UserError(f"{path} {what}, expected the name of a file to write", parameter)
+
+
 def write_text(path: Path, text: str) -> None:
     """Atomically write ``text`` to ``path`` as UTF-8."""
     with replacing(path) as file:

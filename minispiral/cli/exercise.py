@@ -8,17 +8,20 @@ from minispiral.cli.group import Failure
 from minispiral.cli.options import PATH, json_option
 from minispiral.cli.terminal import print_json, show
 
+timeout_option = click.option(
+    "--timeout",
+    type=float,
+    default=60.0,
+    metavar="SECONDS",
+    help="Time that the check of an answer may take.",
+)
+
 
 @click.command()
 @click.argument("number", required=False)
 @click.argument("answer", required=False, metavar="[ANSWER.PY]", type=PATH)
 @click.option("--hint", "hints", count=True, help="Print a hint; give it again for the next one.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    help="Seconds that an answer may take.",
-)
+@timeout_option
 @json_option
 def exercise(
     number: str | None, answer: Path | None, hints: int, timeout: float, as_json: bool
@@ -35,6 +38,8 @@ def exercise(
               minispiral exercise 3.1 --hint --hint
               minispiral exercise 3.1 answer.py
     """
+    if hints and (number is None or answer is not None):
+        raise click.UsageError("--hint goes with the number of an exercise and nothing else.")
     if number is not None and answer is not None:
         check(number, answer, timeout, as_json)
     elif number is not None and hints:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from minispiral.cli.exercise import timeout_option
 from minispiral.cli.options import PATH, json_option
 from minispiral.cli.terminal import print_json, say
 
@@ -16,12 +17,7 @@ from minispiral.cli.terminal import print_json, say
 @click.option(
     "--exercises", metavar="N.M,...", help="Only these count, such as 1.1,1.2.  [default: all]"
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    help="Seconds that an exercise may take.",
-)
+@timeout_option
 @json_option
 def grade(
     folder: Path, out: Path | None, exercises: str | None, timeout: float, as_json: bool
@@ -40,10 +36,14 @@ def grade(
               minispiral grade answers --exercises 1.1,1.2,1.3 --timeout 20
     """
     from minispiral.exercises.catalogue import find
-    from minispiral.exercises.grading import as_csv, write_csv
+    from minispiral.exercises.grading import as_csv, check_csv, write_csv
     from minispiral.exercises.grading import grade as grade_folder
 
-    numbers = [find(n.strip()).number for n in exercises.split(",")] if exercises else None
+    if out is not None:
+        check_csv(out)
+    numbers = None
+    if exercises is not None:
+        numbers = [find(number.strip()).number for number in exercises.split(",")]
     graded = grade_folder(
         folder, numbers, timeout, progress=lambda name: say(f"{name} ...", err=True)
     )

@@ -15,6 +15,8 @@ from minispiral.training.config import TrainConfig
 class Threshold(click.FloatRange):
     """A probability, or `BEST`."""
 
+    name = f"probability or {BEST!r}"  # in messages
+
     def __init__(self) -> None:
         super().__init__(0, 1)
 

@@ -16,7 +16,7 @@ from minispiral.data.photos import write_picture
 from minispiral.detection.counts import Counts
 from minispiral.detection.metrics import Summary
 from minispiral.errors import UserError
-from minispiral.files import replacing, table_text
+from minispiral.files import check_place, replacing, table_text
 
 PICTURES = (".png", ".jpg", ".jpeg")
 COLOURS = ("#0072B2", "#D55E00")  # of the marks, which mean ODS and the threshold in use
@@ -30,11 +30,8 @@ def check_files(table: Path | None, picture: Path | None) -> None:
     A picture needs matplotlib, the extra ``plots``.
     """
     for path, parameter in ((table, "table"), (picture, "picture")):
-        if path is None:
-            continue
-        if path.is_dir() or not path.parent.is_dir():
-            what = "is a folder" if path.is_dir() else "lies in no folder that exists"
-            raise UserError(f"{path} {what}, expected the name of a file to write", parameter)
+        if path is not None:
+            check_place(path, parameter)
     if picture is None:
         return
     if picture.suffix.lower() not in PICTURES:

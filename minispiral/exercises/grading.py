@@ -10,8 +10,8 @@ from pathlib import Path
 from minispiral.errors import UserError
 from minispiral.exercises import Exercise
 from minispiral.exercises.catalogue import catalogue
-from minispiral.exercises.trial import TIMEOUT, Verdict, judge
-from minispiral.files import table_text, write_text
+from minispiral.exercises.trial import TIMEOUT, Verdict, check_timeout, judge
+from minispiral.files import check_place, table_text, write_text
 
 MISSING = Verdict("no answer", missing=True)
 
@@ -76,6 +76,7 @@ def grade(
     ``numbers``: the exercises that count (default: all). ``timeout``: seconds for each of them.
     ``progress`` is told the name of each set before it is graded.
     """
+    check_timeout(timeout)
     asked = [catalogue()[number] for number in numbers or catalogue()]
     graded = []
     for name, files in answer_sets(folder).items():
@@ -121,6 +122,11 @@ def as_csv(graded: Sequence[Graded]) -> str:
         name, reason = table_text(one.name), table_text(one.first_reason())
         table.writerow([name, one.points(), most, *solved, reason])
     return out.getvalue()
+
+
+def check_csv(path: Path) -> None:
+    """Raise `UserError` where `write_csv` could not write, before anything is graded."""
+    check_place(path, "out")
 
 
 def write_csv(path: Path, graded: Sequence[Graded]) -> None:

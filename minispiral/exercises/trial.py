@@ -22,6 +22,7 @@ import minispiral
 from minispiral.errors import UserError
 
 TIMEOUT = 60.0  # seconds for each exercise
+LONGEST = 24 * 3600.0  # seconds that one may ask for
 STARTING = 60.0  # seconds that Python and NumPy may take to start
 
 
@@ -39,8 +40,9 @@ def judge(
     """The verdict on the answers in the file at ``path`` to each of the exercises ``numbers``.
 
     ``timeout``: seconds that one of them may take. ``quiet``: what the file prints is not shown.
-    Raises `UserError` if the file cannot be read.
+    Raises `UserError` if the file cannot be read, and for what is no time to wait.
     """
+    check_timeout(timeout)
     left = list(numbers)
     while left:
         with _process(path, left, quiet) as lines:
@@ -57,6 +59,15 @@ def judge(
                     yield number, Verdict(_gone(lines, timeout, "the check"))
                     break  # the others in a new process
                 yield number, Verdict(found["wrong"], found["missing"])
+
+
+def check_timeout(timeout: float) -> None:
+    """Raise `UserError` unless so many seconds can be waited for."""
+    if not 0 < timeout <= LONGEST:
+        raise UserError(
+            f"a timeout of {timeout:g} s was given, expected more than 0 and at most {LONGEST:g}",
+            "timeout",
+        )
 
 
 def _next(lines: "queue.Queue[str | None]", seconds: float) -> dict[str, Any] | None:
@@ -94,7 +105,7 @@ def _process(
             [sys.executable, "-m", "minispiral.exercises.judge", path.name, *numbers],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # which ends with this process, and the judge with it
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
             text=True,
@@ -123,4 +134,6 @@ def _end(process: "subprocess.Popen[str]") -> None:
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
     process.wait()

@@ -10,7 +10,7 @@ from minispiral.errors import UserError
 from minispiral.export.compare import Comparison, compare
 from minispiral.export.metadata import as_properties, metadata
 from minispiral.export.translate import IR_VERSION, OPSET, model_of, translate
-from minispiral.files import replacing
+from minispiral.files import check_place, replacing
 from minispiral.runs.checkpoint import load, network_of
 from minispiral.runs.trained import checkpoint_of
 
@@ -57,8 +57,7 @@ def export(
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise UserError(f"{path} was given for the model, expected a name ending in .onnx", "model")
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} for the model; make it", "model")
+    check_place(path, "model")
     try:
         import onnx  # noqa: F401
     except ImportError as error:

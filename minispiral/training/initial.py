@@ -62,7 +62,7 @@ class Initial:
             if ours != theirs:
                 what = ", ".join(f"{key} {_spell(self.config.get(key))}" for key in ARCHITECTURE)
                 raise UserError(
-                    f"{self.file} gives {name} {theirs}, this network has {ours}: train its "
+                    f"{name} is {theirs} in {self.file} and {ours} in this network: train the same "
                     f"network ({what}) or start from other weights",
                     "init",
                 )
@@ -76,6 +76,12 @@ def read(init: Path | str, network: str) -> Initial:
     ``pretrained``; or for HED a file that `pretrained.read` knows. Raises `UserError` for any other
     file, a damaged one and one of weights that cannot be used.
     """
+    if not is_packaged(init) and not Path(init).exists():
+        raise UserError(
+            f"There is no {init}, expected a run folder, a checkpoint or, for network hed, a file "
+            "of VGG-16's weights",
+            "init",
+        )
     if _is_trained(init):
         path = checkpoint_of(init)
         checkpoint = load(path)
@@ -85,7 +91,7 @@ def read(init: Path | str, network: str) -> Initial:
         weights = pretrained.read(init)
         return Initial(weights.path, weights.tensors, weights.name)
     path = Path(init)
-    if path.suffix == ".safetensors" or not path.exists():
+    if path.suffix == ".safetensors":
         load(checkpoint_of(path))  # says what is wrong with it
     raise UserError(
         f"{path} is no checkpoint of minispiral, from which network {network} could start: "
@@ -107,7 +113,7 @@ def _is_trained(init: Path | str) -> bool:
 
 
 def _shape(tensors: Mapping[str, NDArray[Any]], name: str) -> str:
-    return f"the shape {tensors[name].shape}" if name in tensors else "nothing of this name"
+    return f"of shape {tensors[name].shape}" if name in tensors else "missing"
 
 
 def _spell(value: Any) -> str:

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,42 @@ def test_what_does_not_return_is_ended(source: str, said: str, tmp_path: Path) -
     ((number, verdict),) = judge(answer, ["2.1"], timeout=2, quiet=True)
     assert number == "2.1"
     assert re.search(said, verdict.wrong or "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_an_answer_ends_with_the_command_that_checks_it(tmp_path: Path) -> None:
+    """However that ends."""
+    (tmp_path / "answer.py").write_text(
+        "import os, time\nopen(os.environ['STARTED'], 'w').write(str(os.getpid()))\n"
+        "while True: pass\n"
+    )
+    started = tmp_path / "started"
+    words = [sys.executable, "-m", "minispiral", "exercise", "2.1", tmp_path / "answer.py"]
+    checking = subprocess.Popen(words, env=os.environ | {"STARTED": str(started)})
+    for _ in range(600):
+        if started.exists() and started.read_text():
+            break
+        time.sleep(0.1)
+    checking.kill()
+    checking.wait()
+    for _ in range(300):
+        try:
+            os.kill(int(started.read_text()), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the answer is still running")
+
+
+def test_words_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ann.py").write_text(SMALL)
+    for words in (["--hint"], ["2.1", tmp_path / "ann.py", "--hint"]):
+        assert command("exercise", *words).exit_code == 2
+    for seconds in ("nan", "inf", "0"):
+        for words in (["exercise", "2.2", tmp_path / "ann.py"], ["grade", tmp_path]):
+            assert "--timeout" in refusal(command(*words, "--timeout", seconds))
+    assert "--out" in refusal(command("grade", tmp_path, "--out", tmp_path / "none" / "p.csv"))
+    assert "no exercise" in refusal(command("grade", tmp_path, "--exercises", ""))
 
 
 def test_a_folder_is_graded_whatever_the_answers_do(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def test_classes_must_be_certain(tmp_path):
     assert "crack (5), joint (1)" in sentence
     assert sentence.endswith("or change --class.")
     sentence = refusal(labels(tmp_path, path, "--class", "Crack", "--class", "crack"))
-    assert "No label has the class Crack; there are crack (5), joint (1)" in sentence
+    assert (
+        "No label has the class Crack, expected some of crack (5), joint (1); change --class."
+        in sentence
+    )
     assert not (tmp_path / "masks").exists()
     both = labels(tmp_path, path, "--class", "crack", "--class", "joint")
     assert "1 mask of 2 areas and 1 line and 1 bitmap, " in both.stdout

@@ -165,7 +165,7 @@ def test_without_onnx_it_says_what_to_install(small, tmp_path, monkeypatch) -> N
 def test_what_cannot_be_exported_is_refused_in_a_sentence(small, tmp_path) -> None:
     for words, expected in {
         (small, "model.bin"): "expected a name ending in .onnx; change MODEL.onnx.",
-        (small, "nowhere/m.onnx"): "there is no folder",
+        (small, "nowhere/m.onnx"): "lies in no folder",
         (tmp_path / "no", "m.onnx"): "There is no checkpoint",
     }.items():
         run, name = words

@@ -105,8 +105,8 @@ def _choose_classes(drawn: Drawn, read: Sequence[LabelFile], wanted: Sequence[st
     if unknown and read:
         unused = ", ".join(sorted(known - set(counts)))
         raise UserError(
-            f"No label has the class {', '.join(unknown)}; there are "
-            f"{listed or unused or 'no labels'}",
+            f"No label has the class {', '.join(unknown)}, expected some of "
+            f"{listed or unused or 'the labels, but there are none'}",
             "classes",
         )
     if not wanted and len(counts) > 1:

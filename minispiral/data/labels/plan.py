@@ -111,10 +111,11 @@ class Planner:
         for job in jobs:
             other = owners.setdefault(same_name(str(job.mask)).casefold(), job)
             if other is not job:
+                names = " and ".join(dict.fromkeys((other.name, job.name)))
                 sources = " and ".join(dict.fromkeys(str(one.source) for one in (other, job)))
                 raise UserError(
-                    f"{other.name} and {job.name}, labelled in {sources}, would have the same mask "
-                    f"{job.mask}; give each photograph once, under a name of its own"
+                    f"{names}, labelled in {sources}, would have the mask {job.mask} twice; give "
+                    "each photograph once, under a name of its own"
                 )
         photos = {os.path.realpath(path) for path in (self.folder.photos if self.folder else [])}
         photos |= {os.path.realpath(job.source.parent / job.name) for job in jobs if job.source}
@@ -123,6 +124,8 @@ class Planner:
             if os.path.realpath(job.mask) in photos:
                 raise UserError(f"The mask of {job.name} would overwrite the photograph", "out")
             for path in self.masks_of(job):
+                if os.path.realpath(path) in photos:
+                    raise UserError(f"{self.drawn.out} holds photographs, not masks", "out")
                 if path.name != job.mask.name:
                     raise UserError(f"{path} is a mask of {job.name} already; remove it", "out")
                 there.append(path.name)

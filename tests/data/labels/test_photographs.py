@@ -207,6 +207,13 @@ def test_refused_before_anything_is_written(data):
         draw_masks([first], data / "masks", overwrite=True)
 
 
+def test_no_photograph_is_taken_for_a_mask(data):
+    """Of one that is no PNG the mask would lie beside it."""
+    photo(data, "a.jpg")
+    with pytest.raises(UserError, match="images holds photographs, not masks"):
+        draw_masks([labelled(data, "a.jpg")], data / "images", overwrite=True)
+
+
 def test_a_photograph_beside_its_labels_is_not_overwritten(tmp_path):
     """As labelme puts them, without a folder images."""
     Image.new("RGB", (70, 45)).save(tmp_path / "wall.png")
