@@ -30,7 +30,7 @@ _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</
 <link rel="stylesheet" href="../site/style.css">
 <style>
   html {{ font-size: 100%; }}
-  body {{ background: #fff; }}
+  body {{ background: #fff; margin: 0; }}
   .headerlink, .md-code__nav, nav {{ display: none !important; }}
   {style}
 </style>
@@ -49,9 +49,9 @@ _BOOK = """
 _SLIDES = """
   @page { size: 254mm 143mm; margin: 8mm 12mm; }
   .md-typeset { font-size: 13pt; }
-  section { break-after: page; }
+  section { break-inside: avoid; display: flex; flex-direction: column; height: 126mm; }
   .md-typeset section h2 { margin: 0 0 3mm; }
-  section img { display: block; margin: auto; max-height: 88mm; max-width: 100%; }
+  section img { flex: 1 1 0; min-height: 0; object-fit: contain; width: 100%; }
   .md-typeset section p { font-size: 11pt; margin: 3mm 0; }
 """
 

@@ -18,7 +18,7 @@ CHAPTER = """<html><nav>around</nav><article class="md-content"><h1 id="top">{n}
 <h2 id="one">A section<a href="#one">#</a></h2><p>See <a href="02_b.html#one">there</a>, <a
 href="02_b.html">all</a> or <a href="../x.html">elsewhere</a>.</p>
 <h3 id="two">A part</h3><p><img alt="Figure {n}.1" src="figures/a.svg"></p>
-<p><em>Figure {n}.1. A line.</em></p><p>More.</p>
+<p><em>Figure {n}.1. A line. {caption}</em></p><p>More.</p>
 <p><img src="figures/loose.svg"></p><p>No caption.</p>
 </article></html>"""
 
@@ -28,7 +28,7 @@ def site(tmp_path: Path) -> Path:
     book = tmp_path / "site" / "book"
     book.mkdir(parents=True)
     for n, name in enumerate(("01_a", "02_b"), 1):
-        (book / f"{name}.html").write_text(CHAPTER.format(n=n))
+        (book / f"{name}.html").write_text(CHAPTER.format(n=n, caption="The more it says. " * 30))
     for name in ("index", "words", "errata"):
         (book / f"{name}.html").write_text(f"<article><h1>{name}</h1></article>")
     return tmp_path / "site"
