@@ -5,16 +5,8 @@ from pathlib import Path
 import click
 
 from minispiral.cli.group import Failure
-from minispiral.cli.options import PATH, json_option
+from minispiral.cli.options import PATH, json_option, timeout_option
 from minispiral.cli.terminal import print_json, show
-
-timeout_option = click.option(
-    "--timeout",
-    type=float,
-    default=60.0,
-    metavar="SECONDS",
-    help="Time that the check of an answer may take.",
-)
 
 
 @click.command()

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from minispiral.cli.exercise import timeout_option
-from minispiral.cli.options import PATH, json_option
+from minispiral.cli.options import PATH, json_option, timeout_option
 from minispiral.cli.terminal import print_json, say
 
 

@@ -53,6 +53,13 @@ threshold_option = click.option(
     "validation photographs of RUN.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+timeout_option = click.option(
+    "--timeout",
+    type=float,
+    default=60.0,
+    metavar="SECONDS",
+    help="Time that the check of an answer may take.",
+)
 
 
 def dataset_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -63,7 +63,7 @@ def check_unchanged(
     """Raise `UserError`, naming every entry of ``new`` that differs from the run's ``old`` one.
 
     Entries named in ``may_change`` may differ. It is `NotResumable` unless one of ``shaping``
-    differs, of which the shapes of the weights depend.
+    differs, on which the shapes of the weights depend.
     """
     changed = [
         name for name, value in new.items() if name not in may_change and old.get(name) != value
