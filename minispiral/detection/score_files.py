@@ -6,6 +6,7 @@ lines end as RFC 4180 wants.
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def check_files(table: Path | None, picture: Path | None) -> None:
             check_place(path, parameter)
     if picture is None:
         return
+    if table is not None and os.path.realpath(table) == os.path.realpath(picture):
+        raise UserError(f"{picture} was given for the table and for the curves", "picture")
     if picture.suffix.lower() not in PICTURES:
         raise UserError(
             f"Curves are drawn as {' or '.join(PICTURES[:2])}, not as {picture.name}", "picture"

@@ -73,6 +73,11 @@ def test_files_that_could_not_be_written_are_refused(table, picture, message, tm
     assert refused.value.parameter == ("picture" if table is None else "table")
 
 
+def test_one_file_is_not_both(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="for the table and for the curves"):
+        check_files(tmp_path / "a.png", tmp_path / "." / "a.png")
+
+
 def test_a_picture_needs_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = builtins.__import__
 

@@ -102,11 +102,10 @@ def _choose_classes(drawn: Drawn, read: Sequence[LabelFile], wanted: Sequence[st
     listed = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
     known = {*counts, *(name for file in read for name in file.classes)}
     unknown = [name for name in wanted if name not in known]
-    if unknown and read:
+    if unknown and known:  # without any label a class may be any
         unused = ", ".join(sorted(known - set(counts)))
         raise UserError(
-            f"No label has the class {', '.join(unknown)}, expected some of "
-            f"{listed or unused or 'the labels, but there are none'}",
+            f"No label has the class {', '.join(unknown)}, expected some of {listed or unused}",
             "classes",
         )
     if not wanted and len(counts) > 1:

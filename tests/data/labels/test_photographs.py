@@ -227,3 +227,13 @@ def test_a_photograph_that_is_damaged_is_named(data):
     drawn = draw_masks([labelled(data, "a.png", "b.png")], data / "masks")
     assert masks(data) == ["a.png"]
     assert "b.png is not a picture" in str(drawn.errors[0])
+
+
+def test_a_class_may_be_given_where_nothing_is_labelled(data):
+    """As a script does that goes through many folders."""
+    photo(data, "a.png")
+    labels = data / "a.json"
+    labels.write_text('{"shapes": [], "imagePath": "a.png"}')
+    draw_masks([labels], data / "masks", classes=["crack"], empty=True)
+    assert masks(data) == ["a.png"]
+    assert not np.asarray(Image.open(data / "masks" / "a.png")).any()
