@@ -642,3 +642,9 @@ for with_adam in (True, False):
 # Cross-entropy says "no" everywhere. Get it out of that with other learning rates, more steps, a
 # bias of the last layer that starts at the logarithm of the odds, or more cracks in the batches.
 # Which is the cheapest, and what is its F1 on unseen photographs?
+#
+# ### Your own photographs
+#
+# You can now train a network of your own, from photographs of a wall near you to a report that an
+# engineer can use. [The project](lecturer.md#the-project-from-your-own-photographs-to-a-report)
+# says in which steps, and what a good one shows.
