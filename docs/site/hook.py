@@ -45,11 +45,16 @@ REFERENCE = {  # the modules whose docstrings make the reference
         f"networks{name}"
         for name in ("", ".network", ".spiral", ".unet", ".hed", ".describe", ".pretrained")
     ],
-    "Training": [f"training.{name}" for name in ("config", "loop", "step", "demo")],
-    "Runs": ["runs.folder", "runs.checkpoint"],
-    "Detection": [
-        f"detection.{name}" for name in ("find", "detect", "evaluate", "metrics", "tiling", "maps")
+    "Training": [
+        f"training.{name}"
+        for name in ("config", "loop", "step", "initial", "schedule", "average", "demo")
     ],
+    "Runs": ["runs.folder", "runs.checkpoint", "runs.trained"],
+    "Detection": [
+        f"detection.{name}"
+        for name in ("find", "detect", "evaluate", "metrics", "counts", "tiling", "maps")
+    ],
+    "Export": [f"export.{name}" for name in ("export", "translate", "table")],
     "Measurement": [
         f"measurement.{name}"
         for name in (
@@ -57,7 +62,10 @@ REFERENCE = {  # the modules whose docstrings make the reference
             *("bar", "width_model", "learning", "results", "columns", "tables", "geojson", "dxf"),
         )
     ],
-    "Data": [f"data.{name}" for name in ("pairs", "photos", "patches", "synth", "georeference")],
+    "Data": [
+        f"data.{name}"
+        for name in ("pairs", "photos", "patches", "synth", "georeference", "labels.convert")
+    ],
     "Kernels": [
         f"kernels.{name}"
         for name in (
