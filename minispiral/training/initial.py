@@ -5,7 +5,7 @@ random generator and the count of steps begin anew: it is another run.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,12 @@ class Initial:
     step: int | None = None
 
     @property
+    def _inapplicable(self) -> Collection[str]:
+        """The options that do not shape the network of this kind."""
+        kind = NETWORKS.get(str((self.config or {}).get("network")))
+        return () if kind is None else kind.inapplicable
+
+    @property
     def digest(self) -> str:
         """Tells these weights from any others: 16 hexadecimal digits of SHA-256."""
         digest = hashlib.sha256()
@@ -60,7 +66,11 @@ class Initial:
         for name in (*expected, *sorted(self.tensors.keys() - expected.keys())):
             ours, theirs = (_shape(tensors, name) for tensors in (expected, self.tensors))
             if ours != theirs:
-                what = ", ".join(f"{key} {_spell(self.config.get(key))}" for key in ARCHITECTURE)
+                what = ", ".join(
+                    f"{key} {_spell(value)}"
+                    for key, value in self.config.items()
+                    if key in ARCHITECTURE and key not in self._inapplicable
+                )
                 raise UserError(
                     f"{name} is {theirs} in {self.file} and {ours} in this network: train the same "
                     f"network ({what}) or start from other weights",

@@ -106,7 +106,8 @@ class Drawn:
         if self.bad_files:
             parts.append(f"{self.bad_files} of {self.bad_files + len(self.files)} files failed")
         if self.bad_photos:
-            parts.append(f"the labels of {self.bad_photos} photographs failed")
+            several = "s" * (self.bad_photos != 1)
+            parts.append(f"the labels of {self.bad_photos} photograph{several} failed")
         return " and ".join(parts)
 
     def summary(self) -> str:
