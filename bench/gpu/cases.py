@@ -258,7 +258,7 @@ def optimisers(dtype: np.dtype[Any]) -> Made:
 
 def clippings(dtype: np.dtype[Any]) -> Made:
     def clipped(*gs: Any) -> tuple[Any, ...]:
-        clip, copies = Clip(gs[0], 3.0), tuple(like(np.empty(g.shape, dtype), g) for g in gs)
+        clip, copies = Clip(gs[0], 3.0), tuple(like(np.empty(g.shape, g.dtype), g) for g in gs)
         clip.locate(gs, copies)
         clip.launch()
         return copies

@@ -34,7 +34,7 @@ def run(scale: float, report: Report, seed: int = 0) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="minispiral-") as name:
         folder = Path(name)
         data = folder / "data"
-        write_dataset(data, photos=3, size=(96, 72), seed=seed)
+        write_dataset(data, photos=6, size=(96, 72), seed=seed)
         trained = folder / "trained"
         began = time.monotonic()
         finish(start(training(data, trained, STEPS, seed)))

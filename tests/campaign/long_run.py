@@ -59,7 +59,7 @@ class Watch(Reporter):
 
 def _train(folder: str, steps: int, seed: int) -> list[dict[str, int]]:
     data = Path(folder, "data")
-    write_dataset(data, photos=2, size=(96, 72), seed=seed)
+    write_dataset(data, photos=6, size=(96, 72), seed=seed)
     config = TrainConfig(
         data=data,
         val=data,

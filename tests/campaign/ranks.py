@@ -44,7 +44,7 @@ def run(scale: float, report: Report, seed: int = 0) -> dict[str, Any]:
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory(prefix="minispiral-") as name:
         folder = Path(name)
-        write_dataset(folder / "data", photos=3, size=(96, 72), seed=seed)
+        write_dataset(folder / "data", photos=6, size=(96, 72), seed=seed)
 
         def command(run: str, processes: int) -> list[str]:
             words = train_command(folder / "data", folder / run, STEPS, seed)

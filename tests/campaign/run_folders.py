@@ -40,7 +40,7 @@ Rng = np.random.Generator
 def make_runs(folder: Path, seed: int) -> list[Path]:
     """Runs of a few steps of each network in ``folder``, beside their photographs ``data``."""
     data = folder / "data"
-    write_dataset(data, photos=2, size=(96, 72), seed=seed)
+    write_dataset(data, photos=6, size=(96, 72), seed=seed)
     runs = []
     for options in NETWORKS:
         runs.append(folder / options["network"])

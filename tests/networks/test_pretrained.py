@@ -200,7 +200,7 @@ def bad_file(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("missing", "There is no file"),
+        ("missing", "expected a run folder, a checkpoint or, for network hed,"),
         ("folder", "There is no checkpoint"),
         ("pickle", "convert it: python -c"),
         ("other kind", "of another kind; give a .safetensors or .npz file"),
