@@ -21,6 +21,8 @@ from bench.measure.score import branch_errors, errors, gathered, rms, scores
 from bench.measure.synthetic import synthetic
 from minispiral.data.synth import make_sample
 from minispiral.detection.find import find_cracks
+from minispiral.detection.metrics import BEST
+from minispiral.detection.threshold import choose_threshold
 from minispiral.measurement import Measurement, Reading, Scale, Settings, measure
 from minispiral.measurement.curves import length
 from minispiral.runs.checkpoint import load_network
@@ -157,12 +159,20 @@ def lengths(photos: int, rng: np.random.Generator) -> Found:
 
 
 def detected(run: Path, photos: int, rng: np.random.Generator) -> Found:
-    """Errors where the network of ``run`` found the cracks, beside what it missed and invented."""
-    network = load_network(run)
+    """Errors where the network of ``run`` found the cracks, beside what it missed and invented.
+
+    At the threshold that did best on the run's validation photographs, as ``detect`` is told by
+    ``--threshold best``.
+    """
+    network, (threshold, _) = load_network(run), choose_threshold(run, BEST)
     found = synthetic(
-        photos, DETECTED_SIZE, rng, lambda sample: find_cracks(network, sample.photo).probability
+        photos,
+        DETECTED_SIZE,
+        rng,
+        lambda sample: find_cracks(network, sample.photo).probability,
+        threshold,
     )
-    return {**found, "parameters": sum(p.data.size for p in network.parameters())}
+    return {**found, "threshold": threshold}
 
 
 def cost(rng: np.random.Generator) -> Found:

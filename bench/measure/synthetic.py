@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.measure.score import BESIDE, Truth, branch_errors, errors, gathered, scores
 from minispiral.data.crack import Crack
 from minispiral.data.synth import Sample, make_sample
+from minispiral.detection.metrics import THRESHOLD
 from minispiral.measurement import Measurement, Settings, measure
 from minispiral.measurement.curves import Floats
 
@@ -35,19 +36,22 @@ def synthetic(
     size: tuple[int, int],
     rng: np.random.Generator,
     probability_of: Callable[[Sample], Probability] = lambda sample: sample.mask,
+    threshold: float = THRESHOLD,
 ) -> dict[str, Any]:
     """Errors in ``photos`` photographs of ``size`` (width, height) px, widths in px.
 
-    ``probability_of`` gives the map of a sample. Beside the errors of widths stand how much of the
+    ``probability_of`` gives the map of a sample, on which cracks begin at ``threshold`` and go on
+    down to half of it. Beside the errors of widths stand how much of the
     true cracks' length was found, and the cracks measured where there are none.
     """
+    settings = Settings(threshold=threshold, low=threshold / 2)
     parts, lines = [], []
     for _ in range(photos):
         sample = make_sample(rng, size[1], size[0])
         probability = probability_of(sample)
-        measured = measure(sample.photo, probability)
-        rival = probability >= Settings().threshold
-        parts.append(scores(sample.photo, rival, sample.cracks, measured, Settings()))
+        measured = measure(sample.photo, probability, settings)
+        rival = probability >= threshold
+        parts.append(scores(sample.photo, rival, sample.cracks, measured, settings))
         lines.append(_lines(sample.cracks, measured))
     of = gathered(parts)
     measured_length, true, smooth = of.length.sum(axis=0)
