@@ -34,8 +34,9 @@ def test_intervals_hold_whatever_the_contrast(rng):
     assert np.median(np.abs(errors)) < 0.3  # the distance transform is off by 0.5 to 3
 
 
-@pytest.mark.parametrize(("blur", "least"), [(0.7, 0.45), (1.4, 0.6)])
-def test_a_wide_place_tells_the_contrast(blur, least, rng):
+@pytest.mark.parametrize(("blur", "least", "off"), [(0.7, 0.45, 0.15), (1.4, 0.6, 0.5)])
+def test_a_wide_place_tells_the_contrast(blur, least, off, rng):
+    """The widths are off by far less where 4 px are six times the blur than where they are three."""
     contrast = rng.uniform(least, 0.9)
     turn = rng.uniform(10, 80)
     lines = [straight(rng.uniform(1, 2), turn, shift=-28), straight(4, turn, shift=28)]
@@ -43,8 +44,9 @@ def test_a_wide_place_tells_the_contrast(blur, least, rng):
     assert found.contrast.rests is Rest.WIDE
     assert found.contrast.low <= contrast <= found.contrast.high
     narrow, wide = sorted(found.cracks, key=lambda crack: crack.mean.value)
-    assert narrow.mean.value == pytest.approx(lines[0].widths[0], abs=0.3)
-    assert wide.mean.value == pytest.approx(4, abs=0.4)
+    assert narrow.mean.value == pytest.approx(lines[0].widths[0], abs=off)
+    assert wide.mean.value == pytest.approx(4, abs=off)
+    assert wide.mean.low <= 4 <= wide.mean.high
 
 
 def test_a_reading_fixes_the_contrast(rng):
