@@ -36,7 +36,7 @@ def test_intervals_hold_whatever_the_contrast(rng):
 
 @pytest.mark.parametrize(("blur", "least", "off"), [(0.7, 0.45, 0.15), (1.4, 0.6, 0.5)])
 def test_a_wide_place_tells_the_contrast(blur, least, off, rng):
-    """The widths are off by far less where 4 px are six times the blur than where they are three."""
+    """Widths are off by far less where 4 px are six times the blur than where they are three."""
     contrast = rng.uniform(least, 0.9)
     turn = rng.uniform(10, 80)
     lines = [straight(rng.uniform(1, 2), turn, shift=-28), straight(4, turn, shift=28)]
