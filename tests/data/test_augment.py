@@ -100,8 +100,8 @@ def test_every_change_shows_and_keeps_to_its_size(rng):
     assert spreads.min() == 0
     assert 2 < spreads.max() < 9
     rough = rng.integers(60, 200, (99, 99, 3), dtype=np.uint8)
-    changed = [augment(rough, mask, 99, rng)[0].std() for _ in range(40)]
-    assert max(changed) > 1.15 * rough.std()  # contrast up
+    changed = [augment(rough, mask, 99, rng)[0].std() for _ in range(80)]
+    assert max(changed) > 1.08 * rough.std()  # contrast up: noise alone makes 1.03 of it
     assert min(changed) < 0.7 * rough.std()  # contrast down, blur, JPEG
 
 
