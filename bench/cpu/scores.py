@@ -20,9 +20,9 @@ from rich.table import Table
 
 from bench.common import options
 from bench.common.machine import conditions
+from minispiral.data.thinning import thin
 from minispiral.detection.metrics import score_photo
 from minispiral.detection.neighbourhoods import dilate
-from minispiral.detection.thinning import thin
 
 WAYS: dict[str, dict[str, Any]] = {
     "zero tolerance": {},

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.thinning import thin_layers
 from minispiral.detection.neighbourhoods import around
-from minispiral.detection.thinning import thin_layers
 from minispiral.kernels.cpu import parallel
 
 _DROPPED = 16  # of the 23 bits behind the point of a float32: 2^7 thresholds for a power of two

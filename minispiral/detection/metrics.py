@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.thinning import thin as to_lines
 from minispiral.detection.counts import Counts, count, count_thinned
 from minispiral.detection.neighbourhoods import around, dilate
-from minispiral.detection.thinning import thin as to_lines
 from minispiral.errors import UserError
 
 THRESHOLD = 0.5  # the probability from which a pixel counts as crack, unless another is given

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from minispiral.measurement.curves import Floats, length
 from minispiral.measurement.settings import Settings
-from minispiral.measurement.thinning import NEIGHBOURS
 
 NO_NODE = -1  # of a closed ring
+
+# Of a pixel, row and column: north first, clockwise.
+NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
 @dataclass

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from minispiral.data.thinning import thin
 from minispiral.measurement import graph, strokes
 from minispiral.measurement.curves import along, heading, smoothed
 from minispiral.measurement.settings import Settings
 from minispiral.measurement.strokes import Stroke
-from minispiral.measurement.thinning import thinned
 
 MEETS = 8.0  # px: an end as near as this to another line of its crack ends there
 CELL = 256  # px; most cells of a photograph hold no crack and are passed over
@@ -55,7 +55,7 @@ def lines(found: Detected, settings: Settings) -> list[Stroke]:
 
     What was bridged does not count.
     """
-    edges = graph.cleaned(graph.traced(thinned(found.shown)), found.sure, settings)
+    edges = graph.cleaned(graph.traced(thin(found.shown, west_first=True)), found.sure, settings)
     candidates = strokes.joined(edges, settings)
     total: dict[int, float] = {}
     certain: dict[int, int] = {}

@@ -29,7 +29,7 @@ ARROWS = {
     "gradcheck": "networks nn losses fused ops tensor device kernels errors",
     "files": "errors",
     "memory": "errors",
-    "data": "distributed files memory errors",
+    "data": "distributed files memory kernels errors",
     "distributed": "tensor profiling kernels errors",
     "runs": "networks nn device files memory errors",
     "detection": "distributed runs data networks tensor device files memory kernels errors",

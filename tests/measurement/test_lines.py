@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
+from minispiral.data.thinning import thin
 from minispiral.measurement.lines import detected, lines
 from minispiral.measurement.settings import Settings
-from minispiral.measurement.thinning import thinned
 from tests.measurement.photograph import HEIGHT, WIDTH, Line, circle, straight, trace
 
 
@@ -41,14 +41,14 @@ def test_thinning_is_that_of_guo_and_hall(rng):
     from scipy.ndimage import gaussian_filter
 
     mask = gaussian_filter(rng.standard_normal((37, 41)), 1.6) > 0.05
-    found = thinned(mask)
+    found = thin(mask, west_first=True)
     assert (found == guo_hall(mask)).all()
     assert label(found, np.ones((3, 3)))[1] == label(mask, np.ones((3, 3)))[1]
 
 
 def test_a_diagonal_line_of_two_pixels_stays_whole():
     mask = np.eye(40, dtype=bool) | np.eye(40, k=1, dtype=bool)
-    assert thinned(mask).sum() >= 38
+    assert thin(mask, west_first=True).sum() >= 38
 
 
 def found_lines(mask):

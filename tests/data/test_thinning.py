@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.morphology import thin as expected_of
 
-from minispiral.detection.thinning import thin, thin_layers
+from minispiral.data.thinning import thin, thin_layers
 from tests.detection.maps import smooth_map
 
 
@@ -22,6 +22,8 @@ def test_lines_are_those_of_scikit_image(
     values = smooth_map(np.random.default_rng(seed), size, blur)
     mask = values >= np.quantile(values, share)
     np.testing.assert_array_equal(thin(mask), expected_of(mask))
+    turned = expected_of(mask[::-1, ::-1])[::-1, ::-1]  # by a half: its west was east
+    np.testing.assert_array_equal(thin(mask, west_first=True), turned)
 
 
 def test_masks_in_the_bits_of_a_number_are_thinned_as_if_each_were_alone(rng) -> None:
