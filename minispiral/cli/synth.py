@@ -7,6 +7,7 @@ import click
 from minispiral.cli.group import Failure
 from minispiral.cli.options import PATH
 from minispiral.cli.terminal import progress_bar, say
+from minispiral.data.transfer import TRANSFERS
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -37,7 +38,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 )
 @click.option(
     "--transfer",
-    type=click.Choice(("linear", "srgb")),
+    type=click.Choice(TRANSFERS),
     default="srgb",
     show_default=True,
     help="How pixel values stand for light: srgb, as cameras write, or in proportion to it.",

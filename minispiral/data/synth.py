@@ -31,7 +31,6 @@ from minispiral.errors import UserError
 from minispiral.files import write_text, writing_error
 
 SMALLEST = 64  # pixels, the shortest side of a photograph
-KINDS = ("concrete", "varied")
 FOLDERS = ("images", "masks", "joints", "cracks")  # of a dataset
 
 
@@ -56,10 +55,10 @@ def make_sample(
 
     About one in ten has no crack. ``kind`` is one of `KINDS`. ``transfer``: pixel values stand for
     light as cameras write them, ``srgb``, or in proportion to it, ``linear``. Raises `UserError`
-    for a side below 64 pixels.
+    for a side below 64 pixels and `KeyError` for another kind.
     """
     _check_size(height, width)
-    return (_varied if kind == "varied" else _concrete)(rng, height, width, transfer)
+    return KINDS[kind](rng, height, width, transfer)
 
 
 def _concrete(rng: np.random.Generator, height: int, width: int, transfer: str) -> Sample:
@@ -82,6 +81,9 @@ def _varied(rng: np.random.Generator, height: int, width: int, transfer: str) ->
     paint_cracks(rng, surface, cracks)
     mask = trace(rng, cracks, height, width, every=2, unsteady=0.35, margin=1.0)
     return Sample(expose(rng, surface, transfer), mask, surface.joints, cracks)
+
+
+KINDS = {"concrete": _concrete, "varied": _varied}
 
 
 def write_dataset(
