@@ -28,7 +28,8 @@ def grade(
     what is wrong with the first one that is not.
 
     Each file runs as a copy in a process of its own, with a limit of time, memory and the size of
-    files. That is no fence against malice: use a container for code that you do not trust.
+    files, and changes no files but its own. That is no fence against malice: use a container for
+    code that you do not trust.
 
     \b
     Examples: minispiral grade answers --out points.csv

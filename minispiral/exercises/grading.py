@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from minispiral.errors import UserError
@@ -42,26 +43,32 @@ class Graded:
 def answer_sets(folder: Path) -> dict[str, list[Path]]:
     """The files of each set of answers: a file NAME.py, or the files of a folder NAME.
 
-    Raises `UserError` if there are none.
+    A student with both has one set. Raises `UserError` if there are none, and for a file that
+    cannot be read.
     """
     if not folder.is_dir():
         raise UserError(
             f"{folder} is no folder: give one with a file or a folder for each student."
         )
-    found = {}
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "__")):
             continue
         if path.is_dir():
-            files = sorted(path.rglob("*.py"))
+            files = sorted(file for file in path.rglob("*.py") if file.is_file())
             if files:
-                found[path.name] = files
+                found.setdefault(path.name, []).extend(files)
         elif path.suffix == ".py":
-            found[path.stem] = [path]
+            found.setdefault(path.stem, []).append(path)
     if not found:
         raise UserError(
             f"{folder} holds no answers: expected files NAME.py or folders NAME with such files."
         )
+    for file in chain.from_iterable(found.values()):
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise UserError(f"{file} cannot be read: {error.strerror}.") from error
     return found
 
 
@@ -99,7 +106,9 @@ def _answered(path: Path, asked: Iterable[Exercise]) -> list[Exercise]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return list(asked)
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    names = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
     names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {
         alias.asname or alias.name

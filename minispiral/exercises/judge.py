@@ -3,8 +3,9 @@
 ``python -m minispiral.exercises.judge FILE N.M ...`` runs FILE once, checks the answers to the
 exercises named and prints a line of JSON for each: its number and what is wrong, null for nothing.
 Two lines before these say that Python has started and that the file has been run. What the
-student's code prints goes to standard error. Nothing here is a fence against malice: the code runs
-with the rights of whoever started it.
+student's code prints goes to standard error. It may use less memory than the machine has, and
+change no files but its own (`fence`). That is no fence against malice: the code runs with the
+rights of whoever started it.
 """
 
 import json
@@ -17,18 +18,23 @@ from typing import Any
 from minispiral.errors import UserError
 from minispiral.exercises import Wrong
 from minispiral.exercises.catalogue import check_names, find, load
+from minispiral.exercises.fence import keep_to
 
 MEMORY = 8 * 2**30  # bytes that the process may address
 FILE = 64 * 2**20  # bytes of a file that it may write
 
 
 def limit() -> None:
-    """Less memory and smaller files than the machine has, where the system knows such limits."""
+    """Less memory and smaller files than the machine has, where the system knows such limits.
+
+    A crash leaves no image of the memory.
+    """
     try:
         import resource
     except ImportError:  # Windows
         return
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE)):
+    limits = (resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE), (resource.RLIMIT_CORE, 0)
+    for kind, most in limits:
         _, hard = resource.getrlimit(kind)
         within = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (within, hard))
@@ -61,6 +67,7 @@ def main(path: Path, numbers: list[str]) -> None:
         print(json.dumps(verdict), file=lines, flush=True)
 
     say(started=True)
+    keep_to(Path.cwd())
     try:
         names = load(path)
     except (UserError, MemoryError) as error:

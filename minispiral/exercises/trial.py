@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,17 +47,20 @@ def judge(
     left = list(numbers)
     while left:
         with _process(path, left, quiet) as lines:
-            _next(lines, STARTING)
-            begun = _next(lines, timeout)
-            if begun is None or begun.get("wrong"):
-                said = begun["wrong"] if begun else _gone(lines, timeout, "running the file")
-                yield from ((number, Verdict(said)) for number in left)
+            try:
+                _next(lines, STARTING, "starting Python")
+                wrong = _next(lines, timeout, "running the file")["wrong"]
+            except _NoVerdict as error:
+                wrong = str(error)
+            if wrong is not None:
+                yield from ((number, Verdict(wrong)) for number in left)
                 return
             while left:
-                found = _next(lines, timeout)
                 number = left.pop(0)
-                if found is None:
-                    yield number, Verdict(_gone(lines, timeout, "the check"))
+                try:
+                    found = _next(lines, timeout, "the check", number)
+                except _NoVerdict as error:
+                    yield number, Verdict(str(error))
                     break  # the others in a new process
                 yield number, Verdict(found["wrong"], found["missing"])
 
@@ -70,23 +74,32 @@ def check_timeout(timeout: float) -> None:
         )
 
 
-def _next(lines: "queue.Queue[str | None]", seconds: float) -> dict[str, Any] | None:
-    """The next line of the judge; None where it has ended or does not come in time."""
+class _NoVerdict(Exception):
+    """The judge does not say what it should. The message says why."""
+
+
+def _next(
+    lines: "queue.Queue[str | None]", seconds: float, what: str, number: str | None = None
+) -> dict[str, Any]:
+    """The next line of the judge, which is about exercise ``number``, or on none if that is None.
+
+    Raises `_NoVerdict` where it does not come within so many ``seconds``. ``what`` is going on.
+    """
     try:
         line = lines.get(timeout=seconds)
     except queue.Empty:
-        return None
+        raise _NoVerdict(
+            f"{what} took longer than {seconds:g} s: look for a loop that never ends"
+        ) from None
     if line is None:
-        lines.put(None)  # that it has ended, for `_gone`
-        return None
-    verdict: dict[str, Any] = json.loads(line)
+        raise _NoVerdict(f"{what} ended the Python process")
+    try:
+        verdict = json.loads(line)
+    except ValueError:
+        verdict = None
+    if not isinstance(verdict, dict) or verdict.get("number") != number:
+        raise _NoVerdict(f"{what} wrote to a file that it had not opened")
     return verdict
-
-
-def _gone(lines: "queue.Queue[str | None]", timeout: float, what: str) -> str:
-    if lines.empty():
-        return f"{what} took longer than {timeout:g} s: look for a loop that never ends"
-    return f"{what} ended the Python process"
 
 
 @contextmanager
@@ -104,16 +117,19 @@ def _process(
         process = subprocess.Popen(
             [sys.executable, "-m", "minispiral.exercises.judge", path.name, *numbers],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(paths)}
+            | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),
             stdin=subprocess.PIPE,  # which ends with this process, and the judge with it
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
             text=True,
             encoding="utf-8",
+            errors="replace",
             start_new_session=True,
         )
         assert process.stdout is not None
-        lines: queue.Queue[str | None] = queue.Queue()
+        lines: queue.Queue[str | None] = queue.Queue(maxsize=100)
         threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
         try:
             yield lines
@@ -122,9 +138,10 @@ def _process(
 
 
 def _read(output: IO[str], lines: "queue.Queue[str | None]") -> None:
-    for line in output:
-        lines.put(line)
-    lines.put(None)
+    """Pass the lines on, None after the last one; of a flood, which is no judge's, the first."""
+    for line in chain(iter(lambda: output.readline(2**16), ""), [None]):
+        with suppress(queue.Full):
+            lines.put_nowait(line)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

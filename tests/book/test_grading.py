@@ -74,21 +74,16 @@ def test_what_does_not_return_is_ended(source: str, said: str, tmp_path: Path) -
 def test_an_answer_ends_with_the_command_that_checks_it(tmp_path: Path) -> None:
     """However that ends."""
     (tmp_path / "answer.py").write_text(
-        "import os, time\nopen(os.environ['STARTED'], 'w').write(str(os.getpid()))\n"
-        "while True: pass\n"
+        "import os\nprint(os.getpid(), flush=True)\nwhile True: pass\n"
     )
-    started = tmp_path / "started"
     words = [sys.executable, "-m", "minispiral", "exercise", "2.1", tmp_path / "answer.py"]
-    checking = subprocess.Popen(words, env=os.environ | {"STARTED": str(started)})
-    for _ in range(600):
-        if started.exists() and started.read_text():
-            break
-        time.sleep(0.1)
-    checking.kill()
-    checking.wait()
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as checking:
+        assert checking.stderr is not None
+        answer = int(checking.stderr.readline())
+        checking.kill()
     for _ in range(300):
         try:
-            os.kill(int(started.read_text()), 0)
+            os.kill(answer, 0)
         except ProcessLookupError:
             return
         time.sleep(0.1)
@@ -106,8 +101,31 @@ def test_words_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     assert "no exercise" in refusal(command("grade", tmp_path, "--exercises", ""))
 
 
+HARMFUL = f"""
+import os, subprocess
+attempts = [
+    lambda: os.remove(__VICTIM__),
+    lambda: open(__VICTIM__, "a"),
+    lambda: open({str(SOLUTION)!r}),
+    lambda: os.rename("ivy.py", __VICTIM__),
+    lambda: os.kill(os.getppid(), 15),
+    lambda: subprocess.run(["true"]),
+]
+refused = 0
+for attempt in attempts:
+    try:
+        attempt()
+    except PermissionError:
+        refused += 1
+os.rename("ivy.py", "mine.py")
+open("mine.py", "w").close()
+assert refused == len(attempts)
+"""
+
+
 def test_a_folder_is_graded_whatever_the_answers_do(tmp_path: Path) -> None:
     """Right, half, wrong, endless, one that deletes what is beside it, and a folder of files."""
+    harmful = HARMFUL.replace("__VICTIM__", repr(str(tmp_path / "ada.py")))
     sources = {
         "ada": SOLUTION.read_text(),
         "bob": ZEROS,
@@ -115,16 +133,20 @@ def test_a_folder_is_graded_whatever_the_answers_do(tmp_path: Path) -> None:
         "dee": "import os\nfor name in os.listdir('.'): os.remove(name)\n" + SMALL,
         "eve": "def (:\n",
         "fay": "import os\ndef turned(w, pad): os._exit(1)\n",
+        "ivy": harmful + SOLUTION.read_text(),
+        "jo": "import os\nfor k in range(3, 9):\n  try: os.write(k, b'1')\n  except OSError: 0\n"
+        + SMALL,
         "=gil": re.sub(r"\bturned\b", "other", SOLUTION.read_text()),
     }
     for name, source in sources.items():
         (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "hal").mkdir()
     (tmp_path / "hal" / "a.py").write_text(ZEROS)
-    (tmp_path / "hal" / "b.py").write_text(SOLUTION.read_text())
+    (tmp_path / "hal.py").write_text(SOLUTION.read_text())
     asked = ["2.1", "2.2", "2.3"]
     graded = {one.name: one for one in grade(tmp_path, asked, timeout=6)}
-    assert {path.name for path in tmp_path.iterdir()} >= {f"{name}.py" for name in sources}
+    for name, source in sources.items():
+        assert (tmp_path / f"{name}.py").read_text() == source
     points = {name: one.points() for name, one in graded.items()}
     assert points == {
         "=gil": 3,
@@ -135,9 +157,12 @@ def test_a_folder_is_graded_whatever_the_answers_do(tmp_path: Path) -> None:
         "eve": 0,
         "fay": 0,
         "hal": 6,
+        "ivy": 6,
+        "jo": 0,
     }
     reasons = {name: one.first_reason() for name, one in graded.items()}
-    assert reasons["ada"] == reasons["hal"] == ""
+    assert reasons["ada"] == reasons["hal"] == reasons["ivy"] == ""
+    assert re.match("2.2: running the file wrote to", reasons["jo"])
     assert re.match("2.1: .* returned the shape", reasons["bob"])
     assert re.match("2.1: the check took longer than 6 s", reasons["cy"])
     assert graded["cy"].verdicts["2.2"].wrong
