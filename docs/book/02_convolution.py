@@ -658,6 +658,7 @@ for layer, (big, small) in enumerate(zip((3, *ENCODER_CHANNELS), ENCODER_CHANNEL
     image, image_windows = 32 * side**2 * big, 32 * out_side**2 * 9 * big
     layers.append((image / MB, image_windows / MB, 9 * big * small / MB))
 images, copied, weight_sizes = np.array(layers).T
+print(f"windows of layer 2: {copied[1]:.0f} MB for {images[1]:.0f} MB of images")
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for offset, sizes, label in (
@@ -669,7 +670,6 @@ for offset, sizes, label in (
 ax.axhline(1, color="black", linestyle="--", label="a core's own cache, about")
 ax.set(xlabel="encoder layer", ylabel="size (MB, log scale)", yscale="log")
 fig.legend(ncols=2, loc="outside upper center")
-print(f"windows of layer 2: {copied[1]:.0f} MB for {images[1]:.0f} MB of images")
 
 # %% [markdown]
 # *Figure 2.4. The arrays of the encoder of the paper's deepest module (Table 1), for a batch of 32

@@ -289,6 +289,8 @@ g = 0.4 + 0.8 * points + 0.5 * rng.standard_normal((14, 1))
 _, slope, height = normalize_grad(points, g, np.ones(1))
 xhat = normalize(points, np.ones(1), np.zeros(1))
 line = (height + slope * xhat) / 14
+fitted = np.polynomial.Polynomial.fit(xhat.ravel(), g.ravel(), 1).convert().coef
+np.testing.assert_allclose([height[0] / 14, slope[0] / 14], fitted, rtol=1e-4)
 
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 ax.vlines(xhat, line, g, color="tab:red", label="what is left: $g^x / (\\gamma\\rho)$")
@@ -298,8 +300,6 @@ ax.plot(ends, (height + slope * ends) / 14, "k", label=r"$(g^\beta + g^\gamma \h
 ax.set(xlabel=r"$\hat{x}_i$ (no unit)", ylabel="gradient (loss / unit of y)")
 ax.legend()
 
-fitted = np.polynomial.Polynomial.fit(xhat.ravel(), g.ravel(), 1).convert().coef
-np.testing.assert_allclose([height[0] / 14, slope[0] / 14], fitted, rtol=1e-4)
 
 # %% [markdown]
 # *Figure 3.2. One channel with 14 values. Batch norm returns the part of the arriving gradients
@@ -347,6 +347,7 @@ for m in sizes:
     unhindered = arriving / np.sqrt(moments(values)[1] + EPS)
     per_channel = (through**2).sum((0, 1)) / (unhindered**2).sum((0, 1))
     shares.append(per_channel.mean())
+print({int(m): round(float(share), 2) for m, share in zip(sizes, shares, strict=True)})
 
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 smooth = np.linspace(2, 64, 200)
@@ -356,7 +357,6 @@ ax.set(xlabel="values per channel, $m$", ylabel="share that comes through", xsca
 ax.set_xticks(sizes[[0, 1, 2, 3, 5, 7, 8, 9]], sizes[[0, 1, 2, 3, 5, 7, 8, 9]])
 ax.minorticks_off()
 ax.legend()
-print({int(m): round(float(share), 2) for m, share in zip(sizes, shares, strict=True)})
 
 # %% [markdown]
 # *Figure 3.3. The fraction of a random gradient's squared length that batch norm lets through. With
@@ -537,6 +537,11 @@ for offset in offsets:
     )
     for name, var in zip(errors, found, strict=True):
         errors[name].append(abs(float(var[0]) - truth) / truth)
+for name, values_of in errors.items():
+    print(f"{name:23}", " ".join(f"{value:.0e}" for value in values_of))
+assert max(errors["tiles"]) < 1e-6
+assert max(errors["the library"]) < 1e-4
+assert errors["one pass"][3] > 0.01
 
 fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 for (name, values_of), marker in zip(errors.items(), "os^v", strict=True):
@@ -549,11 +554,6 @@ ax.set(
     yscale="log",
 )
 fig.legend(ncols=2, loc="outside upper center")
-for name, values_of in errors.items():
-    print(f"{name:23}", " ".join(f"{value:.0e}" for value in values_of))
-assert max(errors["tiles"]) < 1e-6
-assert max(errors["the library"]) < 1e-4
-assert errors["one pass"][3] > 0.01
 
 # %% [markdown]
 # *Figure 3.5. Four ways to compute the variance of 516,128 <!-- = m --> values in float32. Errors

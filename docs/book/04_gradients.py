@@ -320,6 +320,8 @@ slope_here = float(np.sum(move * (units > 0)))
 kinks = np.sort(np.abs(units / move))  # how far each ReLU is from its kink, in steps of t
 h = np.logspace(-4, 0.3, 400)
 estimate = np.array([(relus(t) - relus(-t)) / (2 * t) for t in h])
+print(f"the nearest kink is {kinks[0]:.4f} away")
+
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 ax.semilogx(h, estimate, label="central difference")
 ax.axhline(slope_here, color="C1", ls="--", label="back-propagation")
@@ -327,7 +329,6 @@ for k in kinks[kinks < h[-1]]:
     ax.axvline(k, color="0.8", lw=1, zorder=0)
 ax.set(xlabel="step h", ylabel="derivative along v")
 ax.legend()
-print(f"the nearest kink is {kinks[0]:.4f} away")
 
 # %% [markdown]
 # *Figure 4.3. The derivative of a sum of 20 ReLUs along a direction. A grey line marks a step size

@@ -442,16 +442,20 @@ axes[0].legend()
 
 # %%
 ETA, STEPS = 5.0, 400
-fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharey=True, layout="constrained")
-for ax, title, rule in ((axes[0], "Eq. 8", eq8), (axes[1], "Eq. 11", eq11)):
+paths = {}
+for title, rule in (("Eq. 8", eq8), ("Eq. 11", eq11)):
     path = [batch_x]
     for _ in range(STEPS):
         path.append(path[-1] - ETA * rule(path[-1], batch_crack))
+    paths[title] = path
+    print(f"{title}: counted F1 {counted_f1(path[-1] > 0, batch_crack):.2f} after {STEPS} steps")
+
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharey=True, layout="constrained")
+for ax, (title, path) in zip(axes, paths.items(), strict=True):
     for k, name in enumerate(kinds):
         ax.plot([logits[kind == k][0] for logits in path], color=f"C{k}", label=name)
     ax.axhline(0, color="0.7", lw=1)
     ax.set(title=title, xlabel="step")
-    print(f"{title}: counted F1 {counted_f1(path[-1] > 0, batch_crack):.2f} after {STEPS} steps")
 axes[0].set(ylabel="logit")
 axes[0].legend(loc="center")
 
@@ -580,12 +584,14 @@ runs = {
 late = {name: run["f1"][-10:].mean() for name, run in runs.items()}
 
 # %%
+for name in runs:
+    print(f"{name:14} F1 of the last ten steps {late[name]:.2f}")
+
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
 for name, run in runs.items():
     smooth = np.convolve(run["f1"], np.ones(5) / 5, "valid")
     axes[0].plot(smooth, label=name)
     axes[1].semilogy(run["weights"][:, 0] / run["weights"][:, 1])
-    print(f"{name:14} F1 of the last ten steps {late[name]:.2f}")
 axes[0].set(xlabel="step", ylabel="counted F1 of the batch", ylim=(0, 1))
 axes[0].legend()
 axes[1].set(xlabel="step", ylabel="r of Eq. 13")
@@ -789,6 +795,10 @@ x1, x2 = np.meshgrid(plane, plane)
 s1, s2 = 1 / (1 + np.exp(-x1)), 1 / (1 + np.exp(-x2))
 skew = (1 - s1) * s2 * (s1 + s2 - 1) / (1 + s1 + s2) ** 2
 
+heights = {name: height_gained(rule) for name, rule in (("Eq. 8", eq8), ("Eq. 11", eq11))}
+for name, height in heights.items():
+    print(f"{name}: height after one round {height[-1]:+.6f}")
+
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.5), layout="constrained")
 limits = np.abs(skew).max()
 image = axes[0].pcolormesh(x1, x2, skew, cmap="PuOr", vmin=-limits, vmax=limits, rasterized=True)
@@ -799,10 +809,8 @@ arrows /= np.linalg.norm(arrows, axis=-1, keepdims=True)
 axes[0].quiver(points, points, arrows[..., 0], arrows[..., 1], width=0.006)
 axes[0].plot(*CORNERS.T, "C2", lw=2)
 axes[0].set(xlabel="logit of the crack pixel", ylabel="logit of the other")
-for name, rule in (("Eq. 8", eq8), ("Eq. 11", eq11)):
-    height = height_gained(rule)
+for name, height in heights.items():
     axes[1].plot(np.linspace(0, 4, len(height)), height, label=name)
-    print(f"{name}: height after one round {height[-1]:+.6f}")
 axes[1].axhline(0, color="0.7", lw=1)
 axes[1].set(xlabel="sides of the square walked", ylabel="height gained")
 axes[1].legend()

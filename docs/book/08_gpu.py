@@ -411,6 +411,7 @@ def sum_in_order(values: Array) -> np.float32:
 by_chance = np.array([sum_in_order(rng.permutation(parts)) for _ in range(2000)])
 in_double = np.float32(sum(parts.astype(np.float64)))
 unit = np.spacing(in_double)  # from this float32 number to the next
+print(f"{len(set(by_chance))} different results of one sum")
 
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 off = np.round((by_chance.astype(np.float64) - in_double) / unit)
@@ -418,7 +419,6 @@ ax.hist(off, bins=np.arange(off.min(), off.max() + 2) - 0.5, label="added in ran
 ax.axvline(0, color="C3", label="second pass in float64, fixed order")
 ax.set(xlabel="distance from the right float32 number (units in its last place)", ylabel="sums")
 ax.legend()
-print(f"{len(set(by_chance))} different results of one sum")
 
 # %% [markdown]
 # *Figure 8.3. One sum of 256 numbers, taken in 2000 orders. With atomic additions the order would
@@ -671,15 +671,18 @@ ways: dict[str, Callable[[Array, Array], Array]] = {
     "TF32, three products": product_in_three,
     "float32": lambda a, b: a @ b,
 }
-fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
-for (name, way), style in zip(ways.items(), ("o-", "s-", "^--"), strict=True):
-    errors = []
+errors: dict[str, list[float]] = {}
+for name, way in ways.items():
+    errors[name] = []
     for length in lengths:
         a = rng.standard_normal((64, length)).astype(np.float32)
         b = rng.standard_normal((length, 64)).astype(np.float32)
         exact = a.astype(np.float64) @ b
-        errors.append(np.linalg.norm(way(a, b) - exact) / np.linalg.norm(exact))
-    ax.plot(lengths, errors, style, label=name)
+        errors[name].append(float(np.linalg.norm(way(a, b) - exact) / np.linalg.norm(exact)))
+
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+for (name, each), style in zip(errors.items(), ("o-", "s-", "^--"), strict=True):
+    ax.plot(lengths, each, style, label=name)
 ax.set_xscale("log", base=2)
 ax.set(yscale="log", xlabel="length of the sums", ylabel="relative error")
 ax.legend(loc="center right")
@@ -920,8 +923,10 @@ if not MISSING:
 # once for each thread of a grid of `blocks` blocks of `threads` threads, and does its share of
 # `y[i] = 2 * x[i]` for all `i` from 0 to `len(x) - 1`. The array may be longer or shorter than the
 # grid has threads, so a thread handles several numbers or none, one after another and one index at
-# a time. Each number must be handled exactly once. And reads must be coalesced: the first reads of
-# the threads of a warp are adjacent, and so are their second reads, and so on.
+# a time. Each number must be handled exactly once, and no thread may handle more numbers than it
+# must if all share the work: $\lceil \text{len}(x) / (\text{blocks} \cdot \text{threads}) \rceil$.
+# And reads must be coalesced: the first reads of the threads of a warp are adjacent, and so are
+# their second reads, and so on.
 #
 # ### Exercise 8.2 ★★★
 #
@@ -929,16 +934,18 @@ if not MISSING:
 # block of `len(x)` threads runs it. It sets `y[i]` to `x[0] + ... + x[i]` for all `i`. `shared` has
 # `len(x)` elements, initially NaN; the threads of the block share it. A thread may write only
 # `shared[thread]` and `y[thread]`, and read only `x[thread]` and `shared`. The way to do it: for
-# steps of 1, 2, 4, ..., each thread adds the sum of the thread `step` places before it. There may
-# be at most $2 \lceil \log_2 n \rceil + 2$ barriers for $n$ threads, and the result must not depend
-# on the order in which threads run.
+# steps of 1, 2, 4, ..., each thread adds the sum of the thread `step` places before it. For $n$
+# threads there may be at most $2 \lceil \log_2 n \rceil + 2$ barriers, and a thread may read at most
+# as many numbers of other threads. The result must not depend on the order in which threads run.
 #
 # ### Exercise 8.3 ★★
 #
 # Write `product_in_three(a, b, multiply)`, which returns the product of the float32 matrices
-# `a (m, k)` and `b (k, n)`, nearly as accurate as float32. Use the given function `multiply(a, b)`,
-# a tensor core, for all products: it takes only matrices of TF32 numbers, that is, float32 numbers
-# whose last 13 bits are 0, and it may be called three times. You need not handle infinity and NaN.
+# `a (m, k)` and `b (k, n)`, a float32 matrix, nearly as accurate as float32: the error of a number
+# may be at most $2^{-19}$ of the sum of the sizes of its products. Use the given function
+# `multiply(a, b)`, a tensor core, for all products: it takes only matrices of TF32 numbers, that is,
+# float32 numbers whose last 13 bits are 0, and it may be called three times at most. You need not
+# handle infinity and NaN.
 #
 # ### On paper
 #

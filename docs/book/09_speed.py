@@ -490,7 +490,6 @@ def portions() -> Iterator[tuple[str, Callable[[int], object]]]:
     yield "products", lambda i: [np.matmul(a[i], b[i], out=out[i]) for _ in range(2)]
 
 
-fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 speedups = {}
 parallel.set_threads(2)
 with blas.limit(limits=1):
@@ -503,6 +502,8 @@ with blas.limit(limits=1):
         )
         speedups[name] = spent["one"].min() / spent["two"]
 parallel.set_threads(None)
+
+fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
 draw(ax, "9.4", speedups, "times as fast with two threads", mark=2)
 
 # %% [markdown]
@@ -537,6 +538,10 @@ def share_used(tasks: int, threads: int) -> float:
 
 assert share_used(3, 2) == 0.75
 
+print("31 rows in parts of at most 12:")
+print("  as they come", [part.stop - part.start for part in parallel.slices(31, 12)])
+print("  even        ", [part.stop - part.start for part in parallel.even_slices(31, 12)])
+
 counts = np.arange(1, 17)
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for threads, marker in ((2, "o-"), (4, "s--")):
@@ -545,10 +550,6 @@ for threads, marker in ((2, "o-"), (4, "s--")):
 ax.set(xlabel="tasks of equal length", ylabel="share of the threads' time used", ylim=(0, 1.05))
 ax.set_xticks(counts)
 ax.legend()
-
-print("31 rows in parts of at most 12:")
-print("  as they come", [part.stop - part.start for part in parallel.slices(31, 12)])
-print("  even        ", [part.stop - part.start for part in parallel.even_slices(31, 12)])
 
 # %% [markdown]
 # *Figure 9.5. The fraction of the threads' time that is used, against the number of tasks.
@@ -669,7 +670,6 @@ pairs: dict[str, tuple[Callable[[], Array], Callable[[], Array]]] = {
     "windows: by rows\nof 3, of 127": (copy_short, copy_long),
 }
 
-fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 gains = {}
 with blas.limit(limits=1):
     for name, (plain, used) in pairs.items():
@@ -677,6 +677,8 @@ with blas.limit(limits=1):
         np.testing.assert_allclose(used().reshape(-1), expected, rtol=1e-4, atol=1e-3)
         spent = race({"plain": plain, "used": used})
         gains[name] = spent["plain"].min() / spent["used"]
+
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 draw(ax, "9.6", gains, "times as fast, the second way over the first", mark=1)
 
 # %% [markdown]
@@ -786,16 +788,7 @@ with profile() as p:
 kinds = {kind: work.seconds / p.seconds for kind, work in p.kinds().items()}
 kinds = {kind: share for kind, share in kinds.items() if share >= 0.02 and kind != REST}
 kinds["all other work"] = 1 - sum(kinds.values())
-
-fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
-ax.barh(range(len(kinds)), list(kinds.values()), color="C0", alpha=0.6)
 live["9.8"] = kinds
-for i, kind in enumerate(kinds):
-    if kind in kept["figures"].get("9.8", {}):
-        ax.plot(kept["figures"]["9.8"][kind], i, "D", color="C1", mec="white")
-ax.set_yticks(range(len(kinds)), kinds)
-ax.invert_yaxis()
-ax.set_xlabel("share of the time of a training step")
 
 p_largest = max(kinds.values())
 print(f"twice as fast in the largest part: {1 / (1 - p_largest / 2):.2f} times as fast in all")
@@ -809,6 +802,15 @@ if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
     }
     text = json.dumps({"machine": machine, "figures": best}, indent=1)
     Path(os.environ["MINISPIRAL_BOOK_KEEP"]).write_text(text + "\n")
+
+fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+ax.barh(range(len(kinds)), list(kinds.values()), color="C0", alpha=0.6)
+for i, kind in enumerate(kinds):
+    if kind in kept["figures"].get("9.8", {}):
+        ax.plot(kept["figures"]["9.8"][kind], i, "D", color="C1", mec="white")
+ax.set_yticks(range(len(kinds)), kinds)
+ax.invert_yaxis()
+ax.set_xlabel("share of the time of a training step")
 
 # %% [markdown]
 # *Figure 9.8. Measured: five training steps of a small Spiral-Net, by kind of work; diamonds:
@@ -891,10 +893,10 @@ if "MINISPIRAL_BOOK_KEEP" in os.environ:  # a file for the figures of this run
 # ### Exercise 9.3 ★★★
 #
 # Write `run_in_order(work, tasks, threads)`, which calls `work(task)` once for each task of the
-# list `tasks` and returns the results as a list, in the order of the tasks. Up to `threads` tasks
-# run at the same time, each on a thread of its own. A thread that has finished a task takes the
-# next one that nobody has taken: no thread waits while there is a task left. If `work` raises an
-# exception, `run_in_order` raises it too.
+# list `tasks` and returns the results as a list, in the order of the tasks. `tasks` may be empty,
+# and `threads` is at least 1. Up to `threads` tasks run at the same time, each on a thread of its
+# own. A thread that has finished a task takes the next one that nobody has taken: no thread waits
+# while there is a task left. If `work` raises an exception, `run_in_order` raises it too.
 #
 # ### On paper
 #

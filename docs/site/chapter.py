@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "docs" / "book"
 CACHE = ROOT / ".cache" / "book"
 CHECK = re.compile(r"\s*<!--\s+(?P<kind>=|holds)\s+(?P<expression>.+?)\s+-->", re.DOTALL)
+CODE = re.compile(r"(^ *```.*?^ *```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)  # in Markdown
 _MARKER = re.compile(r"^# %%(.*)$", re.MULTILINE)
+_FIGURE = re.compile(r"^[^\s#].*\bplt\.(?:subplots|figure)\(", re.MULTILINE)
 
 
 @dataclass
@@ -61,6 +63,13 @@ def parse(script: str) -> list[Cell]:
 def shown(text: str) -> str:
     """A cell's text as it is read: without the checks of what it says."""
     return CHECK.sub("", text)
+
+
+def split(code: str) -> tuple[str, str]:
+    """What a cell of code computes, and what draws: all from the line on that makes a figure."""
+    figure = _FIGURE.search(code)
+    start = figure.start() if figure else len(code)
+    return code[:start].removeprefix("# measured\n").rstrip("\n"), code[start:]
 
 
 def execute(chapter: Path) -> Iterator[tuple[Cell, dict[str, Any]]]:

@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import chapter as chapters  # noqa: E402
+import figures  # noqa: E402
 import links  # noqa: E402
 import loss_table  # noqa: E402
+import notebooks  # noqa: E402
 import words  # noqa: E402
 
 log = logging.getLogger("mkdocs.plugins.minispiral")
@@ -110,7 +112,7 @@ def relink(markdown: str, source: Path, uri: str) -> tuple[str, list[Path]]:
         place = posixpath.relpath(uri_of(path), posixpath.dirname(uri) or ".")
         return f"]({place}{'#' + anchor if anchor else ''})"
 
-    parts = re.split(r"(^ *```.*?^ *```$|`[^`\n]+`)", markdown, flags=re.MULTILINE | re.DOTALL)
+    parts = chapters.CODE.split(markdown)
     parts[::2] = [re.sub(r"\]\(([^)\s]+)\)", replace, part) for part in parts[::2]]
     return "".join(parts), found
 
@@ -150,7 +152,7 @@ def chapter_page(path: Path) -> tuple[str, list[Path], list[Path]]:
     pictures: list[Path] = []
     linked: list[Path] = []
     seen: set[str] = set()  # terms that lead to the page of words already
-    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+    for cell in cells:
         if cell.kind == "markdown":
             text = chapters.shown(cell.text)
             if path.parent == BOOK:
@@ -159,16 +161,21 @@ def chapter_page(path: Path) -> tuple[str, list[Path], list[Path]]:
             parts.append(link_names(text, uri))
             linked += found
             continue
-        parts.append(fence(cell.text.removeprefix("# measured\n"), "python"))
+        computing, drawing = chapters.split(cell.text)
+        if computing:
+            parts.append(fence(computing, "python"))
         if cell.printed:
             parts.append(fence(cell.printed.rstrip("\n"), "{ .text .printed }"))
-        caption = re.match(r"\*(Figure [\d.]+\d)", following.text if following else "")
+        if drawing:
+            parts.append(figures.folded(fence(drawing, "python")))
         for name in cell.pictures:
             pictures.append(folder / name)
-            parts.append(f"![{caption[1] if caption else ''}](figures/{name})")
+            parts.append(f"![](figures/{name})")
     title, _, rest = "\n\n".join(parts).partition("\n")
-    script = f"*This page as a script, or to open as a notebook: [{path.name}]({path.name})*"
-    return f"{title}\n\n{script}\n{rest}", pictures, linked
+    files = f"as a script: [{path.name}]({path.name})"
+    if path.parent == BOOK:
+        files += f", or as a notebook: [{path.stem}.ipynb]({path.stem}.ipynb)"
+    return f"{title}\n\n*This page {files}*\n{rest}", pictures, linked
 
 
 # Names of the library
@@ -290,6 +297,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text, pictures, linked = chapter_page(path)
             for picture in pictures:
                 add(posixpath.join(posixpath.dirname(uri), "figures", picture.name), path=picture)
+            if path.parent == BOOK:
+                notebook = notebooks.written(path, notebooks.repository())
+                add(uri.removesuffix(".md") + ".ipynb", notebook)
         else:
             text = source_page(path)
         todo += linked
@@ -324,7 +334,8 @@ def mathjax() -> Path:
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    return html.replace("::</p>", ":</p>")  # reStructuredText's mark before a block of code
+    html = html.replace("::</p>", ":</p>")  # reStructuredText's mark before a block of code
+    return figures.captioned(html)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -22,7 +22,7 @@ SECONDS = 600  # the formulas of nine chapters take a while
 _ARTICLE = re.compile(r"<article[^>]*>(.*?)</article>", re.DOTALL)
 _HEADING_OR_FIGURE = re.compile(
     r"(?P<heading><h[23].*?</h[23]>)"
-    r"|<p>(?P<picture><img[^>]*>)</p>\s*(?P<caption><p><em>.*?</p>)",
+    r"|<figure>.*?(?P<picture><img[^>]*>).*?<figcaption>(?P<caption>.*?)</figcaption>",
     re.DOTALL,
 )
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -43,6 +43,8 @@ _BOOK = """
   .md-typeset pre > code { font-size: 7.5pt; white-space: pre-wrap; }
   .md-typeset mjx-container > svg { max-width: 100%; }
   section { break-before: page; }
+  figure { break-inside: avoid; }
+  .picture { overflow: visible !important; }
   img { max-height: 220mm; max-width: 100%; }
   h2, h3 { break-after: avoid; }
 """
@@ -101,7 +103,7 @@ def slides(site: Path, number: int) -> str:
         if match["heading"]:
             heading = re.sub(r"<(/?)h3", r"<\1h2", match["heading"])
         else:
-            found.append(f"{heading}{match['picture']}{match['caption']}")
+            found.append(f"{heading}{match['picture']}<p>{match['caption']}</p>")
     sections = (f"<section>{slide}</section>" for slide in found)
     return head(site, re.sub("<.*?>", "", title[0]), _SLIDES) + "\n".join(sections)
 
