@@ -1,5 +1,7 @@
 """``python -m bench``: every measurement is a command."""
 
+import shlex
+import sys
 from typing import Any
 
 import click
@@ -13,7 +15,12 @@ from bench.measure.command import command as measure
 from bench.paper.baselines import baselines
 from bench.paper.command import paper
 from bench.paper.joints import joints
+from bench.paper.moved import command as moved
+from bench.paper.runner import StoppedByUser
 from bench.pretrained.command import command as pretrained
+from bench.pretrained.surfaces import command as surfaces
+from bench.recipe.ablation import command as ablation
+from bench.recipe.few import command as few
 from bench.scale.command import scale
 from bench.scale.decoding import decoding
 from minispiral.errors import UserError
@@ -27,6 +34,10 @@ class Measurements(click.Group):
             return super().invoke(ctx)
         except (UserError, WorkerError) as error:
             raise click.ClickException(str(error)) from None
+        except StoppedByUser as stopped:
+            again = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+            click.echo(f"Stopped; go on with: {again}", err=True)
+            sys.exit(128 + stopped.signum)
 
 
 @click.group(cls=Measurements)
@@ -35,17 +46,21 @@ def main() -> None:
 
 
 for command in (
+    ablation,
     baselines,
     costs,
     cpu,
     decoding,
+    few,
     gpu,
     joints,
     measure,
+    moved,
     paper,
     pretrained,
     scale,
     scores,
+    surfaces,
 ):
     main.add_command(command)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,13 @@ import click
 
 from bench.common.machine import machine
 from bench.common.worker import ROOT
-from bench.paper import report
+from bench.paper import claims, rates, report
 from bench.paper.budgets import BUDGETS, find_dataset, make_dataset
 from bench.paper.figures import FIGURES
+from bench.paper.order import Order
 from bench.paper.plot import save_plot
-from bench.paper.runner import Cell, StoppedByUser, run_cells
-from bench.paper.tables import TABLES, Row, Table
+from bench.paper.runner import Cell, run_cells
+from bench.paper.tables import TABLES, Row
 from minispiral.cli.progress import TerminalReporter
 from minispiral.data.pairs import find_pairs, read_pair
 from minispiral.data.photos import write_picture
@@ -31,46 +30,8 @@ from minispiral.training.config import TrainConfig
 FOLDER = click.Path(path_type=Path)
 
 
-@dataclass(frozen=True)
-class Order:
-    """What the command line asks for, defaults filled in."""
-
-    what: str
-    data: Path | None
-    budget: str
-    steps: int | None
-    seeds: int
-    runs: Path
-    jobs: int
-    vgg: Path | None
-
-    @property
-    def dataset(self) -> str:
-        return "synthetic" if self.data is None else self.data.resolve().name
-
-    @property
-    def work(self) -> Path:
-        """The folder of the runs of this dataset, budget and number of steps."""
-        return self.runs / "-".join(
-            filter(None, [self.dataset, self.budget, str(self.steps or "")])
-        )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of training that all rows share."""
-        steps = {} if self.steps is None else {"steps": self.steps}
-        return {**BUDGETS[self.budget].options, **steps}
-
-    @property
-    def command(self) -> str:
-        """The command that makes the same again."""
-        what = f"{self.what} {shlex.quote(self.dataset)}" if self.data else self.what
-        steps = "" if self.steps is None else f" --steps {self.steps}"
-        return f"python -m bench paper {what} --budget {self.budget}{steps} --seeds {self.seeds}"
-
-
 @click.command()
-@click.argument("what", type=click.Choice([*TABLES, *FIGURES]))
+@click.argument("what", type=click.Choice([*TABLES, *FIGURES, "rates", "claims"]))
 @click.argument("data", type=FOLDER, required=False)
 @click.option(
     "--budget",
@@ -78,7 +39,8 @@ class Order:
     default="cpu",
     show_default=True,
     help="How much each network is trained: a minute or two for all of Table 4, an hour on "
-    "two cores, a GPU at full width, or the whole schedule of the paper.",
+    "two cores, three hours on two cores with three seeds and a learning rate for each loss, a GPU "
+    "at full width, or the whole schedule of the paper.",
 )
 @click.option(
     "--steps",
@@ -119,81 +81,132 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
     photographs are made. All networks have the same seed, number of steps and patches. The scores
     are printed next to the paper's. An interrupted command continues when it is given again.
 
+    With --budget night the networks of a loss have the learning rate that `rates` chose for it on
+    the validation photographs. `claims` says which claims of the paper the tables in --out confirm.
+
     \b
     Examples: python -m bench paper table4 --budget smoke
-              python -m bench paper table2 uav75 --seeds 3
+              python -m bench paper rates uav75 --budget night
+              python -m bench paper table4 uav75 --budget night --seeds 3
+              python -m bench paper claims uav75
               python -m bench paper fig4 uav75
     """
     small = BUDGETS[options["budget"]].options.get("width", 1.0) < 1
     cores = os.cpu_count() or 1
     for name in ("data", "runs", "vgg"):  # the processes run in another working directory
         options[name] = options[name] and options[name].absolute()
-    order = Order(**options, jobs=jobs or (cores if small else 1))
-    if out is None:
-        out = ROOT / "bench/results/paper" / order.dataset
-    try:
-        with TerminalReporter() as terminal:
-            if order.what in FIGURES:
-                write_figure(order, out, terminal)
-            else:
-                write_table(order, out, terminal)
-    except StoppedByUser as stopped:
-        click.echo(f"Stopped; go on with: {command_line()}", err=True)
-        sys.exit(128 + stopped.signum)
+    dataset = "synthetic" if options["data"] is None else options["data"].resolve().name
+    order = Order(
+        **options,
+        dataset=dataset,
+        out=out or ROOT / "bench/results/paper" / dataset,
+        jobs=jobs or (cores if small else 1),
+    )
+    with TerminalReporter() as terminal:
+        if order.what == "claims":
+            write_claims(order)
+        elif order.what == "rates":
+            write_rates(order, terminal)
+        elif order.what in FIGURES:
+            write_figure(order, terminal)
+        else:
+            write_table(order, terminal)
 
 
-def command_line() -> str:
-    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-
-
-def write_table(order: Order, out: Path, terminal: TerminalReporter) -> None:
-    """Train what is missing and write the table as Markdown, JSON and a plot into ``out``.
+def write_table(order: Order, terminal: TerminalReporter) -> None:
+    """Train what is missing and write the table as Markdown, JSON and a plot.
 
     Raises `UserError` where a cell failed, after the table was written without it.
     """
-    table = TABLES[order.what]
     data = dataset(order, terminal)
-    left_out, rows = available(table, order)
+    rows, trained, left_out = order.prepare(TABLES[order.what].rows)
+    table = replace(TABLES[order.what], rows=tuple(rows))
     if left_out:
         terminal.message(left_out)
     failure = None
     try:
-        train_rows(order, table.title, rows, data, terminal, order.seeds)
+        train_rows(order, table.title, trained, data / "test", terminal, order.seeds)
     except UserError as error:
         failure = error
     results = report.collect(table, order.work, order.seeds)
     facts = {
+        **facts_of(order),
+        "photos": sum(bool(read_pair(pair)[1].any()) for pair in find_pairs(data / "test")),
+        "left_out": f" {left_out}" if left_out else "",
+    }
+    text = report.markdown(table, facts, results)
+    write_results(order, text, {**facts, "rows": results})
+    click.echo(text)
+    if not save_plot(table, results, order.out / f"{order.what}.png"):
+        terminal.message("No plot was drawn: it needs matplotlib (the extra `plots`).")
+    terminal.message(f"written: {order.out / order.what}.md, .json and .png")
+    if failure is not None:
+        raise failure
+
+
+def write_rates(order: Order, terminal: TerminalReporter) -> None:
+    """Train every loss at every learning rate of the budget, and keep which suits it best."""
+    if not order.of.rates:
+        raise UserError(
+            f"the budget {order.budget} has one learning rate for all; choose another --budget."
+        )
+    data = dataset(order, terminal)
+    rows = [row.with_modules_up_to(order.of.deepest) for row in rates.candidates(order.of.rates)]
+    train_rows(order, "learning rates", rows, data / "val", terminal, seeds=1)
+    trials = [
+        rates.trial(row, report.read(report.run_folder(order.work, row, 0), "val")) for row in rows
+    ]
+    found = {**facts_of(order), "rates": rates.choose(trials), "trials": trials}
+    text = rates.markdown(found)
+    write_results(order, text, found)
+    click.echo(text)
+
+
+def write_claims(order: Order) -> None:
+    """Judge the paper's claims by the tables that were written before."""
+    tables = {}
+    for name in TABLES:
+        path = order.out / f"{name}.json"
+        if path.exists():
+            tables[name] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    if not tables:
+        raise UserError(f"{order.out} has no tables; make them first: table2, table3 and table4.")
+    judged = claims.judge(tables)
+    text = claims.markdown(judged)
+    write_results(order, text, {"claims": judged})
+    click.echo(text)
+
+
+def write_results(order: Order, text: str, found: Mapping[str, Any]) -> None:
+    """Keep what was found as Markdown and JSON."""
+    order.out.mkdir(parents=True, exist_ok=True)
+    write_text(order.out / f"{order.what}.md", text)
+    write_text(order.out / f"{order.what}.json", json.dumps(found, indent=1) + "\n")
+
+
+def facts_of(order: Order) -> dict[str, Any]:
+    """How something was made, for its JSON file."""
+    return {
         "table": order.what,
         "dataset": order.dataset,
         "budget": order.budget,
         "seeds": order.seeds,
         "jobs": order.jobs,
-        "photos": sum(bool(read_pair(pair)[1].any()) for pair in find_pairs(data / "test")),
         "command": order.command,
         "machine": machine(),
-        "left_out": f" {left_out}" if left_out else "",
     }
-    out.mkdir(parents=True, exist_ok=True)
-    text = report.markdown(table, facts, results)
-    write_text(out / f"{order.what}.md", text)
-    write_text(out / f"{order.what}.json", json.dumps({**facts, "rows": results}, indent=1) + "\n")
-    click.echo(text)
-    if not save_plot(table, results, out / f"{order.what}.png"):
-        terminal.message("No plot was drawn: it needs matplotlib (the extra `plots`).")
-    terminal.message(f"written: {out / order.what}.md, .json and .png")
-    if failure is not None:
-        raise failure
 
 
-def write_figure(order: Order, out: Path, terminal: TerminalReporter) -> None:
-    """Train what is missing and draw the figure, with seed 0, into ``out``."""
+def write_figure(order: Order, terminal: TerminalReporter) -> None:
+    """Train what is missing and draw the figure, with seed 0."""
     figure = FIGURES[order.what]
     data = dataset(order, terminal)
-    train_rows(order, figure.title, figure.rows, data, terminal, seeds=1)
-    runs = [report.run_folder(order.work, row, 0) for row in figure.rows]
-    out.mkdir(parents=True, exist_ok=True)
-    write_picture(out / f"{order.what}.png", figure.draw(runs, data / "test"))
-    terminal.message(f"written: {out / order.what}.png")
+    rows, _, _ = order.prepare(figure.rows)
+    train_rows(order, figure.title, rows, data / "test", terminal, seeds=1)
+    runs = [report.run_folder(order.work, row, 0) for row in rows]
+    order.out.mkdir(parents=True, exist_ok=True)
+    write_picture(order.out / f"{order.what}.png", figure.draw(runs, data / "test"))
+    terminal.message(f"written: {order.out / order.what}.png")
 
 
 def dataset(order: Order, terminal: TerminalReporter) -> Path:
@@ -204,33 +217,22 @@ def dataset(order: Order, terminal: TerminalReporter) -> Path:
     def progress(done: int, total: int) -> None:
         terminal.show("making photographs", done, total)
 
-    return make_dataset(order.work / "photographs", BUDGETS[order.budget], progress)
-
-
-def available(table: Table, order: Order) -> tuple[str, list[Row]]:
-    """Why some rows cannot be trained, "" if all can; and the rows that can."""
-    full_width = order.options.get("width", 1.0) == 1
-    reasons, rows = [], []
-    for row in table.rows:
-        if row.pretrained and not full_width:
-            reasons.append("VGG-16 weights fit a HED of full width alone: --budget gpu or paper.")
-        elif row.pretrained and order.vgg is None:
-            reasons.append("A fine-tuned HED needs VGG-16 weights: give their file with --vgg.")
-        else:
-            rows.append(row)
-    return " ".join(dict.fromkeys(reasons)), rows
+    return make_dataset(order.work / "photographs", order.of, progress)
 
 
 def train_rows(
     order: Order,
     title: str,
     rows: Sequence[Row],
-    data: Path,
+    scored_on: Path,
     terminal: TerminalReporter,
     seeds: int,
 ) -> None:
-    """Train every row with every seed, except where that is done."""
-    val = data / "val"
+    """Train every row with every seed and score it on a dataset, except where that is done.
+
+    The photographs to train and validate on lie next to those that are ``scored_on``.
+    """
+    train, val = scored_on.parent / "train", scored_on.parent / "val"
     cells = []
     for seed in range(seeds):
         for row in rows:
@@ -238,16 +240,14 @@ def train_rows(
                 **order.options,
                 **row.options,
                 **({"init": str(order.vgg)} if row.pretrained else {}),
-                "data": str(data / "train"),
+                "data": str(train),
                 "val": str(val) if val.is_dir() else None,
                 "seed": seed,
             }
             name = row.name + (f", seed {seed}" if seeds > 1 else "")
-            cells.append(
-                Cell(name, report.run_folder(order.work, row, seed), data / "test", config)
-            )
+            cells.append(Cell(name, report.run_folder(order.work, row, seed), scored_on, config))
     an_example = TrainConfig.from_dict(cells[0].config)
-    photos = len(find_pairs(data / "train"))
+    photos = len(find_pairs(train))
     an_epoch = -(-an_example.patches_per_image * photos // an_example.batch)
     steps = an_example.steps or an_example.epochs * an_epoch
     threads = max((os.cpu_count() or 1) // order.jobs, 1)

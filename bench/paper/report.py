@@ -8,19 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from bench.paper.cell import SCORES
-from bench.paper.tables import Row, Table
+from bench.paper.cell import scores_file
+from bench.paper.tables import Row, Table, loss_name
 from minispiral.networks import build
 
 # The names of the paper's columns, and ours in scores.json.
 COLUMNS = {"mAP": "average_precision", "F1": "f1", "Precision": "precision", "Recall": "recall"}
 WITH_MOMENTS = {"hed"}  # networks whose running means and variances Table 5 counts too
+WITHIN = "f1_within_2_px"
 ALARMS = {"on joints": "false_alarms_on_joints", "elsewhere": "false_alarms_elsewhere"}
 
 
 def run_folder(runs: Path, row: Row, seed: int) -> Path:
     """The folder in which a row is trained."""
     return runs / f"{row.key}-seed{seed}"
+
+
+def read(run: Path, dataset: str) -> dict[str, Any]:
+    """What a run scored on the photographs of a split; empty if it was not trained or scored."""
+    path = scores_file(run, dataset)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def collect(table: Table, runs: Path, seeds: int) -> list[dict[str, Any]]:
@@ -38,12 +45,11 @@ def collect(table: Table, runs: Path, seeds: int) -> list[dict[str, Any]]:
 def _collect(table: Table, row: Row, runs: Sequence[Path]) -> dict[str, Any]:
     results = []
     for run in runs:
-        if (run / SCORES).exists():
-            result = json.loads((run / SCORES).read_text(encoding="utf-8"))
+        if result := read(run, "test"):
             del result["scores"]["photos"]
             results.append({"run": run.name, **result})
     means, spreads = {}, {}
-    for name in (*COLUMNS.values(), *ALARMS.values()):
+    for name in (*COLUMNS.values(), WITHIN, *ALARMS.values()):
         values = [result["scores"].get(name, result.get(name)) for result in results]
         numbers = [100 * value for value in values if value is not None]
         means[name] = mean(numbers) if numbers else None
@@ -77,6 +83,9 @@ def markdown(table: Table, facts: dict[str, Any], rows: Sequence[dict[str, Any]]
         heads += ["parameters / 2^20", "paper"]
     for score in table.scores:
         heads += [score, "paper"]
+    within = any(row["mean"][WITHIN] is not None for row in rows)
+    if within:
+        heads.append("F1, 2 px")
     alarms = any(row["mean"][name] is not None for row in rows for name in ALARMS.values())
     if alarms:
         heads += [f"alarms {place}" for place in ALARMS]
@@ -89,6 +98,8 @@ def markdown(table: Table, facts: dict[str, Any], rows: Sequence[dict[str, Any]]
         for score in table.scores:
             ours = _spread(row["mean"][COLUMNS[score]], row["spread"][COLUMNS[score]])
             cells += [ours, _number(row["paper"][score])]
+        if within:
+            cells.append(_spread(row["mean"][WITHIN], row["spread"][WITHIN]))
         if alarms:
             cells += [
                 _spread(row["mean"][name], row["spread"][name], 3) for name in ALARMS.values()
@@ -104,6 +115,8 @@ def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) 
         f"a crack ({facts['photos']} of them, Section 4.1), next to those of the paper, on its own "
         "photographs."
     ]
+    if any(row["mean"][WITHIN] is not None for row in rows):
+        notes.append("F1, 2 px: with a tolerance of two pixels.")
     if alarms:
         notes.append(
             "Alarms: the share, in %, of the pixels on formwork joints, and of all others, that "
@@ -116,7 +129,7 @@ def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) 
         notes.append(
             f"Every network: width {config['width']:g}, {runs[0]['steps']} steps of "
             f"{config['batch']} patches of {config['patch']} x {config['patch']}, Adam "
-            f"{config['lr']:g}, {seeds}; scored with the checkpoint that had the "
+            f"{_rates(runs)}, {seeds}; scored with the checkpoint that had the "
             "best F1 on the validation photographs, or with the last where none found any crack. "
             f"Training took {min(r['seconds'] for r in runs):.0f} to "
             f"{max(r['seconds'] for r in runs):.0f} s a network with {runs[0]['threads']} "
@@ -127,6 +140,21 @@ def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) 
     if missing:
         notes.append(f"Not trained: {'; '.join(missing)}.{facts['left_out']}")
     return [line for note in notes for line in (note, "")][:-1]
+
+
+def _rates(runs: Sequence[dict[str, Any]]) -> str:
+    """The learning rate, or that of each loss where they differ, and how it falls."""
+    by_loss = {loss_name(run["config"]): run["config"]["lr"] for run in runs}
+    rates = sorted(set(by_loss.values()))
+    text = f"{rates[0]:g}"
+    if len(rates) > 1:
+        text = ", ".join(
+            f"{lr:g} for {' and '.join(loss for loss in by_loss if by_loss[loss] == lr)}"
+            for lr in rates
+        )
+        text = f"with the rate that was best for each loss on the validation photographs ({text})"
+    cosine = runs[0]["config"].get("schedule") == "cosine"
+    return text + (", falling along a cosine" if cosine else "")
 
 
 def _line(cells: Sequence[str]) -> str:

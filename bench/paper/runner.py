@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common.worker import ROOT
-from bench.paper.cell import SCORES
+from bench.paper.cell import scores_file
 from minispiral.cli.progress import TerminalReporter
 from minispiral.errors import UserError
 from minispiral.networks.describe import describe
@@ -26,19 +26,23 @@ PATIENCE = 60.0  # seconds a process has to stop in before it is killed
 
 @dataclass
 class Cell:
-    """One training, with all its options and its run folder; ``step`` is the step reached."""
+    """One training with all its options, its run folder, and the photographs to score it on.
+
+    ``step`` is the step reached.
+    """
 
     name: str
     run: Path
-    test: Path
+    data: Path
     config: Mapping[str, Any]
     step: int = 0
 
     def is_finished(self) -> bool:
         """Whether the scores exist; `UserError` if they were made with other options."""
-        if not (self.run / SCORES).exists():
+        scores = scores_file(self.run, self.data.name)
+        if not scores.exists():
             return False
-        found = json.loads((self.run / SCORES).read_text(encoding="utf-8"))["config"]
+        found = json.loads(scores.read_text(encoding="utf-8"))["config"]
         wanted = TrainConfig.from_dict(self.config).as_dict()
         differing = [name for name, value in found.items() if wanted[name] != value]
         if differing:
@@ -142,7 +146,7 @@ def _train(cell: Cell, threads: int, stop: StopRequest) -> None:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    job = {"run": str(cell.run), "test": str(cell.test), "config": cell.config}
+    job = {"run": str(cell.run), "data": str(cell.data), "config": cell.config}
     ended = threading.Event()
     watch = threading.Thread(target=_stop_when_asked, args=(process, stop, ended))
     watch.start()

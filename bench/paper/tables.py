@@ -1,12 +1,20 @@
 """Tables 2 to 5 of the paper: what each row trains, and what the paper reports for it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minispiral.networks import PRESETS
 
 SCORES = ("mAP", "F1", "Precision", "Recall")  # columns of Tables 2 to 4, in %
+
+
+def loss_name(options: Mapping[str, Any]) -> str:
+    """The loss among options of training, with the parameter that tells two of a kind apart."""
+    loss: str = options["loss"]
+    return f"{loss}-{options['focal_alpha']:g}" if loss == "focal" else loss
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,28 @@ class Row:
         Identical rows of different tables share it and so are trained once.
         """
         o = dict(self.options)
-        parts = [o["network"], o["loss"]]
+        parts = [o["network"], self.loss]
         if o["network"] == "spiral":
             parts[1:1] = ["".join(map(str, o["depths"])), o["connection"]]
-        if o["loss"] == "focal":
-            parts.append(f"{o['focal_alpha']:g}")
+        if "lr" in o:
+            parts.append(f"lr{o['lr']:g}")
         return "-".join([*parts, *(["vgg"] if self.pretrained else [])])
+
+    @property
+    def loss(self) -> str:
+        return loss_name(self.options)
+
+    def with_modules_up_to(self, deepest: int) -> Row:
+        """The row without the modules that are deeper; a U-Net is as deep as the deepest left."""
+        if self.options["network"] == "hed":  # has no modules
+            return self
+        depths = self.options.get("depths", PRESETS["increasing"])
+        left = tuple(depth for depth in depths if depth <= deepest)
+        return replace(self, options={**self.options, "depths": left})
+
+    def at_rate(self, lr: float) -> Row:
+        """The row trained with a learning rate of its own."""
+        return replace(self, options={**self.options, "lr": lr})
 
 
 @dataclass(frozen=True)

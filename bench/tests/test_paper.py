@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.common.worker import ROOT
-from bench.paper import joints, report
+from bench.paper import claims, joints, rates, report
 from bench.paper.cell import score
+from bench.paper.order import Order
 from bench.paper.plot import save_plot
 from bench.paper.runner import Cell
 from bench.paper.tables import TABLES, Row, Table
@@ -32,7 +34,7 @@ RUN = {
     "seconds": 3.0,
     "threads": 1,
     "version": "0",
-    "config": {"width": 0.5, "batch": 2, "patch": 255, "lr": 0.1},
+    "config": {"width": 0.5, "batch": 2, "patch": 255, "lr": 0.1, "loss": "cross-entropy"},
 }
 
 
@@ -86,7 +88,7 @@ def write_run(folder: Path, row: Row, seed: int, f1: float | None, on_joints: fl
     alarms = {"false_alarms_on_joints": on_joints, "false_alarms_elsewhere": 0.001}
     run = report.run_folder(folder, row, seed)
     run.mkdir(parents=True)
-    (run / "scores.json").write_text(json.dumps({"scores": scores, **alarms, **RUN}))
+    (run / "scores-test.json").write_text(json.dumps({"scores": scores, **alarms, **RUN}))
 
 
 FACTS = {
@@ -130,6 +132,96 @@ def test_table5_counts_the_parameters_of_the_code(tmp_path: Path) -> None:
     assert re.search(r"\| Spiral-Net \| 39.70 \| 39.7 \|", text)
 
 
+def table_of(**f1: list[float]) -> list[dict[str, Any]]:
+    """Rows of Table 3 as a JSON file has them, with an F1 for each seed."""
+    return [
+        {"labels": {"connection": name}, "runs": [{"scores": {"f1": value}} for value in values]}
+        for name, values in f1.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("total", "without", "verdict"),
+    [
+        ([0.5, 0.52, 0.54], [0.1, 0.1, 0.2], "confirmed"),
+        ([0.5, 0.6, 0.7], [0.1, 0.1, 0.2], "undecided"),  # 10 points, standard error 6
+        ([0.8, 0.82, 0.84], [0.1, 0.1, 0.2], "refuted"),
+        ([0.5], [0.1], "undecided"),  # no spread
+    ],
+)
+def test_claims_at_two_standard_errors(
+    total: list[float], without: list[float], verdict: str
+) -> None:
+    rows = table_of(concatenation=[0.7, 0.7, 0.7], sum=total, none=without)
+    judged = claims.judge({"table3": rows})
+    [found] = [claim for claim in judged if claim["claim"].startswith("Concatenation")]
+    assert found["verdict"] == verdict
+    if len(total) > 1:
+        first = found["comparisons"][0]
+        assert first["difference"] == pytest.approx(100 * (0.7 - np.mean(total)))
+        assert first["error"] == pytest.approx(100 * np.std(total, ddof=1) / np.sqrt(3))
+    others = {claim["verdict"] for claim in judged if claim is not found}
+    assert others == {"undecided"}  # their tables are not there
+    assert f"| {verdict} |" in claims.markdown(judged)
+
+
+def test_claims_name_rows_that_exist() -> None:
+    sides = [
+        side
+        for claim in claims.CLAIMS
+        for comparison in claim.comparisons
+        for side in (comparison.higher, comparison.lower)
+    ]
+    assert {(side.table, side.row) for side in sides} <= {
+        (name, row.name) for name, table in TABLES.items() for row in table.rows
+    }
+    assert [len(claim.comparisons) for claim in claims.CLAIMS] == [5, 5, 5, 6, 6, 2, 2, 10, 2, 1]
+
+
+def test_each_loss_has_the_rate_that_is_best_for_it(tmp_path: Path) -> None:
+    rows = rates.candidates((1e-3, 1e-2))
+    assert len(rows) == 12
+    f1 = {"balanced": (0.2, 0.1), "focal-0.25": (0.0, 0.0)}
+    ap = {"focal-0.25": (0.1, 0.3)}
+    trials = [
+        rates.trial(
+            row,
+            {
+                "scores": {
+                    "f1": f1.get(row.loss, (0.3, 0.4))[k := int(row.options["lr"] == 1e-2)],
+                    "average_precision": ap.get(row.loss, (0.5, 0.1))[k],
+                },
+                "seconds": 1.0,
+            },
+        )
+        for row in rows
+    ]
+    chosen = rates.choose(trials)
+    assert chosen.pop("balanced") == 1e-3
+    assert set(chosen.values()) == {1e-2}
+    assert len(chosen) == 5
+    with pytest.raises(UserError, match="paper rates"):
+        rates.chosen(tmp_path)
+
+
+def test_a_budget_of_small_patches(tmp_path: Path) -> None:
+    """Modules that its patches have no room for are left out; a row without any is not trained."""
+    (tmp_path / "rates.json").write_text('{"rates": {"cross-entropy": 0.02}}')
+    order = Order(
+        what="table2", data=None, dataset="synthetic", budget="night", steps=None, seeds=3,
+        runs=tmp_path, out=tmp_path, jobs=1, vgg=None,
+    )  # fmt: skip
+    rows, trained, why = order.prepare(TABLES["table2"].rows)
+    assert [row.labels for row in rows] == [row.labels for row in TABLES["table2"].rows]
+    assert "depths up to 6" in why
+    assert len(trained) == 10
+    depths = {row.labels[1]: row.options["depths"] for row in trained}
+    assert depths["1-3-5-7-6-4-2"] == (1, 3, 5, 6, 4, 2)
+    assert {row.options["lr"] for row in trained} == {0.02}
+    config = TrainConfig.from_dict({"data": "", **order.options, **trained[0].options})
+    assert (config.patch + 1) / 2 ** max(config.depths) >= 1
+
+
 def vgg16(co: int) -> dict[str, np.ndarray]:
     """VGG-16 under torchvision's names, every weight 0, with ``co`` channels in every layer."""
     found, ci, place = {}, 3, 0
@@ -151,7 +243,7 @@ def test_a_finished_cell_from_pretrained_weights_is_known_to_be_finished(tmp_pat
     cell = Cell("HED", tmp_path / "run", data, config)
     assert not cell.is_finished()
     train(TrainConfig.from_dict(config), cell.run)
-    (cell.run / "scores.json").write_text(json.dumps(score(cell.run, data)))
+    (cell.run / "scores-data.json").write_text(json.dumps(score(cell.run, data)))
     assert cell.is_finished()
     with pytest.raises(UserError, match="another loss"):
         dataclasses.replace(cell, config={**config, "loss": "linear"}).is_finished()
@@ -199,7 +291,7 @@ def test_a_table_is_stopped_and_resumed(tmp_path: Path) -> None:
     runs = tmp_path / "runs" / "synthetic-smoke-5"
 
     def finished() -> dict[Path, float]:
-        return {path: path.stat().st_mtime for path in runs.glob("*/scores.json")}
+        return {path: path.stat().st_mtime for path in runs.glob("*/scores-test.json")}
 
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not finished():
