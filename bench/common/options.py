@@ -49,3 +49,10 @@ compiled = click.option(
     "--compile/--no-compile", "compiled", default=True, help="Time torch.compile too."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+json_file = click.option(
+    "--json",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the numbers there too, beside those of other datasets that it holds.",
+)
