@@ -28,12 +28,24 @@ def gradients(answer: Callable[..., Any]) -> None:
             found_w, found_x = (float(part) for part in result)
         except (TypeError, ValueError) as error:
             raise Wrong(f"{call} should return two numbers, but returned {result!r}") from error
+        if np.allclose((found_w, found_x), (gw, gy * w), rtol=1e-9):
+            continue
+        if np.allclose((found_x, found_w), (gw, gy * w), rtol=1e-9):
+            raise Wrong(f"{call} returns the gradient of x first: that of w is asked for first")
+        if np.allclose((found_w, found_x), (gw, gy * w), rtol=1e-4):
+            raise Wrong(f"{call} has only some digits, as by trying: derive it step by step")
         if np.isclose(found_w, gy * x):
             raise Wrong(f"{call} misses that w also goes into z: the gradient of w has two parts")
         if np.isclose(found_w, z * x + y) or np.isclose(found_w, 2 * y * y * x + y):
             raise Wrong(f"{call} misses that y goes into both z and the loss: add the two parts")
         if np.isclose(found_w, (z + y * y) * x + y):
             raise Wrong(f"{call} misses that y goes into y * y twice: each operand has its part")
+        if np.isclose(found_w, gy + y):
+            raise Wrong(f"{call} misses a step: w goes into y by w * x, so its part is gy times x")
+        if np.isclose(found_x, gy):
+            raise Wrong(f"{call} stops at y: the gradient of x is that of y times w")
+        if np.isclose(found_x, gy * x):
+            raise Wrong(f"{call} multiplies by x: a product passes to x the other operand, w")
         for name, found, expected in (("w", found_w, gw), ("x", found_x, gy * w)):
             if not np.isclose(found, expected, rtol=1e-9):
                 raise Wrong(
@@ -62,12 +74,14 @@ def softplus(answer: Callable[..., Any]) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             y.backward(gy)
         found = np.asarray(x.grad)
-        if found.shape == data.shape and np.allclose(found, slope):
-            raise Wrong(
-                f"{given} backward returns the derivative of softplus, but forgets to multiply it "
-                f"by gy"
-            )
-        expect(found, gy * slope, f"{given} and gy between 1 and 2, the gradient of x")
+        known = {
+            "is the derivative of softplus: backward forgets to multiply it by gy": slope,
+            "is gy times the derivative of the sigmoid, not of softplus": gy * slope * (1 - slope),
+            "is gy times softplus, not its derivative": gy * np.logaddexp(0, data),
+            "is gy as it came: multiply it by the derivative": gy,
+        }
+        call = f"{given} and gy between 1 and 2, the gradient of x"
+        expect(found, gy * slope, call, known=known)
         if not np.array_equal(x.data, data):
             raise Wrong(
                 f"{given} softplus(x) changes x.data, which other operations may still need"
@@ -95,7 +109,15 @@ def sum_to_shape(answer: Callable[..., Any]) -> None:
             expected = np.zeros(places.size)
             np.add.at(expected, np.broadcast_to(places, full).ravel(), g.ravel())
             kind = f"g = np.ones({full})" if np.all(g == 1) else f"random g of shape {full}"
+            mean = expected * (places.size / g.size)
+            first = g[(0,) * (g.ndim - len(shape))]
+            picked = first[tuple(slice(0, n) for n in shape)]
             result: Any = answer(g.copy(), shape)
-            if isinstance(result, (float, np.floating)):
+            if isinstance(result, float | np.floating):
                 result = np.asarray(result)
-            expect(result, expected.reshape(shape), f"for {kind}, sum_to_shape(g, {shape})")
+            known = {
+                "is what arrived at one of the copies: add up all": picked,
+                "is the mean of what arrived at the copies: add it up": mean.reshape(shape),
+            }
+            call = f"for {kind}, sum_to_shape(g, {shape})"
+            expect(result, expected.reshape(shape), call, known=known)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
-from minispiral.exercises.arrays import expect
+from minispiral.exercises.arrays import expect, expect_pair
 from minispiral.kernels import reference
 from minispiral.kernels.shapes import output_hw
 
@@ -52,7 +52,13 @@ def _point_at_pixel(answer: Callable[..., Any], shape: tuple[int, ...], pad: int
         expected = np.zeros(shape)
         origin = divmod(int(source[0, *at, 0]), w)
         expected[0, *origin, 0] = 1
-        if not np.allclose(answer(gy, pad), expected):
+        found = answer(gy, pad)
+        if not np.any(found):
+            raise Wrong(
+                f"of gy of shape {gy.shape} with a single 1 at [0, {at[0]}, {at[1]}, 0] and pad = "
+                f"{pad} nothing is left: add what arrives at the rim, and overwrite nothing"
+            )
+        if not np.allclose(found, expected):
             raise Wrong(
                 f"gy of shape {gy.shape} with a single 1 at [0, {at[0]}, {at[1]}, 0] and pad = "
                 f"{pad} should give a single 1 at [0, {origin[0]}, {origin[1]}, 0]: that is the "
@@ -86,11 +92,36 @@ def dilated_input_grad(answer: Callable[..., Any]) -> None:
             expected = np.asarray(reference.conv2d_input_grad(gy, spread, out_hw, stride))
             result = answer(gy.copy(), w.copy(), out_hw, stride, dilation)
             call = f"{given}, dilated_input_grad(gy, w, {out_hw}, {stride}, {dilation})"
-            if dilation > 1 and isinstance(result, np.ndarray) and result.shape == expected.shape:
-                dense = np.asarray(reference.conv2d_input_grad(gy, w, out_hw, stride))
-                if np.allclose(result, dense):
-                    raise Wrong(f"{call} is what dilation 1 gives: the taps must lie further apart")
-            expect(result, expected, call)
+            known = {
+                "keeps what came last where taps of several windows meet: add it up": _scattered(
+                    gy, w, out_hw, stride, dilation, add=False
+                ),
+                "is what dilation 1 gives: the taps must lie further apart": _scattered(
+                    gy, w, out_hw, stride, 1
+                ),
+                "is what stride 1 gives: the windows must lie further apart": _scattered(
+                    gy, w, out_hw, 1, dilation
+                ),
+                "takes the stride for the dilation, and the dilation for the stride": _scattered(
+                    gy, w, out_hw, dilation, stride
+                ),
+                "turns the kernel around, but the taps stay where they were": _scattered(
+                    gy, w[::-1, ::-1], out_hw, stride, dilation
+                ),
+            }
+            expect(result, expected, call, known=known)
+
+
+def _scattered(
+    gy: Array, w: Array, out_hw: tuple[int, int], stride: int, dilation: int, add: bool = True
+) -> Array:
+    """The loop of the adjoint, with what lies outside left out; without ``add``, overwritten."""
+    gx = np.zeros((len(gy), *out_hw, w.shape[2]))
+    for i, j, p, q in np.ndindex(*gy.shape[1:3], *w.shape[:2]):
+        row, col = stride * i + dilation * p, stride * j + dilation * q
+        if row < out_hw[0] and col < out_hw[1]:
+            gx[:, row, col] = add * gx[:, row, col] + gy[:, i, j] @ w[p, q].T
+    return gx
 
 
 @exercise("2.3", function="turned", difficulty=3)
@@ -100,11 +131,9 @@ def turned(answer: Callable[..., Any]) -> None:
     for size, pad, big, small in ((3, 0, 1, 1), (3, 1, 3, 2), (2, 0, 2, 3), (4, 3, 2, 2)):
         shape = size, size, big, small
         w = np.arange(np.prod(shape), dtype=np.float64).reshape(shape) + offset
-        pair = answer(w.copy(), pad)
+        result = answer(w.copy(), pad)
         call = f"for w = np.arange({w.size}.).reshape{w.shape} + {offset}, turned(w, {pad})"
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise Wrong(f"{call} returned {type(pair).__name__}, expected the pair (v, new_pad)")
-        v, new_pad = pair
+        v, new_pad = expect_pair(result, call, "(v, new_pad)")
         if not isinstance(new_pad, int | np.integer) or new_pad != size - 1 - pad:
             out = 6 + 2 * pad - size + 1
             raise Wrong(

@@ -7,15 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
-from minispiral.exercises.arrays import expect
+from minispiral.exercises.arrays import expect, expect_pair
 
 Array = NDArray[np.float64]
-
-
-def _pair(result: Any, call: str, names: str) -> tuple[Any, Any]:
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise Wrong(f"{call} returned {type(result).__name__}, expected the pair {names}")
-    return result
 
 
 @exercise("3.1", function="folded", difficulty=1)
@@ -31,22 +25,36 @@ def folded(answer: Callable[..., Any]) -> None:
         before = w.copy()
         call = f"for random w of shape {w.shape}, folded(..., eps={eps}, transpose={transpose})"
         pair = answer(w, gamma.copy(), beta.copy(), mean.copy(), var.copy(), eps, transpose)
-        v, bias = _pair(pair, call, "(v, bias)")
+        v, bias = expect_pair(pair, call, "(v, bias)")
         if not np.array_equal(w, before):
             raise Wrong(f"{call} changed w itself: make a new array")
         scale = gamma / np.sqrt(var + eps)
-        if isinstance(bias, np.ndarray) and bias.shape == beta.shape:
-            if np.allclose(bias, beta):
-                raise Wrong(
-                    f"{call} returned beta as the bias: what the mean takes away, scaled, belongs "
-                    f"to the bias too"
-                )
-            if np.allclose(bias, beta - mean):
-                raise Wrong(f"{call}: the mean is subtracted before the scaling, so scale it too")
         axis = "big" if transpose else "small"
-        wanted = w * (scale[:, None] if transpose else scale)
-        expect(v, wanted, f"{call}, where axis {axis!r} of w counts the output channels: v")
-        expect(bias, beta - mean * scale, f"{call}: bias")
+
+        def scaled(by: Array, w: Array = w, transpose: bool = transpose) -> Array:
+            return w * (by[:, None] if transpose else by)
+
+        known = {
+            "forgets eps": scaled(gamma / np.sqrt(var)),
+            "adds eps behind the root: it belongs under it": scaled(gamma / (np.sqrt(var) + eps)),
+            "divides by the variance: take its root": scaled(gamma / (var + eps)),
+            "multiplies by the standard deviation: divide": scaled(gamma * np.sqrt(var + eps)),
+            "forgets gamma": scaled(1 / np.sqrt(var + eps)),
+            "forgets the standard deviation": scaled(gamma),
+            "is w as it was: scale it": w,
+        }
+        where = f"{call}, where axis {axis!r} of w counts the output channels: v"
+        expect(v, scaled(scale), where, known=known)
+        known = {
+            "is beta: what the mean takes away, scaled, belongs to it too": beta,
+            "subtracts the mean as it is: it is subtracted before the scaling, so scale it too": (
+                beta - mean
+            ),
+            "adds what the mean takes away": beta + mean * scale,
+            "scales beta, which is added behind the scaling": (beta - mean) * scale,
+            "forgets beta": -mean * scale,
+        }
+        expect(bias, beta - mean * scale, f"{call}: bias", known=known)
 
 
 @exercise("3.2", function="moments", difficulty=3)
@@ -60,7 +68,7 @@ def moments(answer: Callable[..., Any]) -> None:
         call = f"for tiles of {sizes} rows and 3 channels, moments(tiles)"
         if offset > 1e6:
             call = f"with a mean of {offset:.0e}, where a difference of squares cancels, {call}"
-        mean, var = _pair(answer(_once(tiles)), call, "(mean, var)")
+        mean, var = expect_pair(answer(_once(tiles)), call, "(mean, var)")
         rows = np.concatenate(tiles)
         wanted_var = (rows - rows[0]).var(0)
         wanted_mean = rows[0] + (rows - rows[0]).mean(0)
@@ -71,13 +79,17 @@ def moments(answer: Callable[..., Any]) -> None:
                 )
             if np.allclose(var * (1 - 1 / len(rows)), wanted_var):
                 raise Wrong(f"{call} returned the unbiased variance: divide by the number of rows")
+            if np.allclose(var**2, wanted_var):
+                raise Wrong(f"{call} returned the standard deviation: the variance is its square")
             within = sum(len(tile) * tile.var(0) for tile in tiles) / len(rows)
             if len(tiles) > 1 and np.allclose(var, within):
                 raise Wrong(f"{call} returned the mean variance of the tiles: their means differ")
         # A millionth of the standard deviation; `expect` takes it relative to the largest mean.
         expect(var, wanted_var, f"{call}: var", 1e-6)
         precision = 1e-6 * np.sqrt(wanted_var.min()) / np.abs(wanted_mean).max()
-        expect(mean, wanted_mean, f"{call}: mean", precision)
+        unweighted = np.mean([tile.mean(0) for tile in tiles], axis=0)
+        known = {"is the mean of the tiles' means: weight each by its rows": unweighted}
+        expect(mean, wanted_mean, f"{call}: mean", precision, known if offset < 1e6 else None)
 
 
 def _once(tiles: list[Array]) -> Iterator[Array]:
@@ -100,18 +112,36 @@ def layer_norm_grad(answer: Callable[..., Any]) -> None:
         expected = _by_complex_steps(x, gy, eps)
         result = answer(x.copy(), gy.copy(), eps)
         call = f"for random x and gy of shape {shape}, layer_norm_grad(x, gy, {eps})"
-        if isinstance(result, np.ndarray) and result.shape == shape:
-            if not result.any():
-                raise Wrong(
-                    f"{call} is 0 everywhere: take the moments over the channels of a pixel, not "
-                    f"over the pixels of a channel"
-                )
-            inv = 1 / np.sqrt(x.var(-1, keepdims=True) + eps)
-            if np.allclose(result, inv * gy):
-                raise Wrong(f"{call} takes the moments for constants, but they depend on x")
-            if np.allclose(result, inv * (gy - gy.mean(-1, keepdims=True))):
-                raise Wrong(f"{call} forgets that the variance moves with x")
-        expect(result, expected, call)
+        if isinstance(result, np.ndarray) and result.shape == shape and not result.any():
+            raise Wrong(
+                f"{call} is 0 everywhere: take the moments over the channels of a pixel, not over "
+                f"the pixels of a channel"
+            )
+        expect(result, expected, call, known=_near_misses(x, gy, eps))
+
+
+def _near_misses(x: Array, gy: Array, eps: float) -> dict[str, Array]:
+    """Wrong gradients, each by what is wrong with it."""
+    var, c = x.var(-1, keepdims=True), x.shape[-1]
+    centred = x - x.mean(-1, keepdims=True)
+    level = gy.mean(-1, keepdims=True)
+
+    def tilt(inv: Array) -> Array:
+        found: Array = centred * inv * (gy * centred * inv).mean(-1, keepdims=True)
+        return found
+
+    inv, bare, unbiased = (1 / np.sqrt(v) for v in (var + eps, var, var * c / (c - 1) + eps))
+    return {
+        "takes the moments for constants, but they depend on x": inv * gy,
+        "forgets that the variance moves with x": inv * (gy - level),
+        "forgets that the mean moves with x": inv * (gy - tilt(inv)),
+        "adds what the moments take away": inv * (gy + level + tilt(inv)),
+        "has sums where means belong": inv * (gy - c * level - c * tilt(inv)),
+        "forgets the factor 1 / sqrt(v + eps)": gy - level - tilt(inv),
+        "forgets eps": bare * (gy - level - tilt(bare)),
+        "takes the unbiased variance": unbiased * (gy - level - tilt(unbiased)),
+        "is layer norm itself, not its gradient": centred * inv,
+    }
 
 
 def _by_complex_steps(x: Array, gy: Array, eps: float) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
-from minispiral.exercises.arrays import expect
+from minispiral.exercises.arrays import expect, expect_number, kind_of
 
 Array = NDArray[Any]
 Answer = Callable[..., Any]
@@ -35,26 +35,25 @@ def richardson(answer: Answer) -> None:
             if not np.array_equal(x, kept):
                 raise Wrong(f"{call} changed x")
             coarse, fine = central(h), central(h / 2)
+            ahead = [(f(x + step * v) - f(x)) / step for step in (h, h / 2)]
+            short = [(f(x + step * v) - f(x - step * v)) / h for step in (h, h / 2)]
             known = {
-                "D(h): it is not extrapolated": coarse,
-                "D(h/2): it is not extrapolated": fine,
-                "(4 D(h) - D(h/2)) / 3: the steps are exchanged": (4 * coarse - fine) / 3,
-                "the derivative along v with the wrong sign": -(4 * fine - coarse) / 3,
+                "is D(h): it is not extrapolated": coarse,
+                "is D(h/2): it is not extrapolated": fine,
+                "is (4 D(h) - D(h/2)) / 3: the steps are exchanged": (4 * coarse - fine) / 3,
+                "is 4 D(h/2) - D(h): divide by 3": 4 * fine - coarse,
+                "is 2 D(h/2) - D(h), which suits forward differences": 2 * fine - coarse,
+                "is made of forward differences": (4 * ahead[1] - ahead[0]) / 3,
+                "moves by h/2 and still divides by 2 h": (4 * short[1] / 2 - short[0] / 2) / 3,
+                "is the derivative along v with the wrong sign": -(4 * fine - coarse) / 3,
             }
             if v.size == 1:
-                known["the derivative by x, not along v"] = (4 * fine - coarse) / 3 / float(v[0])
-            _expect_number(result, (4 * fine - coarse) / 3, known, call)
-
-
-def _expect_number(result: Any, expected: float, known: dict[str, float], call: str) -> None:
-    if np.shape(result) != ():
-        raise Wrong(f"{call} returned {type(result).__name__}, expected a number")
-    if np.isclose(result, expected, rtol=1e-9, atol=0):
-        return
-    for what, value in known.items():
-        if np.isclose(result, value, rtol=1e-9, atol=0):
-            raise Wrong(f"{call} returned {what}")
-    raise Wrong(f"{call} is {float(np.real(result)):.9g}, expected {expected:.9g}")
+                by_x = (4 * fine - coarse) / 3 / float(v[0])
+                known |= {
+                    "is the derivative by x, not along v": by_x,
+                    "moves along v / |v|, but v says how far": -by_x,
+                }
+            expect_number(result, (4 * fine - coarse) / 3, call, known)
 
 
 @exercise("4.2", function="absolute", difficulty=2)
@@ -86,8 +85,13 @@ def absolute(answer: Answer) -> None:
 def _each(result: Any, expected: Array, call: str) -> None:
     """Like `expect`, but each error is relative to its own element."""
     if isinstance(result, np.ndarray) and result.shape == expected.shape:
+        if np.all(np.abs(result) <= 1e-9 * np.abs(expected)):
+            raise Wrong(f"{call} is 0 everywhere: the derivative is lost")
         for i in np.flatnonzero(~np.isclose(result, expected, rtol=1e-9, atol=0)):
-            raise Wrong(f"{call} is {result[i]:.6g} at [{i}], expected {expected[i]:.6g}")
+            about = (
+                "" if np.isfinite(result[i]) and result[i] else ": a square leaves float64's range"
+            )
+            raise Wrong(f"{call} is {result[i]:.6g} at [{i}], expected {expected[i]:.6g}{about}")
     expect(result, expected, call)
 
 
@@ -95,7 +99,12 @@ def _each(result: Any, expected: Array, call: str) -> None:
 def wrong_elements(answer: Answer) -> None:
     """Which elements of a gradient are wrong."""
     rng = np.random.default_rng()
-    for shape, curved in (((3,), 0), ((2, 3), 0), ((4,), 10), ((2, 2, 3), 10)):
+    for sign, shape, curved in (
+        (1, (3,), 0),
+        (-1, (2, 3), 0),
+        (1, (4,), 10),
+        (-1, (2, 2, 3), 10),
+    ):
         x, a = rng.uniform(-1, 1, shape), rng.uniform(0.5, 2, shape)
         w = rng.uniform(300, 600, shape)
 
@@ -113,7 +122,9 @@ def wrong_elements(answer: Answer) -> None:
             # Of either sign, from ten times the tolerance up to as large as the gradient.
             sizes = 10 ** rng.uniform(-8, 0, count)
             sizes[:1] = 1e-8
-            gradient[at] += np.abs(true).max() * sizes * rng.choice([-1, 1], count)
+            signs = rng.choice([-1, 1], count)
+            signs[:1] = sign
+            gradient[at] += np.abs(true).max() * sizes * signs
             expected = np.zeros(shape, np.bool_)
             expected[at] = True
             _check_found(answer, f, gradient, x, expected, true, bool(curved))
@@ -137,11 +148,16 @@ def _check_found(
     if not np.array_equal(x, kept):
         raise Wrong(f"{call} changed x")
     if not isinstance(result, np.ndarray) or result.dtype != np.bool_ or result.shape != x.shape:
-        found = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result)
+        found = kind_of(result)
+        if isinstance(result, np.ndarray):
+            found = f"an array {result.shape} of {result.dtype}"
         raise Wrong(f"{call} returned {found}, expected a boolean array {x.shape}")
     for i in np.argwhere(result != expected):
         place = ", ".join(map(str, i))
-        error = abs(gradient[tuple(i)] - true[tuple(i)]) / np.abs(true).max()
+        error = (gradient[tuple(i)] - true[tuple(i)]) / np.abs(true).max()
         if expected[tuple(i)]:
-            raise Wrong(f"{call} missed [{place}], which is off by {error:.0e}")
+            raise Wrong(
+                f"{call} missed [{place}], which is {abs(error):.0e} of the largest element too "
+                f"{'small' if error < 0 else 'large'}"
+            )
         raise Wrong(f"{call} blamed [{place}], which is right")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
-from minispiral.exercises.arrays import expect
+from minispiral.exercises.arrays import expect, expect_number, expect_pair
 from minispiral.kernels import losses
 from minispiral.kernels.arithmetic import sigmoid
 
@@ -28,11 +28,13 @@ def _batch(rng: np.random.Generator, *shape: int) -> tuple[Array, Mask]:
     return logits, crack
 
 
-def _number(result: Any, expected: float, call: str) -> None:
-    if np.shape(result) != ():
-        raise Wrong(f"{call} returned {type(result).__name__}, expected a number")
-    if not abs(result - expected) <= 1e-9 * abs(expected):
-        raise Wrong(f"{call} is {float(result):.9g}, expected {expected:.9g}")
+def _answered(answer: Answer, call: str, *given: Any) -> Any:
+    """What the answer returns for copies of what is given, which it must leave as they are."""
+    copies = [one.copy() if isinstance(one, np.ndarray) else one for one in given]
+    result = answer(*copies)
+    if not all(map(np.array_equal, copies, given)):
+        raise Wrong(f"{call} changed what it was given: make new arrays")
+    return result
 
 
 @exercise("5.1", function="f_beta_weights", difficulty=2)
@@ -47,19 +49,28 @@ def f_beta_weights(answer: Answer) -> None:
             if logits.size > 9:
                 given = f"random logits {logits.shape}"
             call = f"for {given}, f_beta_weights(logits, crack, {beta:.3g})"
-            pair = answer(logits.copy(), crack.copy(), beta)
-            if not isinstance(pair, tuple) or len(pair) != 2:
-                raise Wrong(f"{call} returned {type(pair).__name__}, expected a pair of numbers")
+            pair = _answered(answer, call, logits, crack, beta)
+            on_crack, elsewhere = expect_pair(pair, call, "of numbers")
             total = beta**2 * n_pos + a
-            on_crack, elsewhere = pair
-            if np.shape(on_crack) == () and np.isclose(on_crack, 1 / total - 1 / s, rtol=1e-9):
-                raise Wrong(f"{call}[0] is negative: return the sizes of the derivatives")
-            if np.shape(elsewhere) == () and beta != 1:
-                for forgotten, other in (("beta", n_pos + a), ("the square", beta * n_pos + a)):
-                    if np.isclose(elsewhere, 1 / other, rtol=1e-9):
-                        raise Wrong(f"{call}[1] is {elsewhere:.6g}, which forgets {forgotten}")
-            _number(on_crack, 1 / s - 1 / total, f"{call}[0]")
-            _number(elsewhere, 1 / total, f"{call}[1]")
+            of_other = beta**2 / (n_pos + beta**2 * a)  # of F with precision weighted
+            known = {
+                "is negative: return the sizes of the derivatives": 1 / total - 1 / s,
+                "is that of any other pixel: the crack pixel's comes first": 1 / total,
+                "forgets that a crack pixel's sigma is in A, too": 1 / s,
+                "adds the two terms: they have different signs": 1 / s + 1 / total,
+                "weighs precision by beta, not recall": 1 / s - of_other,
+                "forgets beta": 1 / s - 1 / (n_pos + a),
+                "forgets the square of beta": 1 / s - 1 / (beta * n_pos + a),
+            }
+            expect_number(on_crack, 1 / s - 1 / total, f"{call}[0]", known)
+            known = {
+                "forgets beta": 1 / (n_pos + a),
+                "forgets the square of beta": 1 / (beta * n_pos + a),
+                "weighs precision by beta, not recall": of_other,
+                "is negative: return the sizes of the derivatives": -1 / total,
+                "has S where A belongs: false alarms count, too": 1 / (beta**2 * n_pos + s),
+            }
+            expect_number(elsewhere, 1 / total, f"{call}[1]", known)
 
 
 @exercise("5.2", function="pseudo_iou", difficulty=2)
@@ -72,22 +83,25 @@ def pseudo_iou(answer: Answer) -> None:
         if logits.size > 2:
             given = f"random logits {logits.shape}"
         call = f"for {given}, pseudo_iou(logits, crack)"
-        result = answer(logits.copy(), crack.copy())
+        result = _answered(answer, call, logits, crack)
         expected = _pseudo_iou(logits, crack)
-        if isinstance(result, np.ndarray) and result.shape == logits.shape:
-            sums = losses.sums(EQ_11, logits, crack)
-            slope = sigmoid(np.where(crack, logits, -logits))
-            for name, other in (
-                ("is minus the pseudo-gradient", -expected),
-                (
-                    "is Eq. 11, the pseudo-gradient of F1",
-                    losses.gradient(EQ_11, logits, crack, sums),
-                ),
-                ("is the true gradient of -log IoU, which vanishes", expected * slope),
-            ):
-                if np.allclose(result, other, rtol=1e-9, atol=0):
-                    raise Wrong(f"{call} {name}")
-        expect(result, expected, call)
+        n_pos, s, a = (float(number) for number in losses.sums(F1, logits, crack))
+        union, right = n_pos + a - s, sigmoid(np.where(crack, logits, -logits))
+        of_f1 = losses.gradient(EQ_11, logits, crack, losses.sums(EQ_11, logits, crack))
+        known = {
+            "is minus the pseudo-gradient": -expected,
+            "is Eq. 11, the pseudo-gradient of F1": of_f1,
+            "is the true gradient of -log IoU, which vanishes": expected * right,
+            "is the weights alone: they multiply the gradient of the cross-entropy": np.where(
+                crack, 1 / s, 1 / union
+            ),
+            "takes the union to grow with sigma on crack: there A - S stays": (1 - right)
+            * np.where(crack, -(1 / s - 1 / union), 1 / union),
+            "counts S twice in the union": (1 - right) * np.where(crack, -1 / s, 1 / (n_pos + a)),
+            "is divided by the number of pixels": expected / logits.size,
+            "has all weights of one sign": np.abs(expected),
+        }
+        expect(result, expected, call, known=known)
     _check_far(answer)
 
 
@@ -135,17 +149,30 @@ def frozen_loss(answer: Answer) -> None:
             call = f"for {given}, frozen_loss(logits, frozen, crack)"
             terms = np.logaddexp(0, np.where(crack, -logits, logits))
             expected = float(np.sum(weight * terms))
-            result = answer(logits.copy(), frozen.copy(), crack.copy())
-            if np.shape(result) == ():
-                thawed = float(np.sum(_weights(logits, crack) * terms))
-                for name, other in (
-                    ("is divided by the number of pixels", expected / logits.size),
-                    ("is minus the loss", -expected),
-                    ("takes the weights at logits instead of frozen", thawed),
-                ):
-                    if np.isclose(result, other, rtol=1e-9) and not np.isclose(other, expected):
-                        raise Wrong(f"{call} {name}")
-            _number(result, expected, call)
+            result = _answered(answer, call, logits, frozen, crack)
+            s, a = (sigmoid(logits)[where].sum() for where in (crack, ...))
+            known = {
+                "is divided by the number of pixels": expected / logits.size,
+                "is minus the loss": -expected,
+                "takes the weights at logits instead of frozen": np.sum(
+                    _weights(logits, crack) * terms
+                ),
+                "takes the cross-entropy at frozen instead of logits": np.sum(
+                    weight * np.logaddexp(0, np.where(crack, -frozen, frozen))
+                ),
+                "has no weights: it is the cross-entropy alone": np.sum(terms),
+                "takes the weights with the signs of Eq. 7: their sizes are meant": np.sum(
+                    np.where(crack, -weight, weight) * terms
+                ),
+                "exchanges the weights of the two classes": np.sum(
+                    np.where(crack, weight[~crack][0], weight[crack][0]) * terms
+                ),
+                "is -log F1, whose gradient is Eq. 8": -np.log(2 * s / (crack.sum() + a)),
+                "has the terms of the other class": np.sum(
+                    weight * np.logaddexp(0, np.where(crack, logits, -logits))
+                ),
+            }
+            expect_number(result, expected, call, known)
 
 
 def _weights(logits: Array, crack: Mask) -> Array:

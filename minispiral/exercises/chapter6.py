@@ -1,14 +1,17 @@
 """Checks of chapter 6: the parameters of a Spiral-Net, its wiring and its receptive fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
-from minispiral.exercises.arrays import expect
+from minispiral.exercises.arrays import expect, kind_of
+from minispiral.kernels.arithmetic import sigmoid
 from minispiral.networks import CONNECTIONS, PRESETS, SpiralNet
+from minispiral.networks.table1 import DECODER_CHANNELS, ENCODER_CHANNELS
 
 Array = NDArray[np.float64]
 
@@ -22,14 +25,62 @@ def parameters(answer: Callable[..., Any]) -> None:
     for depths, connection in cases:
         network = SpiralNet(depths, connection, rng=rng)
         expected = sum(p.data.size for p in network.parameters())
-        result = answer(depths, connection)
-        if result != expected:
-            raise Wrong(
-                f"parameters({depths}, {connection!r}) returned {result!r}, expected {expected}"
-            )
-    result = answer(PRESETS["increasing"], "concat")
-    if result != 41_625_942:
-        raise Wrong(f"for the increasing order parameters returned {result!r}, expected 41625942")
+        _check_count(answer, depths, connection, expected)
+    _check_count(answer, PRESETS["increasing"], "concat", 41_625_942)
+
+
+def _check_count(
+    answer: Callable[..., Any], depths: tuple[int, ...], connection: str, expected: int
+) -> None:
+    call = f"parameters({depths}, {connection!r}) returned"
+    result = answer(depths, connection)
+    if not isinstance(result, int | float | np.number):
+        raise Wrong(f"{call} {kind_of(result)}, expected a number")
+    if result == expected:
+        return
+    wide = connection == "concat"
+    last = (len(depths) if wide else 1) + 1
+    seen = [3, *(k if wide else 1 for k in range(1, len(depths)))]
+    layers = _layers(depths, seen)
+    outputs = sum(co for _, co in layers)
+    known = {
+        expected + outputs: "counts a bias in front of batch norm, where there is none",
+        expected + 2 * outputs: "counts batch norm's moments, which are not trained",
+        expected - 2 * outputs: "forgets gamma and beta of batch norm",
+        expected - outputs: "counts one number of batch norm for each channel: there are two",
+        expected - last: "forgets the last layer",
+        expected - 1: "forgets the bias of the last layer",
+        expected + len(depths) + 1 - last: "gives the last layer all maps, whatever the connection",
+        _count(_layers(depths, [3, *range(1, len(depths))])) + len(depths) + 1: (
+            "counts as for 'concat'"
+        ),
+        _count(_layers(depths, [3] * len(depths))) + last: (
+            "lets every module see the picture, but only the first does"
+        ),
+        _count(_layers(depths, [3 + k if k else 3 for k in range(len(depths))])) + last: (
+            "lets every module see the picture beside the maps, but only the first does"
+        ),
+        _count(_layers(depths, seen, upside_down=True)) + last: (
+            "runs through the decoders in the order of Table 1: the deepest comes first"
+        ),
+    }
+    about = known.get(int(result))
+    raise Wrong(f"{call} {result!r}, expected {expected}{f': it {about}' if about else ''}")
+
+
+def _layers(
+    depths: Sequence[int], seen: Sequence[int], upside_down: bool = False
+) -> list[tuple[int, int]]:
+    """Channels that go into each layer and come out, of modules that see so many."""
+    found: list[tuple[int, int]] = []
+    for depth, channels in zip(depths, seen, strict=True):
+        up = DECODER_CHANNELS[:depth] if upside_down else DECODER_CHANNELS[:depth][::-1]
+        found += pairwise([channels, *ENCODER_CHANNELS[:depth], *up])
+    return found
+
+
+def _count(layers: list[tuple[int, int]]) -> int:
+    return sum(9 * ci * co + 2 * co for ci, co in layers)
 
 
 class _Module:
@@ -79,7 +130,22 @@ def logits(answer: Callable[..., Any]) -> None:
                     raise Wrong(
                         f"{call} called module {module.number} {module.calls} times, expected once"
                     )
-            expect(result, expected, call)
+            known = {
+                name: _wired(x, modules, weights, bias, connection, seen_by)
+                for name, seen_by in _MISTAKEN.items()
+            } | {
+                "is the probability: the logit is asked for": sigmoid(expected),
+                "forgets the bias": expected - bias,
+                "adds the bias to every map": expected + bias * (weights.sum() - 1),
+                "adds the bias once for each channel": expected + bias * (weights.size - 1),
+                "gives the weights to the maps from the last to the first": (
+                    _seen(maps, connection) @ weights[::-1, np.newaxis] + bias
+                ),
+                "sums the maps without their weights": (
+                    _seen(maps, connection).sum(axis=3, keepdims=True) + bias
+                ),
+            }
+            expect(result, expected, call, known=known)
 
 
 def _seen(maps: Array, connection: str) -> Array:
@@ -89,20 +155,100 @@ def _seen(maps: Array, connection: str) -> Array:
     return maps.sum(axis=3, keepdims=True) if connection == "sum" else maps[..., -1:]
 
 
+_MISTAKEN: dict[str, Callable[[Array, str], Array]] = {
+    "has the newest map first: m_1 comes first": lambda maps, connection: _seen(
+        maps if connection != "concat" else maps[..., ::-1], connection
+    ),
+    "has the first map in the place of the newest": lambda maps, connection: _seen(
+        maps if connection != "none" else maps[..., ::-1], connection
+    ),
+    "takes the newest map where 'sum' means all": lambda maps, connection: _seen(
+        maps, "none" if connection == "sum" else connection
+    ),
+    "takes the last two maps where 'sum' means all": lambda maps, connection: _seen(
+        maps[..., -2:] if connection == "sum" else maps, connection
+    ),
+    "takes the mean where 'sum' means the sum": lambda maps, connection: (
+        _seen(maps, connection) / (maps.shape[3] if connection == "sum" else 1)
+    ),
+    "takes the sum where 'none' means the newest map": lambda maps, connection: _seen(
+        maps, "sum" if connection == "none" else connection
+    ),
+}
+
+
+def _wired(
+    x: Array,
+    modules: Sequence[_Module],
+    weights: Array,
+    bias: float,
+    connection: str,
+    seen_by: Callable[[Array, str], Array],
+) -> Array:
+    """The logits of a network in which each module sees so much of the maps before it."""
+    maps = modules[0](x)
+    for module in modules[1:]:
+        maps = np.concatenate([maps, module(seen_by(maps, connection))], axis=3)
+    y: Array = seen_by(maps, connection) @ weights[:, np.newaxis] + bias
+    return y
+
+
 @exercise("6.3", function="field", difficulty=2)
 def field(answer: Callable[..., Any]) -> None:
     """The receptive field through several modules."""
     rng = np.random.default_rng()
-    for depths, k in [((1,), 1), ((2,), 1), ((1, 2), 2), ((3, 1, 2), 2), ((1, 2, 3, 4), 3)] * 3:
+    cases = [((1,), 1), ((2,), 1), ((1, 2), 2), ((3, 1, 2), 2), ((1, 2, 3, 4), 3)]
+    for turn, (depths, k) in enumerate(3 * cases):
         p = int(rng.integers(240, 272))
+        if turn < len(cases):
+            p -= p % 8  # with two sources in every decoder different mistakes give different fields
         expected = _reached(p, depths[:k])
         result = answer(p, depths, k)
         try:
             right = tuple(result) == expected
         except TypeError:
             right = False
-        if not right:
-            raise Wrong(f"field({p}, {depths}, {k}) returned {result!r}, expected {expected}")
+        if right:
+            continue
+        call = f"field({p}, {depths}, {k}) returned"
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise Wrong(f"{call} {kind_of(result)}, expected the pair (first, last)")
+        known = {
+            expected[::-1]: "the first pixel comes first",
+            (expected[0], expected[1] + 1): "the last pixel itself belongs to the field",
+            (expected[0], expected[1] - expected[0] + 1): "the last pixel, not how many they are",
+            _followed(p, depths[:k]): "begin with module k and go back to the first",
+            _followed(p, depths[k - 1 : k]): "what module k sees are maps, which saw more",
+            _followed(p, depths[: k - 1][::-1]): "the field goes through module k, too",
+            _followed(p, depths[::-1]): "modules behind the k-th have no part in it",
+            _followed(p, depths[:k][::-1], one_source=True): (
+                "an even output of a decoder has two sources"
+            ),
+            _followed(p, depths[:k][::-1], encoders_first=True): (
+                "going back, one meets the decoders of a module before its encoders"
+            ),
+        }
+        about = known.get(tuple(result))
+        raise Wrong(f"{call} {result!r}, expected {expected}{f': {about}' if about else ''}")
+
+
+def _followed(
+    p: int, depths: Sequence[int], one_source: bool = False, encoders_first: bool = False
+) -> tuple[int, int]:
+    """The interval that a way back through modules of these depths, in this order, leads to."""
+    a = b = p
+
+    def decoders(a: int, b: int) -> tuple[int, int]:
+        return a // 2 if one_source else -(-(a - 2) // 2), b // 2
+
+    def encoders(a: int, b: int) -> tuple[int, int]:
+        return 2 * a, 2 * b + 2
+
+    for depth in depths:
+        for layer in (encoders, decoders) if encoders_first else (decoders, encoders):
+            for _ in range(depth):
+                a, b = layer(a, b)
+    return a, b
 
 
 def _reached(p: int, depths: tuple[int, ...], side: int = 511) -> tuple[int, int]:

@@ -34,6 +34,7 @@ def double(answer: Answer) -> None:
                 memory.thread = block, thread
                 answer(block, thread, blocks, threads, memory.x, memory.y)
         memory.check_results()
+        memory.check_shares(-(-size // (blocks * threads)))
         memory.check_reads()
 
 
@@ -76,8 +77,16 @@ class _Memory:
             at = wrong[0]
             raise Wrong(
                 f"with {self.what}, y[{at}] is {self.results[at]:.5g} where x[{at}] is "
-                f"{self.numbers[at]:.5g}"
+                f"{self.numbers[at]:.5g}: expected twice that"
             )
+
+    def check_shares(self, most: int) -> None:
+        for (block, thread), reads in self.reads.items():
+            if len(reads) > most:
+                raise Wrong(
+                    f"with {self.what}, thread {thread} of block {block} handled {len(reads)} "
+                    f"numbers: shared among all threads, it is {most} at most"
+                )
 
     def check_reads(self) -> None:
         warps: dict[tuple[int, int], list[list[int]]] = {}
@@ -126,7 +135,7 @@ def prefix_sum(answer: Answer) -> None:
                 numbers = numbers[::-1]
             elif order == "in a random order":
                 numbers = rng.permutation(size)
-            y, barriers = _run_block(answer, x, numbers, what)
+            y, barriers, reads = _run_block(answer, x, numbers, what)
             wrong = np.flatnonzero(~np.isclose(y, np.cumsum(x), rtol=1e-9, atol=1e-9))
             if wrong.size:
                 at = wrong[0]
@@ -136,10 +145,18 @@ def prefix_sum(answer: Answer) -> None:
             most = 2 * int(np.ceil(np.log2(size))) + 2
             if barriers > most:
                 raise Wrong(f"with {what}, there were {barriers} barriers; {most} are enough")
+            if reads > most:
+                raise Wrong(
+                    f"with {what}, one of them read {reads} numbers of the others, of which {most} "
+                    f"are enough: in each step add a sum that another thread has made"
+                )
 
 
-def _run_block(answer: Answer, x: Array, numbers: Array, what: str) -> tuple[Array, int]:
-    """Run all threads from barrier to barrier; return y and the number of barriers."""
+def _run_block(answer: Answer, x: Array, numbers: Array, what: str) -> tuple[Array, int, int]:
+    """Run all threads from barrier to barrier.
+
+    Returns y, the number of barriers and the most numbers of others that a thread read.
+    """
     arrays = {name: _Own(name, values, what) for name, values in _fresh(x).items()}
     running = {int(number): answer(int(number), *arrays.values()) for number in numbers}
     for number, thread in running.items():
@@ -154,7 +171,7 @@ def _run_block(answer: Answer, x: Array, numbers: Array, what: str) -> tuple[Arr
             if next(thread, "done") != "done":
                 waiting[number] = thread
         if not waiting:
-            return arrays["y"].values, barriers
+            return arrays["y"].values, barriers, int(arrays["shared"].reads.max())
         if len(waiting) < len(running):
             raise Wrong(
                 f"with {what}, {len(waiting)} threads wait at barrier {barriers + 1} and "
@@ -175,6 +192,7 @@ class _Own:
 
     def __init__(self, name: str, values: Array, what: str) -> None:
         self.name, self.values, self.what = name, values.copy(), what
+        self.reads = np.zeros(len(values), int)  # of numbers of others, by thread
         self.thread = 0
 
     def __len__(self) -> int:
@@ -185,6 +203,7 @@ class _Own:
             raise Wrong(f"with {self.what}, thread {self.thread} read x[{index}]")
         if not (isinstance(index, int | np.integer) and 0 <= index < len(self.values)):
             raise Wrong(f"with {self.what}, thread {self.thread} read {self.name}[{index}]")
+        self.reads[self.thread] += index != self.thread
         return float(self.values[index])
 
     def __setitem__(self, index: Any, value: float) -> None:
@@ -203,6 +222,8 @@ def product_in_three(answer: Answer) -> None:
         b = rng.standard_normal((k, n)).astype(np.float32)
         core = _TensorCore(f"a {a.shape} of numbers around {scale:g} and b {b.shape}")
         c = np.asarray(answer(a.copy(), b.copy(), core))
+        if core.calls == 0:
+            raise Wrong(f"with {core.what}, multiply was never called: it does all products")
         if c.shape != (m, n) or c.dtype != np.float32:
             raise Wrong(f"with {core.what}, the result is {c.dtype} {c.shape}, not float32 {m, n}")
         # What is left out is at most 3 * 2**-22 of each product, and the sums are short.

@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from minispiral.exercises import Wrong
-from minispiral.exercises.catalogue import catalogue, check_answer, find
+from minispiral.exercises.catalogue import catalogue, check_answer, check_names, find
 from tests.book.cells import CHECK, checks, shown, text, wrong
 from tests.small import ROOT, command, refusal
 
@@ -120,6 +121,7 @@ def wrong_answers() -> Iterator[FunctionType]:
         exec(compile(path.read_bytes(), str(path), "exec"), names)
         for name, function in names.items():
             if name.startswith("wrong_") and isinstance(function, FunctionType):
+                function.__name__ = name
                 yield function
 
 
@@ -131,14 +133,25 @@ def exercise_of(answer: FunctionType) -> str:
 
 
 @pytest.mark.parametrize("answer", WRONG, ids=lambda answer: answer.__name__)
-def test_wrong_answer_is_refused_and_told_why(answer: FunctionType) -> None:
+def test_wrong_answer_is_refused_and_told_why(
+    answer: FunctionType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minispiral.exercises.chapter9._PATIENCE", 0.5)
+    exercise = find(exercise_of(answer))
+    path = Path(answer.__code__.co_filename)
     with pytest.raises(Wrong) as refused:
-        find(exercise_of(answer)).check(answer)
+        check_names(exercise, {exercise.function: answer}, path)
     assert re.search(answer.__doc__ or "no docstring", str(refused.value)), str(refused.value)
 
 
-def test_every_exercise_has_a_wrong_answer() -> None:
-    assert {exercise_of(answer) for answer in WRONG} == set(catalogue())
+def test_every_exercise_has_wrong_answers() -> None:
+    """Ten for each chapter, and some for each exercise."""
+    count = Counter(map(exercise_of, WRONG))
+    assert set(count) == set(catalogue())
+    for chapter in CHAPTERS:
+        of_chapter = [count[f"{number_of(chapter)}.{k}"] for k in (1, 2, 3)]
+        assert min(of_chapter) >= 2
+        assert sum(of_chapter) >= 10
 
 
 # The command

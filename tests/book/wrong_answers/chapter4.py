@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from tests.book.told import told
+
 
 def central(f, x, v, h):
     return (f(x + h * v) - f(x - h * v)) / (2 * h)
 
 
 def wrong_4_1_not_extrapolated(f, x, v, h):
-    r"""returned D\(h/2\): it is not extrapolated"""
+    r"""is D\(h/2\): it is not extrapolated"""
     return central(f, x, v, h / 2)
 
 
@@ -18,7 +20,7 @@ def wrong_4_1_steps_exchanged(f, x, v, h):
 
 
 def wrong_4_1_for_first_order(f, x, v, h):
-    r"""for f the sum of x\*\*3, .* expected"""
+    """which suits forward differences"""
     return 2 * central(f, x, v, h / 2) - central(f, x, v, h)
 
 
@@ -29,7 +31,7 @@ def wrong_4_1_along_no_direction(f, x, v, h):
 
 
 def wrong_4_1_forward_differences(f, x, v, h):
-    r"""for f the sum of x\*\*2, .* expected"""
+    """is made of forward differences"""
 
     def forward(h):
         return (f(x + h * v) - f(x)) / h
@@ -50,7 +52,7 @@ def wrong_4_2_length(z):
 
 
 def wrong_4_2_root_of_square(z):
-    r"""at \[\d\], expected"""
+    """a square leaves float64's range"""
     with np.errstate(all="ignore"):
         return np.sqrt(z * z)
 
@@ -82,13 +84,13 @@ def wrong_4_3_large_step(f, gradient, x):
 
 
 def wrong_4_3_large_tolerance(f, gradient, x):
-    r"""missed \[.*\], which is off by 1e-08"""
+    r"""missed \[.*\], which is 1e-08 of the largest element too large"""
     true = slopes(f, x, 1e-5)
     return np.abs(gradient - true) > 1e-6 * np.abs(true).max()
 
 
 def wrong_4_3_nothing(f, gradient, x):
-    r"""missed \[.*\], which is off by"""
+    r"""missed \[.*\], which is .* too large"""
     return np.zeros(x.shape, np.bool_)
 
 
@@ -115,3 +117,60 @@ def wrong_4_3_richardson(f, gradient, x):
     """so curved that no difference quotient is exact enough"""
     true = (4 * slopes(f, x, 5e-4) - slopes(f, x, 1e-3)) / 3
     return np.abs(gradient - true) > 1e-9 * np.abs(true).max()
+
+
+wrong_4_1_not_divided_by_3 = told(
+    r"is 4 D\(h/2\) - D\(h\): divide by 3",
+    lambda f, x, v, h: 4 * central(f, x, v, h / 2) - central(f, x, v, h),
+)
+wrong_4_1_length_of_v = told(
+    "v says how far", lambda f, x, v, h: right_4_1(f, x, v / np.linalg.norm(v), h)
+)
+wrong_4_1_sign = told("with the wrong sign", lambda f, x, v, h: -right_4_1(f, x, v, h))
+wrong_4_1_an_array = told("returned ndarray", lambda f, x, v, h: right_4_1(f, x, v, h) * v)
+wrong_4_1_nothing = told("returned None", lambda f, x, v, h: None)
+wrong_4_1_float32 = told(
+    "as in float32", lambda f, x, v, h: np.float32(right_4_1(f, x, v, h) * (1 + 1e-6))
+)
+wrong_4_1_always_2h = told(
+    r"moves by h/2 and still divides by 2 h",
+    lambda f, x, v, h: (4 * central(f, x, v, h / 2) / 2 - central(f, x, v, h)) / 3,
+)
+
+
+def right_4_1(f, x, v, h):
+    return (4 * central(f, x, v, h / 2) - central(f, x, v, h)) / 3
+
+
+wrong_4_2_imaginary_part_dropped = told(
+    "is 0 everywhere: the derivative is lost", lambda z: np.abs(z.real) + 0 * z
+)
+wrong_4_2_one_number = told("fails with ValueError", lambda z: -z if z.real < 0 else z)
+wrong_4_2_a_list = told(
+    "returned list, expected an array", lambda z: [-x if x.real < 0 else x for x in z]
+)
+wrong_4_2_conjugate = told("the derivative is lost", lambda z: np.sqrt(z * np.conj(z)))
+wrong_4_2_other_way_round = told("is -.*, expected", lambda z: np.where(z.real > 0, -z, z))
+
+
+def by_complex_steps(f, x, h=1e-40):
+    found = [f(x + 1j * h * u.reshape(x.shape)).imag / h for u in np.eye(x.size)]
+    return np.array(found).reshape(x.shape)
+
+
+wrong_4_3_too_large_only = told(
+    "which is .* too small",
+    lambda f, g, x: g - by_complex_steps(f, x) > 1e-9 * np.abs(g).max(),
+)
+wrong_4_3_places = told(
+    r"returned an array .* of int64, expected a boolean array",
+    lambda f, g, x: np.flatnonzero(np.abs(g - by_complex_steps(f, x)) > 1e-9 * np.abs(g).max()),
+)
+wrong_4_3_exactly_equal = told(
+    "blamed .*, which is right", lambda f, g, x: g != by_complex_steps(f, x)
+)
+wrong_4_3_nothing_returned = told("returned None", lambda f, g, x: None)
+wrong_4_3_right_elements = told(
+    "blamed .*, which is right",
+    lambda f, g, x: np.abs(g - by_complex_steps(f, x)) < 1e-9 * np.abs(g).max(),
+)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tests.book.told import told
+
 
 def window(image, top, left, side):
     return image[top : top + side, left : left + side]
@@ -73,3 +75,12 @@ def wrong_7_3_nothing_found(scores, labels):
     r"""for scores \[.*\] and labels \[.*\] average_precision returned 0, expected"""
     detected = scores >= 99
     return 2 * np.count_nonzero(detected & labels) / (detected.sum() + labels.sum())
+
+
+wrong_7_1_nothing = told(
+    "returned .*None.*, expected the pair", lambda photo, mask, side, rng: None
+)
+wrong_7_2_the_mean_alone = told(
+    "returned .*, expected the pair", lambda batches, momentum: batches[-1].mean(axis=0)
+)
+wrong_7_3_nothing = told("returned .*None.*, expected a number", lambda scores, labels: None)

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from tests.book.told import told
+
 
 def wrong_9_1_a_new_array(x, scale, shift):
     """bytes of new memory were in use at once"""
@@ -118,3 +120,89 @@ def in_threads(share, threads):
         thread.start()
     for thread in running:
         thread.join()
+
+
+def in_rows(x, *steps):
+    """Run these steps, which get an array to work in, on rows of 4096."""
+    rows = x.reshape(-1, 4096)
+    for step in steps:
+        step(rows)
+
+
+def tiled(vector):
+    return np.tile(vector, 4096 // len(vector))
+
+
+wrong_9_1_relu_first = told(
+    r"x\[\d+, \d+\] is .* instead of",
+    lambda x, a, b: in_rows(
+        x,
+        lambda r: np.multiply(r, tiled(a), out=r),
+        lambda r: np.maximum(r, 0, out=r),
+        lambda r: np.add(r, tiled(b), out=r),
+    ),
+)
+wrong_9_1_no_relu = told(
+    r"x\[\d+, \d+\] is -.* instead of 0",
+    lambda x, a, b: in_rows(
+        x,
+        lambda r: np.multiply(r, tiled(a), out=r),
+        lambda r: np.add(r, tiled(b), out=r),
+    ),
+)
+wrong_9_1_repeated = told(
+    r"x\[\d+, \d+\] is .* instead of|something",
+    lambda x, a, b: in_rows(
+        x,
+        lambda r: np.multiply(r, np.repeat(a, 4096 // len(a)), out=r),
+        lambda r: np.add(r, np.repeat(b, 4096 // len(b)), out=r),
+        lambda r: np.maximum(r, 0, out=r),
+    ),
+)
+wrong_9_1_nothing_done = told(r"x\[\d+, \d+\] is .* instead of", lambda x, scale, shift: None)
+
+
+def tiles(x, w, stride, most, multiply, kept=np.float32, step=lambda r: r):
+    """An answer to 9.2 with this dtype and these rows of a tile."""
+    found = []
+    for image in x:
+        windows = windows_of(image, w, stride)
+        r = step(min(len(windows), most // windows[0].size))
+        parts = [windows[i : i + r] for i in range(0, len(windows), r)]
+        weights = w.reshape(-1, w.shape[-1])
+        products = [multiply(p.reshape(-1, len(weights)), weights) for p in parts]
+        found.append(np.concatenate(products).reshape(*windows.shape[:2], -1))
+    return np.array(found, kept)
+
+
+wrong_9_2_float64 = told("the result is float64", lambda *given: tiles(*given, kept=np.float64))
+wrong_9_2_half_tiles = told(
+    "multiply was called .* times instead of",
+    lambda *given: tiles(*given, step=lambda r: -(-r // 2)),
+)
+wrong_9_2_tiles_too_large = told(
+    "numbers as rows at once", lambda *given: tiles(*given, step=lambda r: r + 1)
+)
+wrong_9_2_without_multiply = told(
+    "multiply was called 0 times instead of",
+    lambda x, w, stride, most, multiply: tiles(x, w, stride, most, np.matmul),
+)
+wrong_9_2_stride_forgotten = told(
+    r"the result is float32 .*, expected",
+    lambda x, w, stride, most, multiply: tiles(x, w, 1, max(most, 4000), multiply),
+)
+
+wrong_9_3_nothing_returned = told("is not the list", lambda work, tasks, threads: None)
+wrong_9_3_a_map = told(
+    "is not the list", lambda work, tasks, threads: ThreadPoolExecutor(threads).map(work, tasks)
+)
+wrong_9_3_a_thread_too_many = told(
+    "all tasks ran at the same time",
+    lambda work, tasks, threads: list(ThreadPoolExecutor(threads + 1).map(work, tasks)),
+)
+wrong_9_3_no_thread_for_no_task = told(
+    "fails with ValueError",
+    lambda work, tasks, threads: list(
+        ThreadPoolExecutor(min(threads, len(tasks))).map(work, tasks)
+    ),
+)
