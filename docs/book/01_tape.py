@@ -58,14 +58,15 @@ rng = np.random.default_rng(1)
 # ## One pixel, by hand
 #
 # Take a single pixel with darkness $x$, from 0 (white) to 1 (black). Our network has two weights,
-# $w$ and $b$. It computes the **logit** $z = wx + b$, and from it the probability that the pixel is
-# crack,
+# $w$ and $b$; the second, which is added, is called a **bias**. It computes the **logit** $z = wx +
+# b$, and from it the probability that the pixel is crack,
 #
 # $$ p = \frac{1}{1 + e^{-z}}. $$
 #
 # This function is called the **sigmoid**. A large logit makes $p$ nearly 1, a very negative one
 # nearly 0. Say that the pixel *is* crack. Then $p$ should be 1, and a good loss is $L = -\log p =
-# \log(1 + e^{-z})$: it is 0 for $p = 1$ and grows without bound as $p$ goes to 0. It is called
+# \log(1 + e^{-z})$: it is 0 for $p = 1$ and grows without bound as $p$ goes to 0. (In this book,
+# $\log$ is the natural logarithm, that to the base $e$, as in Python.) It is called
 # **cross-entropy**; we shall meet its other half, for pixels that are no crack, when we train.
 #
 # As a program of simple steps:
@@ -81,9 +82,11 @@ loss = math.log(v4)
 print(f"logit {v2:.3f}, probability {1 / v4:.3f}, loss {loss:.4f}")
 
 # %% [markdown]
-# Let $g_k = \partial L / \partial v_k$ say how the loss changes with the result of step $k$. We
-# begin at the end, where it is simple, and work backwards. At each step, the chain rule multiplies
-# the gradient that arrives by the derivative of that step alone:
+# Let $g_k = \partial L / \partial v_k$ say how the loss changes with the result of step $k$. (The
+# round $\partial$ marks a *partial derivative*: one number changes a little, and all others on
+# which $L$ depends stay as they are.) We begin at the end, where it is simple, and work backwards.
+# At each step, the chain rule multiplies the gradient that arrives by the derivative of that step
+# alone:
 #
 # $$ \frac{\partial L}{\partial \text{input}}
 #    = \frac{\partial L}{\partial \text{result}} \cdot
@@ -253,7 +256,7 @@ np.testing.assert_allclose([nw.grad, nx.grad, nb.grad], [gw_both, gx, gb])
 # - **`+=`**: it is the sum of equation (1.1).
 # - **Large steps.** `softplus_of_minus` is a single step with a derivative of its own. Nobody needs
 #   to see the exponential inside. The larger the steps, the fewer there are to walk through. In the
-#   library one step is often the convolution of a whole batch of photographs.
+#   library one step is often the convolution of a whole batch of photographs (chapter 2).
 #
 # For a library, this tape has faults. There is one for the whole program, and it keeps every
 # intermediate result alive. And it goes back through everything that was ever computed, whether or
@@ -272,6 +275,8 @@ np.testing.assert_allclose([nw.grad, nx.grad, nb.grad], [gw_both, gx, gb])
 # everything about the loss is in `gy`. For an input $x$ with the *Jacobian* $J = \partial y /
 # \partial x$, the matrix of the derivatives of every number of $y$ by every number of $x$, it
 # computes $g^x = J^{\mathsf T} g^y$, the *vector-Jacobian product*, without ever forming $J$.
+# ($J^{\mathsf T}$ is the transpose, with rows and columns exchanged. Element $i$ of the product is
+# the sum of $g^y_j\, \partial y_j / \partial x_i$ over all $j$: equation (1.1) again.)
 
 # %%
 
@@ -350,9 +355,10 @@ print("the same from the classes")
 
 # %% [markdown]
 # These classes are `minispiral/tensor.py` in miniature; they need nothing but NumPy. The library's
-# `Tensor.backward` is the same loop, with a priority queue instead of `max`, which searches
-# everything that waits. Its operations have the same two methods. Here is the expression with the
-# library's classes, built from a sigmoid and a logarithm:
+# `Tensor.backward` is the same loop, with a priority queue (`heapq`), which keeps the latest
+# function at hand, instead of `max`, which searches everything that waits. Its operations have the
+# same two methods. Here is the expression with the library's classes, built from a sigmoid and a
+# logarithm:
 
 # %%
 lw, lx, lb = (library.Tensor(v, requires_grad=True) for v in (3.0, 0.7, -2.5))
@@ -411,8 +417,8 @@ fig.tight_layout()
 
 # %% [markdown]
 # *Figure 1.2. Both ways give the same gradient. The recursion makes $2^n - 1$ calls <!-- holds
-# by_recursion == [2**n - 1 for n in lengths] -->, the tape $n$. In Spiral-Net each module reads the
-# maps of all modules before it, so there are many paths.*
+# by_recursion == [2**n - 1 for n in lengths] -->, the tape $n$. In Spiral-Net (chapter 6) each
+# module reads what all modules before it made, so there are many paths.*
 
 # %% [markdown]
 # ## Arrays
@@ -503,9 +509,10 @@ except RuntimeError as error:
 # ## Training something
 #
 # With a gradient, training is four lines: compute the loss, walk back, and take from each weight a
-# little of its gradient. The factor is the **learning rate**. Let us teach our two weights to tell
-# crack from concrete by darkness alone. We draw 400 pixels, half of them crack. Crack pixels are
-# darker on average, but not always.
+# little of its gradient; then forget the gradient, since the next walk would add to it. This is
+# **gradient descent**, and the factor is the **learning rate**. Let us teach our two weights to
+# tell crack from concrete by darkness alone. We draw 400 pixels, half of them crack. Crack pixels
+# are darker on average, but not always.
 #
 # For a pixel that is not crack the loss is $-\log(1 - p) = \log(1 + e^{z})$: the loss of a crack
 # with the logit $-z$. With $l = 1$ for crack and $l = -1$ for none it is $\log(1 + e^{-lz})$ for
@@ -649,9 +656,9 @@ assert seen[-1] == 3
 # **pseudo-gradient** must still be linear in `gy`: double what arrives, and what is returned
 # doubles too. `exact = False` tells the reader and `gradcheck` that the difference is intended.
 #
-# This freedom is the heart of the method. The score that matters for cracks, F1, is a staircase as
-# well. Equation 11 of the paper is a pseudo-gradient that climbs it. Chapter 5 shows how, and
-# proves that it is not the gradient of any loss.
+# This freedom is the heart of the method. The score that matters for cracks, called F1, counts
+# pixels, and so is a staircase as well. Equation 11 of the paper is a pseudo-gradient that climbs
+# it. Chapter 5 shows how, and proves that it is not the gradient of any loss.
 
 # %% [markdown]
 # ## Where it lives

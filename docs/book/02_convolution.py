@@ -114,8 +114,9 @@ np.testing.assert_allclose(A @ pixels, conv_row(pixels))
 # $$ \Delta L = \langle g^y, A\,\Delta x \rangle = \langle A^{\mathsf T} g^y, \Delta x \rangle. $$
 #
 # Here $\langle a, b \rangle$ is the sum of $a_i b_i$ over all elements, the **inner product**. The
-# second step holds for every matrix: $A$ may move to the other side if it is transposed. The factor
-# of $\Delta x$ is the gradient with respect to $x$:
+# second step holds for every matrix: $A$ may move to the other side if it is transposed, since
+# either side sums $g^y_j A_{jc}\, \Delta x_c$ over all $j$ and $c$. The factor of $\Delta x$ is the
+# gradient with respect to $x$:
 #
 # $$ g^x = A^{\mathsf T} g^y. $$
 #
@@ -203,8 +204,10 @@ ax_t.set(xlabel="pixel of $y$", ylabel="pixel of $x$")
 # `big` counts the channels of the *larger image*. It may be the smaller number: the first layer of
 # a network makes 64 channels from 3.
 #
-# $$ y_{bijk} = \sum_{p,q,c} x_{brtc}\; w_{pqck},
-#    \qquad r = si + p - P, \quad t = sj + q - P $$
+# $$ \begin{aligned}
+# y_{bijk} &= \sum_{p,q,c} x_{brtc}\; w_{pqck}, \\
+# r &= si + p - P, \quad t = sj + q - P
+# \end{aligned} $$
 #
 # with $x = 0$ outside the image. In mathematics a convolution flips the kernel; without the flip
 # this is a *cross-correlation*. Deep learning calls it a convolution all the same.
@@ -212,7 +215,8 @@ ax_t.set(xlabel="pixel of $y$", ylabel="pixel of $x$")
 # ### How large is the result?
 #
 # The padded image is $h + 2P$ high. The last window must end inside it: $s i + k_h \le h + 2P$. The
-# largest such $i$ is $\lfloor (h + 2P - k_h)/s \rfloor$, and counting starts at 0:
+# largest such $i$ is $\lfloor (h + 2P - k_h)/s \rfloor$, where the brackets round down, and
+# counting starts at 0:
 #
 # $$ o_h = \left\lfloor \frac{h + 2P - k_h}{s} \right\rfloor + 1. $$
 #
@@ -327,22 +331,26 @@ animation = FuncAnimation(fig, lambda number: frame(axes, border, number), range
 # to see both at once. Take the inner product that tests adjoints, $\langle y, g \rangle$, and
 # insert the formula for $y$:
 #
-# $$ T(x, w, g) = \langle \mathrm{conv}(x, w), g \rangle
-#    = \sum_{b,i,j,k} \; \sum_{p,q,c} x_{brtc}\; w_{pqck}\; g_{bijk}. $$
+# $$ \begin{aligned}
+# T(x, w, g) &= \langle \mathrm{conv}(x, w), g \rangle \\
+# &= \sum_{b,i,j,k} \; \sum_{p,q,c} x_{brtc}\; w_{pqck}\; g_{bijk}.
+# \end{aligned} $$
 #
 # Every term has one factor from each of the three arrays, so $T$ is linear in each of them. If $g$
 # is the gradient $g^y$ that arrives, a small change of $x$ or $w$ changes the loss by as much as it
 # changes $T$. That is the equation for $\Delta L$ above. So
 #
-# $$ g^x = \frac{\partial T}{\partial x}, \qquad g^w = \frac{\partial T}{\partial w}, \qquad
-#    \text{and} \qquad y = \frac{\partial T}{\partial g}. $$
+# $$ g^x = \frac{\partial T}{\partial x}, \quad g^w = \frac{\partial T}{\partial w} \quad
+#    \text{and} \quad y = \frac{\partial T}{\partial g}. $$
 #
 # Differentiating a product with respect to one of its factors leaves out that factor. Each
 # derivative sums the product of the other two:
 #
-# $$ y_{bijk} = \sum x_{brtc}\, w_{pqck}, \qquad
-#    g^x_{brtc} = \sum w_{pqck}\, g_{bijk}, \qquad
-#    g^w_{pqck} = \sum x_{brtc}\, g_{bijk}, $$
+# $$ \begin{aligned}
+# y_{bijk} &= \sum x_{brtc}\, w_{pqck}, \\
+# g^x_{brtc} &= \sum w_{pqck}\, g_{bijk}, \\
+# g^w_{pqck} &= \sum x_{brtc}\, g_{bijk},
+# \end{aligned} $$
 #
 # each over all terms in which the element on the left occurs. One list of terms gives three
 # functions, which differ in a single line.
@@ -521,9 +529,9 @@ fig.colorbar(shown, label="taps that reach the pixel", ticks=range(5))
 # 5:7].ravel()) == [1, 2, 2, 4] -->: on average $9/4 = k_h k_w / s^2$. This unevenness causes the
 # *checkerboard artefacts* of transposed convolutions. Training can learn weights that even it out.
 # The average, times the channels, is the *fan-in*: the number of terms in the sum that makes a
-# pixel. The first random weights are drawn with a variance of 2 divided by it, so that the values
-# of each layer start as large as those of the layer before. (The 2 makes up for the ReLU, which
-# sets half of the values to 0.) In the library that is `he_normal`.
+# pixel. The first random weights are drawn around 0 with a mean square (a *variance*) of 2 divided
+# by it, so that the values of each layer start as large as those of the layer before. (The 2 makes
+# up for the ReLU, which sets half of the values to 0.) In the library that is `he_normal`.
 #
 # ![Windows of a convolution or a transposed one, and how many taps reach each
 # pixel](figures/taps.svg)
@@ -545,7 +553,11 @@ fig.colorbar(shown, label="taps that reach the pixel", ticks=range(5))
 # the weights as a matrix `(kh*kw*big, small)`, the sum over $p$, $q$ and $c$ becomes the sum in a
 # matrix product:
 #
-# $$ Y = X W, \qquad G^W = X^{\mathsf T} G, \qquad G^X = \mathrm{fold}(G\, W^{\mathsf T}). $$
+# $$ \begin{aligned}
+# Y &= X W, \\
+# G^W &= X^{\mathsf T} G, \\
+# G^X &= \mathrm{fold}(G\, W^{\mathsf T}).
+# \end{aligned} $$
 #
 # $X$ holds the windows; $Y$ and $G$ hold $y$ and $g^y$ with a row for each pixel.
 #
@@ -862,7 +874,10 @@ np.testing.assert_allclose(
 # In a *dilated* convolution the taps of the kernel lie `dilation` pixels apart. So a kernel of
 # $3 \times 3$ sees a larger window without more weights. Without padding,
 #
-# $$ y_{bijk} = \sum_{p,q,c} x_{brtc}\; w_{pqck}, \qquad r = si + dp, \quad t = sj + dq, $$
+# $$ \begin{aligned}
+# y_{bijk} &= \sum_{p,q,c} x_{brtc}\; w_{pqck}, \\
+# r &= si + dp, \quad t = sj + dq,
+# \end{aligned} $$
 #
 # with the dilation $d$. Write its adjoint, `dilated_input_grad(gy, w, out_hw, stride, dilation)`.
 # `gy` is `(n, oh, ow, small)`, `w` is `(kh, kw, big, small)`, and `out_hw` is the pair `(h, w)`.

@@ -21,14 +21,16 @@
 # almost nothing arrives. The same happens to the gradients on the way back.
 #
 # **Batch norm** corrects this after every layer. For each channel it takes all values in the batch,
-# subtracts their mean and divides by their standard deviation. Whatever comes in, the result has
-# mean 0 and variance 1 (unless all values are equal: then the result is 0). Two trained parameters
-# for each channel then set the spread and the mean that the network wants: $\gamma$ scales and
-# $\beta$ shifts.
+# subtracts their mean and divides by their *standard deviation*, the root of the *variance*, which
+# is the mean square of the distances from the mean. Whatever comes in, the result has mean 0 and
+# variance 1 (unless all values are equal: then the result is 0). Two trained parameters for each
+# channel then set the spread and the mean that the network wants: $\gamma$ scales and $\beta$
+# shifts.
 #
 # Here is the effect on twelve layers of convolution and ReLU, with initial weights half as large,
-# exactly as large and twice as large as they should be. **Predict**, before you run it: after
-# twelve layers without batch norm, how much larger are the values for weights twice as large?
+# exactly as large and twice as large as they should be (chapter 2 says how large that is).
+# **Predict**, before you run it: after twelve layers without batch norm, how much larger are the
+# values for weights twice as large?
 
 # %%
 from collections.abc import Iterator
@@ -85,8 +87,11 @@ fig.legend(ncols=3, loc="outside upper center", title="factor of the weights")
 #
 # $$ \mu = \frac{1}{m} \sum_i x_i, \qquad v = \frac{1}{m} \sum_i (x_i - \mu)^2 $$
 #
-# $$ \rho = \frac{1}{\sqrt{v + \epsilon}}, \qquad \hat{x}_i = \rho\,(x_i - \mu), \qquad
-#    y_i = \gamma \hat{x}_i + \beta $$
+# $$ \begin{aligned}
+# \rho &= \frac{1}{\sqrt{v + \epsilon}}, \\
+# \hat{x}_i &= \rho\,(x_i - \mu), \\
+# y_i &= \gamma \hat{x}_i + \beta
+# \end{aligned} $$
 #
 # The mean $\mu$ and the variance $v$ together are called the *moments*. The small number
 # $\epsilon = 10^{-5}$ keeps the root away from 0 in a channel whose values are all equal. In code,
@@ -156,8 +161,8 @@ np.testing.assert_allclose(normalize(7 * x - 2, gamma, beta), y, rtol=0, atol=1e
 #
 # $$ g^{\hat{x}}_i = \gamma\, g_i. $$
 #
-# **Step 5.** A product. $\rho$ occurs in every $\hat{x}_i$; $d_i$ occurs in one of them (and in
-# step 3, which comes next but one):
+# **Step 5.** A product. $\rho$ occurs in every $\hat{x}_i$; $d_i$ occurs in one of them. It occurs
+# in step 3, too, so what follows the arrow is only the first part of its gradient:
 #
 # $$ g^\rho = \sum_i g^{\hat{x}}_i d_i, \qquad g^d_i \leftarrow \rho\, g^{\hat{x}}_i. $$
 #
@@ -234,9 +239,11 @@ print("the tape agrees")
 # Substitute the steps into each other. From steps 5, 4 and 3, with $\rho\, d_i = \hat{x}_i$ used
 # twice,
 #
-# $$ \frac{2 d_i}{m}\, g^v = -\frac{d_i}{m}\, \rho^3 \sum_j \gamma g_j d_j
-#    = -\gamma \rho\; \hat{x}_i\; \frac{1}{m} \sum_j g_j \hat{x}_j
-#    = -\gamma \rho\; \hat{x}_i\, \frac{g^\gamma}{m}. $$
+# $$ \begin{aligned}
+# \frac{2 d_i}{m}\, g^v &= -\frac{d_i}{m}\, \rho^3 \sum_j \gamma g_j d_j \\
+# &= -\gamma \rho\; \hat{x}_i\; \frac{1}{m} \sum_j g_j \hat{x}_j
+#  = -\gamma \rho\; \hat{x}_i\, \frac{g^\gamma}{m}.
+# \end{aligned} $$
 #
 # For step 2 we need the sum of all $g^d_i$. The $\hat{x}_i$ sum to 0, since the mean is subtracted,
 # so the second part drops out and $g^\mu = -\gamma\rho \sum_i g_i = -\gamma\rho\, g^\beta$.
@@ -272,11 +279,12 @@ for name, mine, theirs in zip(
 # %% [markdown]
 # ### What the terms mean
 #
-# Plot each $g_i$ against its $\hat{x}_i$ and fit a straight line to the points by least squares.
-# The $\hat{x}_i$ have mean 0 and mean square 1 (up to $\epsilon$). So the height of this line in
-# the middle is the mean of the $g_i$, which is $g^\beta / m$. Its slope is the mean of the
-# $g_i \hat{x}_i$, which is $g^\gamma / m$. The parenthesis in the box is what the line does not
-# explain: the *residual* of each point.
+# Plot each $g_i$ against its $\hat{x}_i$ and fit a straight line to the points by *least squares*:
+# so that the squares of the vertical distances have the smallest sum. Where the sum is smallest,
+# its derivatives by the height and the slope of the line are 0. The $\hat{x}_i$ have mean 0 and
+# mean square 1 (up to $\epsilon$). So the height of this line in the middle is the mean of the
+# $g_i$, which is $g^\beta / m$. Its slope is the mean of the $g_i \hat{x}_i$, which is $g^\gamma /
+# m$. The parenthesis in the box is what the line does not explain: the *residual* of each point.
 #
 # It must be so. Moving all $x_i$ up together changes nothing, because the mean is subtracted.
 # Stretching them all changes nothing, because they are divided by their standard deviation. A
@@ -335,8 +343,9 @@ else:
 # With $m = 2$ it is hardly better. Two values minus their mean are $+a$ and $-a$. Divided by their
 # standard deviation they are $+1$ and $-1$: only the sign of their difference survives. And a
 # straight line goes through *any* two points, so no residual is left, up to $\epsilon$. If the
-# gradients are independent of $x$ and of each other, the line takes up 2 of $m$ dimensions: the
-# fraction of their squared length that passes is $(m - 2)/m$ on average.
+# gradients are independent of $x$ and of each other, the line takes up 2 of $m$ dimensions (a list
+# of $m$ numbers is a point in $m$ dimensions; what is constant, and what is a multiple of $\hat x$,
+# are two directions): the fraction of their squared length that passes is $(m - 2)/m$ on average.
 
 # %%
 sizes = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32, 64])
@@ -374,8 +383,10 @@ ax.legend()
 # depend on its neighbours, and a batch may be a single photograph. So in training batch norm also
 # keeps *running* moments, and in evaluation it uses these as constants:
 #
-# $$ \bar\mu \leftarrow (1 - \alpha)\,\bar\mu + \alpha\,\mu, \qquad
-#    \bar v \leftarrow (1 - \alpha)\,\bar v + \alpha\,\frac{m}{m - 1}\, v, \qquad \alpha = 0.1. $$
+# $$ \begin{aligned}
+# \bar\mu &\leftarrow (1 - \alpha)\,\bar\mu + \alpha\,\mu, \\
+# \bar v &\leftarrow (1 - \alpha)\,\bar v + \alpha\,\frac{m}{m - 1}\, v, \quad \alpha = 0.1.
+# \end{aligned} $$
 #
 # The constant $\alpha$ is called `momentum`. Each step forgets a tenth of the past, so a batch $t$
 # steps ago counts $0.1 \cdot 0.9^t$. Of all that counts, the last ten batches make up 65 % <!-- =
@@ -433,9 +444,10 @@ fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside upper cen
 # $$ y = a x + b, \qquad a = \gamma\rho, \qquad b = \beta - \gamma\rho\,\bar\mu. $$
 #
 # That is two numbers for each channel. The library multiplies each tile of the convolution's output
-# by $a$ and adds $b$ while the tile is still in cache (the epilogue `ScaleShiftReLU`). One can even
-# fold $a$ into the convolution's weights: exercise 3.1. In the backward pass the moments are
-# constants, so their terms vanish: $g^x_i = \gamma\rho\,g_i$.
+# by $a$ and adds $b$ while the tile is still in cache. (What is done to a tile before it leaves the
+# cache is called an *epilogue*; this one is `ScaleShiftReLU`.) One can even fold $a$ into the
+# convolution's weights: exercise 3.1. In the backward pass the moments are constants, so their
+# terms vanish: $g^x_i = \gamma\rho\,g_i$.
 
 # %%
 layer.eval()
@@ -591,8 +603,10 @@ fig.legend(ncols=2, loc="outside upper center")
 # (The sums are in float64, so the difference is harmless.) The second pass writes the result.
 # Collect the terms of the box by what varies from pixel to pixel:
 #
-# $$ g^x_i = a\, g_i + e\, x_i + f, \qquad
-#    e = -\frac{a \rho\, g^\gamma}{m}, \qquad f = -\frac{a\, g^\beta}{m} - e\,\mu, $$
+# $$ \begin{aligned}
+# g^x_i &= a\, g_i + e\, x_i + f, \\
+# e &= -\frac{a \rho\, g^\gamma}{m}, \quad f = -\frac{a\, g^\beta}{m} - e\,\mu,
+# \end{aligned} $$
 #
 # with three numbers for each channel.
 

@@ -68,17 +68,26 @@ for step in range(31):
 # Let $f$ be a function of one number $x$. Its derivative is the limit of a quotient. A computer
 # cannot take limits, so take a small step $h$:
 #
-# $$ D^+(h) = \frac{f(x + h) - f(x)}{h}, \qquad D(h) = \frac{f(x + h) - f(x - h)}{2h} . $$
+# $$ \begin{aligned}
+# D^+(h) &= \frac{f(x + h) - f(x)}{h}, \\
+# D(h) &= \frac{f(x + h) - f(x - h)}{2h} .
+# \end{aligned} $$
 #
 # The first is the *forward difference*, the second the **central difference**. How far are they
-# from $f'(x)$? Taylor's formula is
+# from $f'(x)$? Taylor's formula says what a smooth function is near $x$, from its derivatives at
+# $x$:
 #
-# $$ f(x + h) = f(x) + h f'(x) + \frac{h^2}{2} f''(x) + \frac{h^3}{6} f'''(x) + \dots $$
+# $$ \begin{aligned}
+# f(x + h) = f(x) &+ h f'(x) + \frac{h^2}{2} f''(x) \\
+# &+ \frac{h^3}{6} f'''(x) + \dots
+# \end{aligned} $$
 #
 # It says that
 #
-# $$ D^+(h) = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad
-# D(h) = f'(x) + \frac{h^2}{6} f'''(x) + \dots $$
+# $$ \begin{aligned}
+# D^+(h) &= f'(x) + \frac{h}{2} f''(x) + \dots, \\
+# D(h) &= f'(x) + \frac{h^2}{6} f'''(x) + \dots
+# \end{aligned} $$
 #
 # In the central difference the term with $f''$ cancels. So the error, called the *truncation
 # error*, shrinks with $h^2$ instead of $h$. The smaller $h$ the better, then?
@@ -90,9 +99,9 @@ for step in range(31):
 #
 # The best step balances the two errors. For the central difference $h^2 \approx \varepsilon / h$,
 # so $h \approx \varepsilon^{1/3} \approx 10^{-5}$, and the error there is about $10^{-11}$. For the
-# forward difference $h \approx \varepsilon^{1/2} \approx 10^{-8}$, with an error of about
-# $10^{-8}$. At best, the forward difference loses half of the sixteen digits, and the central
-# difference a third.
+# forward difference $h \approx \varepsilon / h$, so $h \approx \varepsilon^{1/2} \approx 10^{-8}$,
+# with an error of about $10^{-8}$. At best, the forward difference loses half of the sixteen
+# digits, and the central difference a third.
 #
 # **Richardson extrapolation** buys a few more digits. Take the central difference twice, with $h$
 # and with $h/2$. The second has a quarter of the first one's leading error. So
@@ -104,16 +113,20 @@ for step in range(31):
 #
 # ### The complex step
 #
-# The trouble is the subtraction. There is a way to avoid it. Let $h$ be real and $i$ the imaginary
-# unit, and put $x + ih$ into $f$. Taylor's formula holds for complex numbers too, if $f$ is
-# *analytic*: made of sums, products, quotients, exponentials, logarithms and the like. With
-# $i^2 = -1$,
+# The trouble is the subtraction. There is a way to avoid it. A complex number $a + ib$ has two
+# parts, the real one, $a$, and the imaginary one, $b$, and one computes with it as usual, with $i^2
+# = -1$. (Python writes `1j` for $i$; NumPy knows such numbers.) Let $h$ be real, and put $x + ih$
+# into $f$. Taylor's formula holds for complex numbers too, if $f$ is *analytic* (made of sums,
+# products, quotients, exponentials, logarithms and the like):
 #
-# $$ f(x + ih) = f(x) + ih f'(x) - \frac{h^2}{2} f''(x) - \frac{i h^3}{6} f'''(x) + \dots $$
+# $$ \begin{aligned}
+# f(x + ih) = f(x) &+ ih f'(x) - \frac{h^2}{2} f''(x) \\
+# &- \frac{i h^3}{6} f'''(x) + \dots
+# \end{aligned} $$
 #
 # Let $f$ also be *real on the real axis*: for a real $x$ it gives a real number. Then so are all
-# its derivatives, and the terms alternate between real and imaginary. Take the imaginary part and
-# divide by $h$:
+# its derivatives, and the terms alternate between real and imaginary. Take the imaginary part,
+# written $\operatorname{Im}$, and divide by $h$:
 #
 # $$ \frac{\operatorname{Im} f(x + ih)}{h} = f'(x) - \frac{h^2}{6} f'''(x) + \dots $$
 #
@@ -255,12 +268,13 @@ for _ in range(3):
 # %% [markdown]
 # ### Can one number be enough?
 #
-# Suppose the gradient is wrong by $\delta$, an array that is not all zeros. The check sees
-# $\langle \delta, v \rangle$. With $v$ from a normal distribution, this number is normally
-# distributed too, and its standard deviation is $|\delta|$, the length of $\delta$. The error is
-# missed only if this number happens to lie below the tolerance. A normal variable of deviation
-# $|\delta|$ lies within $\pm\tau$ with a probability of at most $0.8\, \tau / |\delta|$, where
-# $0.8 = \sqrt{2/\pi}$.
+# Suppose the gradient is wrong by $\delta$, an array that is not all zeros. The check sees $\langle
+# \delta, v \rangle$. With $v$ from a normal distribution, this number is normally distributed too,
+# and its standard deviation is $|\delta|$, the length of $\delta$: the variances $\delta_i^2$ of
+# its terms add up. The error is missed only if this number happens to lie below the tolerance. A
+# normal variable of deviation $|\delta|$ lies within $\pm\tau$ with a probability of at most $0.8\,
+# \tau / |\delta|$, where $0.8 = \sqrt{2/\pi}$: its density is nowhere above $1 / (\sqrt{2\pi}\,
+# |\delta|)$, and the interval is $2\tau$ wide.
 #
 # Let the tolerance be $10^{-10}$ and the error a thousandth, both relative to the size of the
 # gradient. Then the chance of missing it is about one in ten million <!-- holds 0.5e-7 < np.sqrt(2
@@ -385,7 +399,7 @@ np.testing.assert_allclose(found, slope_here, rtol=1e-6)
 
 # %%
 class LeakySquare(Function):
-    """x**2, with weight decay hidden in its backward pass."""
+    """x**2; its backward pass hides a little of the penalty of chapter 1."""
 
     def forward(self, x: Array) -> Array:
         self.x = x
@@ -543,8 +557,9 @@ axes[1].set_ylim(-0.6, len(found))
 # `python -m tests.bugs` plants them one by one. All are caught, and `docs/verification.md` says by
 # what. Six of them <!-- holds sum(bool(bug.test) for bug in
 # resolve_name("tests.bugs").BUGS.values()) == 6 -->, such as a wrong momentum of the running
-# statistics, show in no gradient and no value that `gradcheck` looks at. Property tests catch
-# those: one must know what a checker cannot see, and check it in another way.
+# statistics, show in no gradient and no value that `gradcheck` looks at. Property tests, which try
+# on random inputs what must always hold, catch those: one must know what a checker cannot see, and
+# check it in another way.
 #
 # ## Your own function
 #

@@ -71,7 +71,8 @@ rng = np.random.default_rng(5)
 #
 # $$ \mathrm{prec} = \frac{TP}{TP + FP}, \qquad \mathrm{rec} = \frac{TP}{TP + FN} $$
 #
-# The F1 score is their harmonic mean:
+# The F1 score is their harmonic mean, one over the mean of $1 / \mathrm{prec}$ and $1 /
+# \mathrm{rec}$:
 #
 # $$ \mathrm{F1} = \frac{2\,\mathrm{prec} \cdot \mathrm{rec}}{\mathrm{prec} + \mathrm{rec}}
 # \tag{1} $$
@@ -80,7 +81,8 @@ rng = np.random.default_rng(5)
 #
 # Here is a small batch of 200 pixels to work with. Six of them are crack. The network outputs a
 # **logit** $x_i$ for each pixel: any number, and the larger it is, the more likely a crack. A pixel
-# is called crack if $x_i > 0$.
+# is called crack if $x_i > 0$, that is, if its probability is above one half: that is the
+# *threshold*.
 
 # %%
 crack = np.arange(200) < 6
@@ -119,19 +121,25 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
 # crack pixels and of others. Take one pixel of the batch at random. Its label $l$ is 1 or $-1$ with
 # the probabilities
 #
-# $$ p(l = 1) = \frac{N_1}{N_1 + N_{-1}}, \qquad p(l = -1) = \frac{N_{-1}}{N_1 + N_{-1}} \tag{3} $$
+# $$ \begin{aligned}
+# p(l = 1) &= \frac{N_1}{N_1 + N_{-1}}, \\
+# p(l = -1) &= \frac{N_{-1}}{N_1 + N_{-1}}
+# \end{aligned} \tag{3} $$
 #
-# Recall is the probability that a pixel is called crack, given that it is crack. That is the mean
-# of $\sigma$ over the crack pixels:
+# Recall is the probability that a pixel is called crack, given that it is crack, written $p(\hat l
+# = 1 \mid l = 1)$. That is the mean of $\sigma$ over the crack pixels, those $j$ with $l_j = 1$:
 #
 # $$ \mathrm{rec} = p(\hat l = 1 \mid l = 1) = \frac{1}{N_1} \sum_{j|l_j=1} \sigma_j \tag{4} $$
 #
-# Precision is the probability that a pixel is crack, given that it is called crack. Bayes' rule
-# swaps the condition:
+# Precision is the probability that a pixel is crack, given that it is called crack. Bayes' rule,
+# $p(a \mid b) = p(b \mid a)\, p(a) / p(b)$, swaps the condition. Its denominator, the probability
+# of being called crack, is a sum over the two kinds of pixels:
 #
-# $$ \mathrm{prec} = \frac{p(\hat l = 1 \mid l = 1)\, p(l = 1)}
-# {\sum_{c \in \{-1, 1\}} p(\hat l = 1 \mid l = c)\, p(l = c)}
-# = \frac{\sum_{j|l_j=1} \sigma_j}{\sum_j \sigma_j} \tag{5} $$
+# $$ \begin{aligned}
+# \mathrm{prec} &= \frac{p(\hat l = 1 \mid l = 1)\, p(l = 1)}
+# {\sum_{c \in \{-1, 1\}} p(\hat l = 1 \mid l = c)\, p(l = c)} \\
+# &= \frac{\sum_{j|l_j=1} \sigma_j}{\sum_j \sigma_j}
+# \end{aligned} \tag{5} $$
 #
 # For the last step, multiply the mean over each class by its fraction of the pixels: $N_1$ or
 # $N_{-1}$ cancels, which leaves sums of $\sigma$ divided by the number of all pixels.
@@ -156,7 +164,7 @@ assert not np.isclose(prec, as_printed)
 #
 # Three numbers describe the batch. We write
 #
-# $$ S = \sum_{j|l_j=1} \sigma_j, \qquad A = \sum_j \sigma_j, \qquad T = N_1 + A. $$
+# $$ S = \sum_{j|l_j=1} \sigma_j, \quad A = \sum_j \sigma_j, \quad T = N_1 + A. $$
 #
 # In the code they are called `sum_pos`, `sum_all` and `total`, and $N_1$ is `n_pos`. Then
 # $\mathrm{rec} = S / N_1$ and $\mathrm{prec} = S / A$. Insert both into Eq. 1 and multiply
@@ -302,9 +310,10 @@ for k, name in enumerate(kinds):
 # then $\frac{1}{S}\sigma_i(1 - \sigma_i) \approx \frac{1}{N_1}$, and nothing vanishes. That is the
 # merit of the logarithm. It is a *minority* of wrong pixels, among others that are right, that is
 # neglected. And when all logits are large, every pixel is called crack, and all of Eq. 8 is small.
-# **Adam**, the optimiser of the paper, divides the gradient of each weight by its typical size over
-# the last steps (chapter 7 writes it line by line). So it compensates for a gradient that is small
-# everywhere. It cannot compensate for one that is small in the wrong places.
+# **Adam**, the *optimiser* of the paper (the rule by which gradients move the weights), divides the
+# gradient of each weight by its typical size over the last steps (chapter 7 writes it line by
+# line). So it compensates for a gradient that is small everywhere. It cannot compensate for one
+# that is small in the wrong places.
 
 # %%
 missed = np.full(1000, -8.0)
@@ -319,9 +328,10 @@ np.testing.assert_allclose(eq8(missed, batch_crack)[0], -1 / 20, rtol=0.02)
 #
 # The simplest loss is minus the sum of the probabilities of the right answer:
 #
-# $$ \tilde L = -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} p(\hat l_i = y), \qquad
-# \frac{\partial \tilde L}{\partial \sigma_i} = \begin{cases} -1, & l_i = 1 \\ 1, & l_i = -1
-# \end{cases} \tag{9} $$
+# $$ \begin{aligned}
+# \tilde L &= -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} p(\hat l_i = y), \\
+# \frac{\partial \tilde L}{\partial \sigma_i} &= \begin{cases} -1, & l_i = 1 \\ 1, & l_i = -1
+# \end{cases} \end{aligned} \tag{9} $$
 #
 # Compare with Eq. 7, which has the same signs, but a weight instead of the 1. So the true gradient
 # of $-\log \mathrm{F1}$ is the naive loss's gradient, *weighted* by
@@ -334,9 +344,10 @@ np.testing.assert_allclose(eq8(missed, batch_crack)[0], -1 / 20, rtol=0.02)
 # weighted. But nobody would choose the naive loss. The loss that everyone uses is the
 # **cross-entropy**, which takes the logarithm of the probabilities:
 #
-# $$ \bar L = -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} \log p(\hat l_i = y), \qquad
-# \frac{\partial \bar L}{\partial \sigma_i} = \begin{cases} -\frac{1}{\sigma_i}, & l_i = 1 \\
-# \frac{1}{1 - \sigma_i}, & l_i = -1 \end{cases} \tag{10} $$
+# $$ \begin{aligned}
+# \bar L &= -\sum_{y \in \{-1, 1\}} \sum_{i|l_i = y} \log p(\hat l_i = y), \\
+# \frac{\partial \bar L}{\partial \sigma_i} &= \begin{cases} -\frac{1}{\sigma_i}, & l_i = 1 \\
+# \frac{1}{1 - \sigma_i}, & l_i = -1 \end{cases} \end{aligned} \tag{10} $$
 #
 # Its derivative grows without bound as a pixel becomes confidently wrong, just fast enough to
 # cancel the factor that vanishes: $\frac{1}{\sigma_i} \cdot \sigma_i (1 - \sigma_i) = 1 -
@@ -368,11 +379,12 @@ np.testing.assert_allclose(
 #
 # Keep the weights of F1 and apply them to the gradient of the cross-entropy:
 #
-# $$ g(x_i) = \left| \frac{\partial L}{\partial \sigma_i} \right|
-# \frac{\partial \bar L}{\partial \sigma_i} \frac{\partial \sigma_i}{\partial x_i}
-# = \begin{cases}
+# $$ \begin{aligned}
+# g(x_i) &= \left| \frac{\partial L}{\partial \sigma_i} \right|
+# \frac{\partial \bar L}{\partial \sigma_i} \frac{\partial \sigma_i}{\partial x_i} \\
+# &= \begin{cases}
 # -\left(\frac{1}{S} - \frac{1}{T}\right) (1 - \sigma_i), & l_i = 1 \\
-# \frac{1}{T}\, \sigma_i, & l_i = -1 \end{cases} \tag{11} $$
+# \frac{1}{T}\, \sigma_i, & l_i = -1 \end{cases} \end{aligned} \tag{11} $$
 #
 # In each case one factor of Eq. 8 is gone: the one that vanished for wrong pixels.
 #
@@ -438,7 +450,8 @@ axes[0].legend()
 # elsewhere 0: what is left of the difference between the classes?*
 #
 # The effect over many steps is best seen without a network. Let the logits of the 1000 pixels be
-# the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$ with $\eta = 5$.
+# the parameters, and follow plain gradient descent, $x \leftarrow x - \eta\, g(x)$, with the
+# learning rate $\eta = 5$.
 
 # %%
 ETA, STEPS = 5.0, 400
@@ -469,8 +482,10 @@ axes[0].legend(loc="center")
 # How much more does a crack pixel count than another one? Write the weight of a crack pixel with a
 # common denominator. Since $T - S = N_1 + \sum_{j|l_j=-1} \sigma_j$,
 #
-# $$ \left| \frac{\partial L}{\partial \sigma_i} \right|_{l_i = 1} = \frac{1}{S} - \frac{1}{T}
-# = \frac{N_1 + \sum_{j|l_j=-1} \sigma_j}{S} \cdot \frac{1}{T} \tag{12} $$
+# $$ \begin{aligned}
+# \left| \frac{\partial L}{\partial \sigma_i} \right|_{l_i = 1} &= \frac{1}{S} - \frac{1}{T} \\
+# &= \frac{N_1 + \sum_{j|l_j=-1} \sigma_j}{S} \cdot \frac{1}{T}
+# \end{aligned} \tag{12} $$
 #
 # and the weight of any other pixel is $\frac{1}{T}$. Their ratio is
 #
@@ -603,9 +618,10 @@ axes[1].set(xlabel="step", ylabel="r of Eq. 13")
 # other pixels per crack pixel, and falls by itself as the crack is found <!-- holds
 # runs["cross-entropy"]["f1"][20:].max() < 0.05 < 0.5 < runs["Eq. 11"]["f1"][-1] -->.*
 #
-# Why does it start there? An untrained network has $\sigma \approx \frac{1}{2}$ everywhere. Then
-# $S \approx \frac{N_1}{2}$ and $r \approx 2 + \frac{N_{-1}}{N_1}$: the weights begin roughly as
-# inverse class frequencies.
+# Why does it start there? An untrained network has $\sigma \approx \frac{1}{2}$ everywhere. Then $S
+# \approx \frac{N_1}{2}$ and $r \approx 2 + \frac{N_{-1}}{N_1}$: the weights of the two classes
+# begin roughly as one over the number of their pixels, which is known as *inverse class
+# frequencies*.
 #
 # In this small example Eq. 8 does as well as Eq. 11 <!-- holds abs(late["Eq. 8"] - late["Eq. 11"])
 # < 0.1 -->: the pictures are easy, the training is short, and Adam compensates for a gradient that
@@ -699,7 +715,8 @@ frame(len(times) - 1)
 #
 # $$ \begin{aligned}
 # \text{both crack:} \quad & \left(\tfrac{1}{S^2} - \tfrac{1}{T^2}\right)
-# (1 - \sigma_i)(1 - \sigma_j)(\sigma_j - \sigma_i) \\
+# (1 - \sigma_i)(1 - \sigma_j) \\
+# & \cdot (\sigma_j - \sigma_i) \\
 # \text{neither:} \quad & \tfrac{1}{T^2}\, \sigma_i \sigma_j (\sigma_j - \sigma_i) \\
 # i \text{ crack, } j \text{ not:} \quad & \tfrac{1}{T^2} (1 - \sigma_i)\, \sigma_j
 # (\sigma_i + \sigma_j - 1)
@@ -707,8 +724,10 @@ frame(len(times) - 1)
 #
 # The third is, up to the factor, the difference
 #
-# $$ \sigma_j\, \sigma_i (1 - \sigma_i) - (1 - \sigma_i)\, \sigma_j (1 - \sigma_j)
-# = (1 - \sigma_i)\, \sigma_j\, (\sigma_i + \sigma_j - 1). $$
+# $$ \begin{aligned}
+# & \sigma_j\, \sigma_i (1 - \sigma_i) - (1 - \sigma_i)\, \sigma_j (1 - \sigma_j) \\
+# & = (1 - \sigma_i)\, \sigma_j\, (\sigma_i + \sigma_j - 1).
+# \end{aligned} $$
 #
 # The first parenthesis of the first is positive, because $S < T$. So *in a batch of two pixels or
 # more* some difference is not 0, except where all crack pixels share one probability, all others
@@ -823,7 +842,10 @@ axes[1].legend()
 # not: a second round would gain as much again, so there is no landscape.*
 #
 # The two pictures agree: by Green's theorem the height gained in one round is the integral of
-# $J_{21} - J_{12}$ over the area of the square.
+# $J_{21} - J_{12}$ over the area of the square. (Around a tiny square of side $h$ it is $h^2
+# (J_{21} - J_{12})$: what is gained below and lost above differs by $h \cdot h J_{12}$, and left
+# and right by $h \cdot h J_{21}$. In the sum over many tiny squares all inner sides are walked both
+# ways and cancel.)
 
 # %%
 middle = (np.arange(300) + 0.5) / 100  # of squares of side 0.01

@@ -31,8 +31,8 @@
 # A **Spiral-Net** takes the U-Net apart. A U-Net contains a short path that sees fine detail, a
 # long one that sees far, and others in between. They share their layers. The Spiral-Net gives each
 # path its own layers, which makes it a small encoder-decoder of its own, and puts these *modules*
-# one after another, the shallowest first. Each outputs a single map, as large as the picture, and
-# each later module sees the maps of all modules before it.
+# one after another, the shallowest first. Each outputs a single *map*, an image of one channel as
+# large as the picture, and each later module sees the maps of all modules before it.
 
 # %%
 import json
@@ -80,8 +80,10 @@ rng = np.random.default_rng(6)
 # the floor loses a pixel that nothing brings back. And $(n - 1)/2$ must be odd again if there is a
 # second layer. The rule is easy to see in terms of $n + 1$:
 #
-# $$ n + 1 \;\to\; \frac{n + 1}{2} \quad\text{(encoder)}, \qquad
-#    n + 1 \;\to\; 2\,(n + 1) \quad\text{(decoder)}. $$
+# $$ \begin{aligned}
+# n + 1 \;&\to\; \frac{n + 1}{2} & \text{(encoder)}, \\
+# n + 1 \;&\to\; 2\,(n + 1) & \text{(decoder)}.
+# \end{aligned} $$
 #
 # The encoder halves $n + 1$. A network of depth $d$ halves it $d$ times, so $n + 1$ must be a
 # multiple of $2^d$:
@@ -210,8 +212,11 @@ left.set_ylabel("side of the image")
 # Let $m_k$ be the map of module $k$, of shape `(n, h, w, 1)`, $f_k$ the module and $x$ the picture.
 # The wiring is
 #
-# $$ m_1 = f_1(x), \qquad m_k = f_k\big([m_1, \dots, m_{k-1}]\big), \qquad
-#    \text{logits} = b + \sum_k a_k m_k . $$
+# $$ \begin{aligned}
+# m_1 &= f_1(x), \\
+# m_k &= f_k\big([m_1, \dots, m_{k-1}]\big), \\
+# \text{logits} &= b + \sum_k a_k m_k .
+# \end{aligned} $$
 #
 # Square brackets mean concatenation along the channels. The last formula is a 1 x 1 convolution
 # with the weights $a_k$ and the bias $b$. In code, first a layer, then a module, then the network:
@@ -257,12 +262,17 @@ np.testing.assert_allclose(ours.data, theirs.data, atol=1e-10)
 # parameters. A module of depth $d$ that sees $s$ channels has these channel counts, taken from
 # Table 1:
 #
-# $$ s \to \underbrace{64 \to 128 \to 256 \to 512 \to \dots}_{d\ \text{encoders}} \to
-#    \underbrace{\dots \to 256 \to 128 \to 64 \to 1}_{d\ \text{decoders}} $$
+# $$ \begin{aligned}
+# s &\to \underbrace{64 \to 128 \to 256 \to 512 \to \dots}_{d\ \text{encoders}} \\
+# &\to \underbrace{\dots \to 256 \to 128 \to 64 \to 1}_{d\ \text{decoders}}
+# \end{aligned} $$
 #
 # Let us do the first one by hand. Module 1 sees 3 channels and goes $3 \to 64 \to 1$:
 #
-# $$ (9 \cdot 3 \cdot 64 + 2 \cdot 64) + (9 \cdot 64 \cdot 1 + 2 \cdot 1) = 1856 + 578 = 2434 . $$
+# $$ \begin{aligned}
+# & (9 \cdot 3 \cdot 64 + 2 \cdot 64) + (9 \cdot 64 \cdot 1 + 2 \cdot 1) \\
+# & = 1856 + 578 = 2434 .
+# \end{aligned} $$
 #
 # **Predict**, before you run it: which share of the parameters do the last two of the seven modules
 # hold?
@@ -350,10 +360,11 @@ for name, count in ours_by_hand.items():
 # from_code["Spiral-Net"] / 1e6 -->, 23.5 <!-- = from_code["U-Net"] / 1e6 --> and 41.9 <!-- =
 # from_code["wide U-Net"] / 1e6 -->.
 #
-# Table 5 has a fourth network, HED, and the paper does not say what it counts. A batch norm also
-# has two running moments for each channel (chapter 3), and a convolution in front of it may have a
-# bias, which batch norm takes away again. So there are four ways to count. Here is what each would
-# print:
+# Table 5 has a fourth network, HED (*holistically-nested edge detection*: a finder of edges, built
+# on a network that was made to tell objects apart), and the paper does not say what it counts. A
+# batch norm also has two running moments for each channel (chapter 3), and a convolution in front
+# of it may have a bias, which batch norm takes away again. So there are four ways to count. Here is
+# what each would print:
 
 # %%
 printed: dict[tuple[int, int], dict[str, str]] = {}
@@ -493,9 +504,8 @@ for depth in range(1, 8):
 
 # %% [markdown]
 # A pixel of module 3's map sees 15 or 23 <!-- holds in_patch[3] == [15, 23] --> pixels of maps 1
-# and
-# 2. But each of those saw some pixels around it. Through the earlier modules it sees further: apply
-#    `needed` once for each module, from the last to the first.
+# and 2. But each of those saw some pixels around it. Through the earlier modules it sees further:
+# apply `needed` once for each module, from the last to the first.
 
 # %%
 
@@ -577,8 +587,9 @@ right.legend(fontsize=9)
 # | `none` | $m_{k-1}$ |
 #
 # Here are the F1 scores of the paper in percent, next to those of small networks that are stored
-# with this project: an eighth of the channels, 600 or 1200 steps, one seed, on the real photographs
-# of UAV75 and on synthetic ones. All are trained with cross-entropy.
+# with this project: an eighth of the channels, 600 or 1200 steps, one *seed* (the number from which
+# first weights and patches are drawn), on the real photographs of UAV75, a public dataset, and on
+# synthetic ones. All are trained with cross-entropy.
 
 # %%
 KEPT = Path(minispiral.__file__).parents[1] / "bench" / "results" / "paper"
@@ -653,7 +664,9 @@ for depth, r2 in enumerate(recovered, start=1):
 # **Backward.** What arrives? We look at the gradient with respect to every module's map at the
 # start of training, for five modules, and ask two things: how large it is, and how much it still
 # resembles the gradient with respect to the logits, pixel by pixel. The latter simply says "more
-# here, less there".
+# here, less there". The resemblance is their *correlation*: the mean product of the two, once each
+# has been given mean 0 and mean square 1. Its size is 1 if one is a fixed multiple of the other,
+# and nearly 0 if they have nothing to do with each other.
 
 # %%
 

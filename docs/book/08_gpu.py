@@ -10,11 +10,11 @@
 #   why the kernels of this library use no atomics.
 #
 # It takes about two hours. You need chapter 2 (convolution as a product) and a little of chapter 3
-# (mean and variance). You need no GPU. The CUDA C kernels of this library are in
-# `kernels/cuda/*.cu`. The tests run them on a *stand-in*: a program that emulates the GPU on the
-# CPU, one thread after another. This chapter uses the same stand-in. It shows what the kernels
-# compute and how. It cannot show how fast they are, and this chapter says nothing about that: [The
-# GPU](../gpu.md) says what has been measured.
+# (mean and variance). You need no GPU. The kernels of this library, in *CUDA* C, a dialect of C for
+# the GPUs of NVIDIA, are in `kernels/cuda/*.cu`. The tests run them on a *stand-in*: a program that
+# emulates the GPU on the CPU, one thread after another. This chapter uses the same stand-in. It
+# shows what the kernels compute and how. It cannot show how fast they are, and this chapter says
+# nothing about that: [The GPU](../gpu.md) says what has been measured.
 
 # %% [markdown]
 # ## The idea
@@ -75,17 +75,17 @@ else:
 # %% [markdown]
 # ## A grid of threads
 #
-# Threads come in *blocks* of at most 1024 threads, and the blocks of one launch form the *grid*. A
-# thread knows four numbers: `threadIdx.x`, its index in the block; `blockIdx.x`, the index of its
-# block in the grid; and `blockDim.x` and `gridDim.x`, the numbers of threads and blocks. Its index
-# among all threads is
+# Threads come in *blocks* of at most 1024 threads, and the blocks of one *launch*, a call of a
+# kernel, form the *grid*. A thread knows four numbers: `threadIdx.x`, its index in the block;
+# `blockIdx.x`, the index of its block in the grid; and `blockDim.x` and `gridDim.x`, the numbers of
+# threads and blocks. Its index among all threads is
 #
 # $$ i = \text{blockIdx.x} \cdot \text{blockDim.x} + \text{threadIdx.x}. $$
 #
-# All blocks have the same number of threads. So $n$ numbers with blocks of $t$ threads need
-# $\lceil n / t \rceil$ blocks, and the last block may have threads without work. These must be told
-# to do nothing, or they will write past the end of the array. In Python, with loops where the GPU
-# has threads:
+# All blocks have the same number of threads. So $n$ numbers with blocks of $t$ threads need $\lceil
+# n / t \rceil$ blocks (the brackets round up), and the last block may have threads without work.
+# These must be told to do nothing, or they will write past the end of the array. In Python, with
+# loops where the GPU has threads:
 
 
 # %%
@@ -536,8 +536,9 @@ assert busiest_bank(20) == 1
 # With four unused numbers after each row of 16, all 32 threads can read at once. The copies move
 # four numbers at a time, so a row must begin at a multiple of four: 20 is the smallest distance
 # that works. The library wastes no memory: it exchanges the four chunks of four numbers in each
-# row. Chunk $c$ of row $r$ lies in place $c \oplus (\lfloor r / 2 \rfloor \bmod 4)$. A warp reads
-# eight rows of one chunk at a time (`ldmatrix`), 32 numbers:
+# row. Chunk $c$ of row $r$ lies in place $c \oplus (\lfloor r / 2 \rfloor \bmod 4)$, where $\oplus$
+# is the exclusive or of the bits, `^` in Python. A warp reads eight rows of one chunk at a time
+# (`ldmatrix`), 32 numbers:
 
 # %%
 r = np.arange(8)
@@ -572,11 +573,17 @@ show("matrix_product.cuh", "multiply")
 # numbers of $A$, two of $B$ and four of $D$. With $g = \lfloor l / 4 \rfloor$ and $q = l \bmod 4$
 # for thread $l$:
 #
-# $$ a_0 = A_{g,q} \quad a_1 = A_{g+8,q} \quad a_2 = A_{g,q+4} \quad a_3 = A_{g+8,q+4} $$
+# $$ \begin{aligned}
+# a_0 &= A_{g,q} & a_1 &= A_{g+8,q} \\
+# a_2 &= A_{g,q+4} & a_3 &= A_{g+8,q+4}
+# \end{aligned} $$
 #
 # $$ b_0 = B_{q,g} \quad b_1 = B_{q+4,g} $$
 #
-# $$ d_0 = D_{g,2q} \quad d_1 = D_{g,2q+1} \quad d_2 = D_{g+8,2q} \quad d_3 = D_{g+8,2q+1} $$
+# $$ \begin{aligned}
+# d_0 &= D_{g,2q} & d_1 &= D_{g,2q+1} \\
+# d_2 &= D_{g+8,2q} & d_3 &= D_{g+8,2q+1}
+# \end{aligned} $$
 
 # %%
 g, q = lane // 4, lane % 4
@@ -608,9 +615,10 @@ for ax, (name, registers) in zip(axes, OWNERS.items(), strict=True):
 #
 # ### TF32
 #
-# A float32 number has a fraction of 23 bits. Tensor cores do not multiply such numbers. They take
-# *TF32*: the same range, but a fraction of only 10 bits, so each factor has a relative error of up
-# to $2^{-11}$, about 0.0005 <!-- = 2**-11 -->. Sums are kept in float32. In NumPy, rounding to TF32
+# A float32 number is a sign, an exponent of 8 bits, which sets its range, and a fraction of 23
+# bits, which sets its precision. Tensor cores do not multiply such numbers. They take *TF32*: the
+# same range, but a fraction of only 10 bits, so each factor has a relative error of up to
+# $2^{-11}$, about 0.0005 <!-- = 2**-11 -->. Sums are kept in float32. In NumPy, rounding to TF32
 # means adding half of the last bit that stays (a little less if this is 0, so that ties go to the
 # even number), and cutting off the other 13 bits:
 
@@ -641,8 +649,10 @@ if not MISSING:
 # Float32 accuracy on tensor cores is possible all the same. Split each factor into two TF32
 # numbers: the rounded value, and the remainder, rounded again.
 #
-# $$ a = a_1 + a_2 + \varepsilon, \qquad a_1 = \mathrm{tf32}(a), \quad a_2 = \mathrm{tf32}(a - a_1),
-#    \qquad |\varepsilon| \le 2^{-22} |a| $$
+# $$ \begin{aligned}
+# a &= a_1 + a_2 + \varepsilon, \quad |\varepsilon| \le 2^{-22} |a|, \\
+# a_1 &= \mathrm{tf32}(a), \quad a_2 = \mathrm{tf32}(a - a_1)
+# \end{aligned} $$
 #
 # Then
 #
@@ -726,8 +736,8 @@ if not MISSING:
 # for $R$ blocks runs them in $\lceil T p / R \rceil$ waves. The library estimates the time from
 # this, and from the bytes of the parts, and takes the $p$ for which it is least, if no block has
 # fewer than 8 <!-- = split_k._FEWEST_STEPS --> steps. It counts on the $R = 264$ <!-- =
-# conv2d_mma.TILINGS["Precise"].block(products=3).resident * split_k.SMS --> places of an H100, on
-# any GPU.
+# conv2d_mma.TILINGS["Precise"].block(products=3).resident * split_k.SMS --> places of an H100, a
+# large GPU, on any GPU.
 
 
 # %%
@@ -935,17 +945,18 @@ if not MISSING:
 # `len(x)` elements, initially NaN; the threads of the block share it. A thread may write only
 # `shared[thread]` and `y[thread]`, and read only `x[thread]` and `shared`. The way to do it: for
 # steps of 1, 2, 4, ..., each thread adds the sum of the thread `step` places before it. For $n$
-# threads there may be at most $2 \lceil \log_2 n \rceil + 2$ barriers, and a thread may read at most
-# as many numbers of other threads. The result must not depend on the order in which threads run.
+# threads there may be at most $2 \lceil \log_2 n \rceil + 2$ barriers, and a thread may read at
+# most as many numbers of other threads. The result must not depend on the order in which threads
+# run.
 #
 # ### Exercise 8.3 ★★
 #
-# Write `product_in_three(a, b, multiply)`, which returns the product of the float32 matrices
-# `a (m, k)` and `b (k, n)`, a float32 matrix, nearly as accurate as float32: the error of a number
-# may be at most $2^{-19}$ of the sum of the sizes of its products. Use the given function
-# `multiply(a, b)`, a tensor core, for all products: it takes only matrices of TF32 numbers, that is,
-# float32 numbers whose last 13 bits are 0, and it may be called three times at most. You need not
-# handle infinity and NaN.
+# Write `product_in_three(a, b, multiply)`, which returns the product of the float32 matrices `a (m,
+# k)` and `b (k, n)`, a float32 matrix, nearly as accurate as float32: the error of a number may be
+# at most $2^{-19}$ of the sum of the sizes of its products. Use the given function `multiply(a,
+# b)`, a tensor core, for all products: it takes only matrices of TF32 numbers, that is, float32
+# numbers whose last 13 bits are 0, and it may be called three times at most. You need not handle
+# infinity and NaN.
 #
 # ### On paper
 #

@@ -175,8 +175,9 @@ ax.legend()
 # make a run slower and none makes it faster. So:
 #
 # - **Warm up.** Do not count the first calls. Threads that were asleep must wake up and find a
-#   core. After a product on several cores the BLAS threads busy-wait for more work for about a
-#   tenth of a second: whatever runs next shares its cores with them.
+#   core. After a product on several cores the BLAS threads *busy-wait* for more work for about a
+#   tenth of a second, that is, they keep asking for it: whatever runs next shares its cores with
+#   them.
 # - **Take long enough.** Repeat a call of a few microseconds and take the mean, or you measure the
 #   clock.
 # - **Take turns.** To compare A and B, run A B A B A B. If the machine is busy for a second, both
