@@ -396,10 +396,11 @@ ax.legend()
 # for only five steps is evaluated with nonsense.
 #
 # **Why $m/(m-1)$?** The variance of a batch is measured from the batch's own mean, which lies
-# closer to the values than the true mean does. So it is too small: on average $(m-1)/m$ of the true
-# one. In training this does not matter, because $\hat{x}$ should have variance 1 in this very
-# batch. As an estimate for all photographs it does. (With $m = 1$ the factor would be $1/0$: one
-# value says nothing about a variance.)
+# closer to the values than the true mean does. So it is too small: by the square of the distance
+# between the two means, which for $m$ independent values is $1/m$ of the true variance on average.
+# What is left is $(m-1)/m$ of it. In training this does not matter, because $\hat{x}$ should have
+# variance 1 in this very batch. As an estimate for all photographs it does. (With $m = 1$ the
+# factor would be $1/0$: one value says nothing about a variance.)
 
 # %%
 batches = rng.normal(0, 2, (50_000, 4))  # many batches of m = 4 values, variance 4

@@ -69,7 +69,7 @@ for step in range(31):
 # cannot take limits, so take a small step $h$:
 #
 # $$ \begin{aligned}
-# D^+(h) &= \frac{f(x + h) - f(x)}{h}, \\
+# D^+(h) &= \frac{f(x + h) - f(x)}{h}, \\[0.8ex]
 # D(h) &= \frac{f(x + h) - f(x - h)}{2h} .
 # \end{aligned} $$
 #
@@ -311,8 +311,9 @@ ax.legend()
 #
 # The other half of the answer is the tolerance. Two sums of many terms never agree to the last bit,
 # so `gradcheck` looks at the relative error. Relative to what? The number itself may happen to be
-# nearly 0. A sum of random terms has a typical size, $|g^x|\,|v| / \sqrt{m}$ for $m$ elements. The
-# error is taken relative to that, or to the number itself if it is larger.
+# nearly 0. A sum of terms of random signs has a typical size, the root of the sum of their squares,
+# which is about $|g^x|\,|v| / \sqrt{m}$ for $m$ elements. The error is taken relative to that, or
+# to the number itself if it is larger.
 #
 # ## Kinks
 #

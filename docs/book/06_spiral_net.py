@@ -476,10 +476,13 @@ print(f"evaluation: as computed; in training one pixel depends on {everywhere.me
 
 # %% [markdown]
 # So the field of a module of depth $d$ is $3 \cdot 2^d - 1$ pixels wide, and doubles with each
-# layer. The narrow fields belong to pixels that are an odd output, with a single source, in every
-# decoder on the way back: those where $p + 1$ is a multiple of $2^d$. Their field is $2^{d+1} - 1$
-# wide. (The averages above are averages: no pixel of depth 3 sees 22 pixels, each sees 15 or
-# 23 <!-- holds {field(p, 3)[1] - field(p, 3)[0] + 1 for p in range(1024, 1032)} == {15, 23} -->.)
+# layer. One sees why: going back through the decoders, two neighbouring values come from two
+# neighbouring values; going back through an encoder, $n$ values come from $2n + 1$, so that $n + 1$
+# doubles, from 3 to $3 \cdot 2^d$. The narrow fields belong to pixels that are an odd output, with
+# a single source, in every decoder on the way back: those where $p + 1$ is a multiple of $2^d$.
+# Their field is $2^{d+1} - 1$ wide. (The averages above are averages: no pixel of depth 3 sees 22
+# pixels, each sees 15 or 23 <!-- holds {field(p, 3)[1] - field(p, 3)[0] + 1 for p in range(1024,
+# 1032)} == {15, 23} -->.)
 #
 # That holds far from all edges. A patch ends: at its bottom, module 6 has 3 values along an axis
 # and module 7 a single one. So let us also follow every pixel inside a patch of 255.
