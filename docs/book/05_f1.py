@@ -122,7 +122,7 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
 # the probabilities
 #
 # $$ \begin{aligned}
-# p(l = 1) &= \frac{N_1}{N_1 + N_{-1}}, \\
+# p(l = 1) &= \frac{N_1}{N_1 + N_{-1}}, \\[0.8ex]
 # p(l = -1) &= \frac{N_{-1}}{N_1 + N_{-1}}
 # \end{aligned} \tag{3} $$
 #
@@ -137,7 +137,7 @@ for name, called in (("by the logits", x > 0), ("none", x > np.inf), ("all", x >
 #
 # $$ \begin{aligned}
 # \mathrm{prec} &= \frac{p(\hat l = 1 \mid l = 1)\, p(l = 1)}
-# {\sum_{c \in \{-1, 1\}} p(\hat l = 1 \mid l = c)\, p(l = c)} \\
+# {\sum_{c \in \{-1, 1\}} p(\hat l = 1 \mid l = c)\, p(l = c)} \\[0.8ex]
 # &= \frac{\sum_{j|l_j=1} \sigma_j}{\sum_j \sigma_j}
 # \end{aligned} \tag{5} $$
 #

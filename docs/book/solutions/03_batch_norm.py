@@ -57,8 +57,10 @@ np.testing.assert_allclose(enlarged + bias, normalized, rtol=0, atol=1e-12)
 # mean of both is $\mu' = \mu + \delta\, m_t / (m + m_t)$. By the formula of the chapter, for two
 # tiles, the squares are
 #
-# $$ S' = S + S_t + m\,(\mu - \mu')^2 + m_t\,(\mu_t - \mu')^2
-#       = S + S_t + \delta^2\, \frac{m\, m_t}{m + m_t}. $$
+# $$ \begin{aligned}
+# S' &= S + S_t + m\,(\mu - \mu')^2 + m_t\,(\mu_t - \mu')^2 \\
+# &= S + S_t + \delta^2\, \frac{m\, m_t}{m + m_t}.
+# \end{aligned} $$
 #
 # For the second step put in $\mu - \mu' = -\delta\, m_t / (m + m_t)$ and
 # $\mu_t - \mu' = \delta\, m / (m + m_t)$. Only differences are squared, so nothing large cancels.

@@ -58,10 +58,12 @@ print(f"ratio {on_crack / elsewhere:.6f}")
 # Write $U = N_1 + A - S$ for the union. $A - S$ is the sum of $\sigma$ over the pixels that are
 # *not* crack, so a crack pixel does not change $U$ at all. With $L = \log U - \log S$,
 #
-# $$ \frac{\partial L}{\partial \sigma_i} = \begin{cases} -\frac{1}{S}, & l_i = 1 \\
-# \frac{1}{U}, & l_i = -1 \end{cases} \qquad
-# g(x_i) = \begin{cases} -\frac{1}{S} (1 - \sigma_i), & l_i = 1 \\
-# \frac{1}{U}\, \sigma_i, & l_i = -1 \end{cases} $$
+# $$ \begin{aligned}
+# \frac{\partial L}{\partial \sigma_i} &= \begin{cases} -\frac{1}{S}, & l_i = 1 \\
+# \frac{1}{U}, & l_i = -1 \end{cases} \\
+# g(x_i) &= \begin{cases} -\frac{1}{S} (1 - \sigma_i), & l_i = 1 \\
+# \frac{1}{U}\, \sigma_i, & l_i = -1 \end{cases}
+# \end{aligned} $$
 #
 # For logits of any size, $1 - \sigma(x)$ is computed as $\sigma(-x)$, and $\sigma$ with an
 # exponential that cannot overflow.
