@@ -505,6 +505,9 @@ except RuntimeError as error:
 # %% [markdown]
 # - **Clear errors.** If a `backward` returns the wrong number of gradients, or one whose shape is
 #   not that of its input, as our `Multiply` just did, a sentence says so.
+# - **No second derivatives.** `backward` works on plain arrays, which leave no tape, so a gradient
+#   cannot be differentiated again. Libraries that can do so write `backward` in tensors. Nothing in
+#   this method needs it.
 #
 # ## Training something
 #

@@ -280,8 +280,13 @@ for _ in range(3):
 # gradient. Then the chance of missing it is about one in ten million <!-- holds 0.5e-7 < np.sqrt(2
 # / np.pi) * 1e-10 / 1e-3 < 2e-7 -->, and that is with a single direction.
 #
-# The direction must be random. It is tempting to use $v = (1, 1, \dots, 1)$, which compares the sum
-# of all elements. But many bugs do not change the sum: elements in the wrong order, for instance.
+# The point must be random. Weights that are all 0, or an image of equal pixels, hide whatever is
+# multiplied by 0 or cancels, and a square image with as many channels as rows hides exchanged axes.
+# So give `gradcheck` random numbers of both signs, and sides that differ.
+#
+# The direction must be random, too. It is tempting to use $v = (1, 1, \dots, 1)$, which compares
+# the sum of all elements. But many bugs do not change the sum: elements in the wrong order, for
+# instance.
 
 # %%
 turned = gx[:, ::-1]  # a bug: the gradient is upside down
