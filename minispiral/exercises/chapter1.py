@@ -79,6 +79,7 @@ def softplus(answer: Callable[..., Any]) -> None:
             "is gy times the derivative of the sigmoid, not of softplus": gy * slope * (1 - slope),
             "is gy times softplus, not its derivative": gy * np.logaddexp(0, data),
             "is gy as it came: multiply it by the derivative": gy,
+            "has the wrong sign": -gy * slope,
         }
         call = f"{given} and gy between 1 and 2, the gradient of x"
         expect(found, gy * slope, call, known=known)
@@ -118,6 +119,9 @@ def sum_to_shape(answer: Callable[..., Any]) -> None:
             known = {
                 "is what arrived at one of the copies: add up all": picked,
                 "is the mean of what arrived at the copies: add it up": mean.reshape(shape),
+                "is the sum of all of g: each element gets what arrived at its own copies": np.full(
+                    shape, g.sum()
+                ),
             }
             call = f"for {kind}, sum_to_shape(g, {shape})"
             expect(result, expected.reshape(shape), call, known=known)

@@ -79,8 +79,15 @@ def moments(answer: Callable[..., Any]) -> None:
                 )
             if np.allclose(var * (1 - 1 / len(rows)), wanted_var):
                 raise Wrong(f"{call} returned the unbiased variance: divide by the number of rows")
+            if not var.any():
+                raise Wrong(
+                    f"{call} returned the variance 0: a generator yields each tile once, and "
+                    f"nothing in a second loop"
+                )
             if np.allclose(var**2, wanted_var):
                 raise Wrong(f"{call} returned the standard deviation: the variance is its square")
+            if len(tiles) > 1 and np.allclose(var, tiles[-1].var(0)):
+                raise Wrong(f"{call} returned the variance of the last tile alone")
             within = sum(len(tile) * tile.var(0) for tile in tiles) / len(rows)
             if len(tiles) > 1 and np.allclose(var, within):
                 raise Wrong(f"{call} returned the mean variance of the tiles: their means differ")

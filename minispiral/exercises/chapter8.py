@@ -139,8 +139,13 @@ def prefix_sum(answer: Answer) -> None:
             wrong = np.flatnonzero(~np.isclose(y, np.cumsum(x), rtol=1e-9, atol=1e-9))
             if wrong.size:
                 at = wrong[0]
+                about = ""
+                if np.isnan(y[at]):
+                    about = ": something was read that nobody had written yet"
+                elif barriers < 2 * np.floor(np.log2(size)):
+                    about = ": without a barrier after reading, a sum may be overwritten before"
                 raise Wrong(
-                    f"with {what}, y[{at}] is {y[at]:.5g} instead of {np.cumsum(x)[at]:.5g}"
+                    f"with {what}, y[{at}] is {y[at]:.5g} instead of {np.cumsum(x)[at]:.5g}{about}"
                 )
             most = 2 * int(np.ceil(np.log2(size))) + 2
             if barriers > most:
@@ -230,9 +235,12 @@ def product_in_three(answer: Answer) -> None:
         exact = a.astype(np.float64) @ b
         error = np.abs(c - exact) / (np.abs(a).astype(np.float64) @ np.abs(b))
         if not error.max() < 2.0**-19:
+            about = "nothing makes up for what rounding a or b loses"
+            if error.max() > 0.1:
+                about = "this is another product"
             raise Wrong(
                 f"with {core.what}, the largest error is {error.max():.1e} of the summed products' "
-                f"sizes; with three products it is below {2.0**-19:.1e}"
+                f"sizes; with three products it is below {2.0**-19:.1e}: {about}"
             )
 
 

@@ -32,13 +32,37 @@ def scale_shift_relu(answer: Answer) -> None:
 
         y, peak = _with_peak_memory(answer, x.copy(), scale, shift, what=what)
         if not np.allclose(y, expected, rtol=1e-4, atol=1e-4):
-            raise Wrong(f"with {what}, {_first_difference('x', y, expected)}")
+            raise Wrong(
+                f"with {what}, {_first_difference('x', y, expected)}"
+                f"{_about_scale_shift(x, scale, shift, y)}"
+            )
         if peak >= x.nbytes:
             raise Wrong(
                 f"with {what}, {peak} bytes of new memory were in use at once, and x itself has "
                 f"{x.nbytes}: write into x by the argument out="
             )
         _check_operations(answer, x, scale, shift, what)
+
+
+def _about_scale_shift(x: Array, scale: Array, shift: Array, y: Array) -> str:
+    c, wide = len(scale), np.float64(1) * x
+    rows = x.size // c // (_ROW // c), _ROW  # as which one may view x
+    stretched = [np.repeat(vector, _ROW // c) for vector in (scale, shift)]
+    known = {
+        ": the ReLU is missing": scale * wide + shift,
+        ": the ReLU comes last": np.maximum(scale * wide, 0) + shift,
+        ": the shift is missing": np.maximum(scale * wide, 0),
+        ": the scale is missing": np.maximum(wide + shift, 0),
+        ": the shift is added before x is scaled": np.maximum(scale * (wide + shift), 0),
+        ": a row holds channels 0, 1, 2, ... again and again, so tile the vectors": np.maximum(
+            stretched[0] * wide.reshape(rows) + stretched[1], 0
+        ).reshape(x.shape),
+        ": it has not changed": wide,
+    }
+    for about, other in known.items():
+        if np.allclose(y, other, rtol=1e-4, atol=1e-4):
+            return about
+    return ""
 
 
 def _with_peak_memory(

@@ -185,6 +185,6 @@ wrong_2_3_padding_is_a_float = told(
     "returned the padding 2.0", lambda w, pad: (w[::-1, ::-1].swapaxes(2, 3), len(w) - 1.0 - pad)
 )
 wrong_2_3_half = told(
-    "0.5 times as large as it should be|expected",
+    "0.5 times as large as it should be",
     lambda w, pad: (w[::-1, ::-1].swapaxes(2, 3) / 2, len(w) - 1 - pad),
 )

@@ -147,14 +147,14 @@ def wrong_3_2_all_channels_in_one(tiles: Iterable[Array]) -> tuple[Array, Array]
 
 
 def wrong_3_2_last_tile(tiles: Iterable[Array]) -> tuple[Array, Array]:
-    """expected"""
+    """the variance of the last tile alone"""
     for tile in tiles:
         mean, var = tile.mean(0), tile.var(0)
     return mean, var
 
 
 def wrong_3_2_read_twice(tiles: Iterable[Array]) -> tuple[Array, Array]:
-    """expected|fails with"""
+    """a generator yields each tile once"""
     rows = _all(tiles)
     squares = sum(((tile - rows.mean(0)) ** 2).sum(0) for tile in tiles)  # there are none left
     return rows.mean(0), np.zeros(3) + squares / len(rows)

@@ -33,7 +33,7 @@ def wrong_8_1_every_block_does_all(block, thread, blocks, threads, x, y):
 
 
 def wrong_8_2_no_barrier_before_overwriting(thread, x, shared, y):
-    r"""y\[\d+\] is .* instead of"""
+    """without a barrier after reading, a sum may be overwritten"""
     own = x[thread]
     step = 1
     while step < len(x):
@@ -46,7 +46,7 @@ def wrong_8_2_no_barrier_before_overwriting(thread, x, shared, y):
 
 
 def wrong_8_2_no_barrier_before_reading(thread, x, shared, y):
-    r"""y\[\d+\] is nan instead of"""
+    """something was read that nobody had written yet"""
     own = x[thread]
     step = 1
     while step < len(x):
@@ -85,12 +85,12 @@ def to_tf32(x):
 
 
 def wrong_8_3_rounded_factors_alone(a, b, multiply):
-    """the largest error is"""
+    """nothing makes up for what rounding a or b loses"""
     return multiply(to_tf32(a), to_tf32(b))
 
 
 def wrong_8_3_two_products(a, b, multiply):
-    """the largest error is"""
+    """nothing makes up for what rounding a or b loses"""
     first = to_tf32(a)
     return multiply(to_tf32(a - first), to_tf32(b)) + multiply(first, to_tf32(b))
 
