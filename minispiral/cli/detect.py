@@ -17,6 +17,7 @@ from minispiral.cli.options import (
     json_option,
     precision_option,
     threshold_option,
+    tta_option,
 )
 from minispiral.cli.terminal import announce, print_json, progress_bar, say
 from minispiral.detection.metrics import Best
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for the results.")
 @threshold_option
+@tta_option
 @click.option(
     "--recursive", is_flag=True, help="Search subfolders too; the results lie in the same ones."
 )
@@ -45,6 +47,7 @@ def detect(
     photos: tuple[str, ...],
     out: Path,
     threshold: float | Best,
+    tta: bool,
     recursive: bool,
     as_stored: bool,
     device: str,
@@ -69,14 +72,16 @@ def detect(
               minispiral detect run DCIM --recursive --out found --scales scales.csv
     """
     from minispiral.detection import detect as job
-    from minispiral.detection.threshold import VALIDATION, choose_threshold
+    from minispiral.detection.threshold import VALIDATION, choose_threshold, doubt_about
     from minispiral.distributed import world
 
     number, source = world().from_first(lambda: choose_threshold(run, threshold))
-    measuring = _measuring(run, out, number, as_stored, measure, wished)
+    measuring = _measuring(run, out, number, as_stored, tta, measure, wished)
     announce(device, precision)
     if source == VALIDATION:
         say(f"threshold: {number:.9g}, the best of the validation photographs of {run}", err=True)
+    if doubt := doubt_about(source, tta):
+        say(f"warning: {doubt}", err=True)
     with progress_bar("detecting") as (progress, message):
 
         def report(result: Detection) -> None:
@@ -101,6 +106,7 @@ def detect(
             recursive=recursive,
             as_stored=as_stored,
             measuring=None if measuring is None else measuring.begin,
+            tta=tta,
         )
     if measuring is not None:
         with measuring:
@@ -110,7 +116,8 @@ def detect(
     unread = sum(result.error is not None for result in results)
     if as_json:
         photographs = [result.as_dict() for result in results]
-        print_json({"threshold": number, "threshold_from": source, "photos": photographs})
+        made = {"threshold": number, "threshold_from": source, "tta": tta}
+        print_json(made | {"photos": photographs})
     else:
         say(f"results for {len(results) - unread} photographs: {out}")
     if unread:
@@ -120,7 +127,13 @@ def detect(
 
 
 def _measuring(
-    run: Path, out: Path, threshold: float, as_stored: bool, wanted: bool, wished: dict[str, Any]
+    run: Path,
+    out: Path,
+    threshold: float,
+    as_stored: bool,
+    tta: bool,
+    wanted: bool,
+    wished: dict[str, Any],
 ) -> Measuring | None:
     """What measures the cracks, unless they are not ``wanted`` or an extra is missing."""
     wishes = wishes_of(wanted, wished)
@@ -134,7 +147,7 @@ def _measuring(
     except UserError as error:
         say(f"cracks are detected, but not measured: {error}", err=True)
         return None
-    return Measuring(run, out, threshold, as_stored, wishes)
+    return Measuring(run, out, threshold, as_stored, tta, wishes)
 
 
 def _told(result: Detection) -> str:

@@ -12,6 +12,7 @@ from minispiral.cli.options import (
     json_option,
     precision_option,
     threshold_option,
+    tta_option,
 )
 from minispiral.cli.terminal import announce, print_json, progress_bar, say, show
 from minispiral.detection.metrics import Best
@@ -21,6 +22,7 @@ from minispiral.detection.metrics import Best
 @click.argument("run", type=PATH)
 @click.argument("data", type=PATH)
 @threshold_option
+@tta_option
 @click.option(
     "--tolerance",
     type=click.IntRange(min=0),
@@ -56,6 +58,7 @@ def evaluate(
     run: Path,
     data: Path,
     threshold: float | Best,
+    tta: bool,
     tolerance: int,
     thin: bool,
     table: Path | None,
@@ -105,6 +108,7 @@ def evaluate(
             run,
             data,
             threshold=threshold,
+            tta=tta,
             tolerance=tolerance,
             thin=thin,
             progress=progress,

@@ -55,10 +55,10 @@ class Measuring(AbstractContextManager["Measuring"]):
     """The measurement of one call of ``detect`` into the folder ``out``."""
 
     def __init__(
-        self, run: Path, out: Path, threshold: float, as_stored: bool, wishes: Wishes
+        self, run: Path, out: Path, threshold: float, as_stored: bool, tta: bool, wishes: Wishes
     ) -> None:
         self.run, self.out, self.threshold = run, out, threshold
-        self.as_stored, self.wishes = as_stored, wishes
+        self.as_stored, self.tta, self.wishes = as_stored, tta, wishes
         self.card = results.ModelCard("", "", threshold, "")
         self.scales: dict[Path, Scale | None] = {}
         self.readings: dict[Path, tuple[Reading, ...]] = {}
@@ -76,7 +76,7 @@ class Measuring(AbstractContextManager["Measuring"]):
         from minispiral.measurement.scales import against_places, scales_of
 
         wishes = self.wishes
-        self.card = model_card(self.run, network, self.threshold)
+        self.card = model_card(self.run, network, self.threshold, self.tta)
         scales, doubts = scales_of(photos, wishes.known, self.as_stored)
         readings, more = readings_of(
             photos, scales, wishes.readings, wishes.readings_table, self.as_stored
@@ -227,7 +227,7 @@ def summary(measured: Measurement, crack: MeasuredCrack) -> dict[str, Any]:
     }
 
 
-def model_card(run: Path, network: Network, threshold: float) -> results.ModelCard:
+def model_card(run: Path, network: Network, threshold: float, tta: bool) -> results.ModelCard:
     """What the page says of the network of ``run``."""
     from minispiral import __version__
     from minispiral.runs.folder import read_config
@@ -238,6 +238,8 @@ def model_card(run: Path, network: Network, threshold: float) -> results.ModelCa
         shape.append(f"depths {', '.join(map(str, config.get('depths', ())))}")
     parameters = sum(parameter.data.size for parameter in network.parameters())
     shape.append(f"{parameters:,} parameters")
+    if tta:
+        shape.append("test-time augmentation")
     training = f"run {run.name}"
     if "data" in config:
         training += f", trained on {config['data']}"

@@ -52,6 +52,12 @@ threshold_option = click.option(
     help="Pixels of at least this probability are crack; best is the one with the best F1 on the "
     "validation photographs of RUN.",
 )
+tta_option = click.option(
+    "--tta",
+    is_flag=True,
+    help="Test-time augmentation: the probability is the mean over the eight flips and quarter "
+    "turns of the photograph. Takes eight times as long.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 timeout_option = click.option(
     "--timeout",

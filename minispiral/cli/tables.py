@@ -250,8 +250,13 @@ def _photo_cells(photo: PhotoScores) -> list[str]:
 
 def _detected(summary: Summary) -> str:
     """What counts as detected, and as correct."""
-    best = " (the best of the validation photographs)" if summary.threshold_from != "given" else ""
-    detected = f"detected: probability >= {summary.threshold:.9g}{best}"
+    augmented, without = (
+        (" with test-time augmentation", " without it") if summary.tta else ("", "")
+    )
+    best = f" (the best of the validation photographs{without})"
+    detected = f"detected: probability{augmented} >= {summary.threshold:.9g}"
+    if summary.threshold_from != "given":
+        detected += best
     if not summary.tolerance and not summary.thin:
         return f"{detected}; zero tolerance"
     how = f"with a tolerance of {summary.tolerance} pixels"

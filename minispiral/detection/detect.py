@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.data.metadata import jpeg_metadata
+from minispiral.detection.augmented import predict_augmented
 from minispiral.detection.find import Finding
 from minispiral.detection.metrics import THRESHOLD, Best
 from minispiral.detection.output import output_files, write_finding
 from minispiral.detection.photographs import find_photos, search_roots
 from minispiral.detection.search import Search, Work
 from minispiral.detection.threshold import choose_threshold
+from minispiral.detection.tiling import predict
 from minispiral.detection.turns import take_turns
 from minispiral.device import choose
 from minispiral.distributed import World, world
@@ -71,12 +73,15 @@ def detect(
     recursive: bool = False,
     as_stored: bool = False,
     measuring: Callable[[Sequence[Path], Network], Measure] | None = None,
+    tta: bool = False,
 ) -> list[Detection]:
     """Write what the network of ``run`` finds in ``photos`` to ``out``.
 
     ``threshold`` is that of `choose_threshold`; ``photos`` and ``recursive`` are those of
     `find_photos`, and with ``recursive`` the results lie in subfolders as the photographs do. With
-    ``as_stored`` they are read whatever EXIF says of their orientation.
+    ``as_stored`` they are read whatever EXIF says of their orientation. With ``tta`` the maps are
+    those of `predict_augmented`: test-time augmentation, for eight times the time; ``"best"`` is a
+    threshold that was chosen without.
 
     For NAME.jpg these are NAME.probability.png, NAME.mask.png and NAME.overlay.jpg (see
     `output_files` and `write_finding`). Existing files are replaced atomically.
@@ -108,7 +113,7 @@ def detect(
     measure = everyone.together(lambda: measuring(found, network)) if measuring else None
     _make_folder(everyone, out)
 
-    search = Search(network, chosen, number, as_stored)
+    search = Search(network, chosen, number, as_stored, predict_augmented if tta else predict)
     with search.through([found[i] for i in everyone.turns(len(found))]) as searched:
 
         def work(i: int, tiles: Callable[[int, int], None] | None) -> Detection:

@@ -7,6 +7,7 @@ from minispiral.data.doubts import Dataset, doubts, in_short
 from minispiral.data.look import Look, look_at
 from minispiral.data.pairs import Pair, examine_pair, find_pairs, read_pair
 from minispiral.data.problems import Problem
+from minispiral.detection.augmented import predict_augmented
 from minispiral.detection.metrics import (
     THRESHOLD,
     Best,
@@ -16,7 +17,7 @@ from minispiral.detection.metrics import (
     score_photo,
     summarize,
 )
-from minispiral.detection.threshold import choose_threshold
+from minispiral.detection.threshold import choose_threshold, doubt_about
 from minispiral.detection.tiling import predict
 from minispiral.detection.turns import take_turns
 from minispiral.device import choose
@@ -38,13 +39,15 @@ def evaluate(
     as_stored: bool = False,
     warn: Callable[[str], None] | None = None,
     thin: bool = False,
+    tta: bool = False,
 ) -> Summary:
     """Score the network of ``run`` on every photograph of the dataset ``data``.
 
     The scores are those of `score_photo` and `summarize` at ``threshold`` (`choose_threshold`),
-    with a tolerance of ``tolerance`` pixels and, with ``thin``, of lines of one pixel. Every file
-    is read once before the first prediction, so that a damaged one shows before any time is spent;
-    ``warn`` is called with a line for what is doubtful. ``progress(done, total)`` counts
+    with a tolerance of ``tolerance`` pixels and, with ``thin``, of lines of one pixel. With ``tta``
+    the maps are those of `predict_augmented`: test-time augmentation, for eight times the time.
+    Every file is read once before the first prediction, so that a damaged one shows before any time
+    is spent; ``warn`` is called with a line for what is doubtful. ``progress(done, total)`` counts
     photographs, with the fraction of the current one. ``device`` and ``precision`` are those of
     `minispiral.device.choose`, ``mask_suffix``, ``recursive`` and ``as_stored`` those of
     `find_pairs`.
@@ -61,16 +64,20 @@ def evaluate(
     chosen = everyone.together(lambda: choose(device, precision))
     network = everyone.together(lambda: load_network(run, device=chosen))
     pairs = everyone.from_first(lambda: find_pairs(data, mask_suffix, recursive, as_stored))
+    doubt = doubt_about(source, tta)
+    if warn and everyone.is_first and doubt:
+        warn(f"warning: {doubt}")
     _look_through(everyone, Path(data), pairs, warn)
+    make_map = predict_augmented if tta else predict
 
     def score(i: int, tiles: Callable[[int, int], None] | None) -> PhotoScores:
         pair = pairs[i]
         with memory_for(pair.photo), chosen.in_use():
             photo, mask = read_pair(pair)
-            probability = predict(network, photo, progress=tiles)
+            probability = make_map(network, photo, progress=tiles)
             return score_photo(pair.name, probability, mask, value, tolerance, thin)
 
-    return summarize(take_turns(everyone, len(pairs), score, progress), source)
+    return summarize(take_turns(everyone, len(pairs), score, progress), source, tta)
 
 
 def _look_through(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.detection.metrics import THRESHOLD
-from minispiral.detection.tiling import predict
+from minispiral.detection.tiling import Predict, predict
 from minispiral.errors import UserError
 from minispiral.networks import Network
 
@@ -38,11 +38,12 @@ def find_cracks(
     photo: NDArray[np.uint8],
     threshold: float = THRESHOLD,
     progress: Callable[[int, int], None] | None = None,
+    predict: Predict = predict,
 ) -> Finding:
     """Find the cracks in ``photo`` (h, w, 3).
 
-    ``progress(done, total)`` counts tiles. Raises `UserError` as `check_threshold` and `predict`
-    do.
+    ``progress(done, total)`` counts tiles. ``predict`` makes the map: `predict_augmented` with
+    test-time augmentation. Raises `UserError` as `check_threshold` and `predict` do.
     """
     check_threshold(threshold)
     probability = predict(network, photo, progress=progress)

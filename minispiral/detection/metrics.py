@@ -196,6 +196,7 @@ class Summary:
     threshold_from: str  # "given", or "validation": with the best pooled F1 there
     tolerance: int  # pixels
     thin: bool
+    tta: bool  # whether the maps were made with test-time augmentation
     photos_with_crack: int
     photos_without_crack: int
     false_alarm_rate_without_crack: float | None
@@ -214,8 +215,12 @@ class Summary:
         return values | {"photos": [photo.as_dict() for photo in self.photos]}
 
 
-def summarize(photos: Sequence[PhotoScores], threshold_from: str = "given") -> Summary:
+def summarize(
+    photos: Sequence[PhotoScores], threshold_from: str = "given", tta: bool = False
+) -> Summary:
     """Average the scores of photographs, with equal weights.
+
+    ``threshold_from`` and ``tta`` are kept in the summary.
 
     Raises `UserError` if there are no photographs or they were scored in different ways.
     """
@@ -250,6 +255,7 @@ def summarize(photos: Sequence[PhotoScores], threshold_from: str = "given") -> S
         threshold_from=threshold_from,
         tolerance=tolerance,
         thin=thin,
+        tta=tta,
         photos_with_crack=len(cracked),
         photos_without_crack=len(photos) - len(cracked),
         false_alarm_rate_without_crack=_mean(

@@ -52,12 +52,12 @@ def check_files(table: Path | None, picture: Path | None) -> None:
 
 
 def write_table(path: Path, summary: Summary) -> None:
-    """Write the scores of each photograph as CSV, in columns named as in `PhotoScores`.
+    """Write the scores of each photograph as CSV, in columns named as in `PhotoScores`, then `tta`.
 
     A score that a photograph does not have is an empty cell. Raises `UserError` if the file cannot
     be written.
     """
-    rows = [photo.as_dict() for photo in summary.photos]
+    rows = [photo.as_dict() | {"tta": summary.tta} for photo in summary.photos]
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]))
     table.writeheader()
@@ -147,4 +147,5 @@ def _title(summary: Summary) -> str:
     how = "zero tolerance" if not summary.tolerance else f"tolerance {summary.tolerance} px"
     photos = len(summary.photos)
     lines = ", lines of one pixel" if summary.thin else ""
-    return f"pixels of {photos} photograph{'s' * (photos != 1)}, {how}{lines}"
+    tta = ", test-time augmentation" if summary.tta else ""
+    return f"pixels of {photos} photograph{'s' * (photos != 1)}, {how}{lines}{tta}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from minispiral.data.ahead import Ahead
 from minispiral.data.photos import read_photo
 from minispiral.detection.find import Finding, find_cracks
+from minispiral.detection.tiling import Predict, predict
 from minispiral.device import Device
 from minispiral.errors import UserError
 from minispiral.memory import NotEnoughMemory, memory_for
@@ -57,11 +58,19 @@ class Search:
     before, while the caller writes what was found in the one before that. The CPU would have to
     share its cores and its memory among them, so there each waits for the next.
 
-    ``listener`` is a photograph and the function that is told of its tiles.
+    ``predict`` is that of `find_cracks`. ``listener`` is a photograph and the function that is told
+    of its tiles.
     """
 
-    def __init__(self, network: Network, device: Device, threshold: float, as_stored: bool) -> None:
-        self.network, self.device = network, device
+    def __init__(
+        self,
+        network: Network,
+        device: Device,
+        threshold: float,
+        as_stored: bool,
+        predict: Predict = predict,
+    ) -> None:
+        self.network, self.device, self.predict = network, device, predict
         self.threshold, self.as_stored = threshold, as_stored
         self.listener: tuple[Path | None, Callable[[int, int], None] | None] = None, None
         self._stopped = False
@@ -90,7 +99,9 @@ class Search:
             if work.pixels is not None:
                 tell = partial(self._tell, work.photo)
                 with work.stage(NotEnoughMemory), self.device.in_use():
-                    work.finding = find_cracks(self.network, work.pixels, self.threshold, tell)
+                    work.finding = find_cracks(
+                        self.network, work.pixels, self.threshold, tell, self.predict
+                    )
             yield work
 
     def _tell(self, photo: Path, done: int, total: int) -> None:

@@ -11,6 +11,19 @@ from minispiral.runs.trained import checkpoint_of
 GIVEN, VALIDATION = "given", "validation"  # where a threshold is from
 
 
+def doubt_about(source: str, tta: bool) -> str | None:
+    """Why a threshold from ``source`` may be wrong, with or without test-time augmentation.
+
+    None where there is no reason.
+    """
+    if source != VALIDATION or not tta:
+        return None
+    return (
+        "the best threshold of the run was chosen without test-time augmentation, with which "
+        "another may be better: that of ODS on the validation photographs, evaluated with it"
+    )
+
+
 def choose_threshold(run: Path | str, threshold: float | Best) -> tuple[float, str]:
     """The number that ``threshold`` means for the network of ``run``, and where it is from.
 

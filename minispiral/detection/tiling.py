@@ -178,6 +178,10 @@ def predict(
             network.train()
 
 
+# `predict`, or a function that takes and gives the same.
+Predict = Callable[..., NDArray[np.float32]]
+
+
 def _gpu_batch(tiles: int, hw: tuple[int, int]) -> int:
     """Tiles of ``hw`` pixels in a batch: about `GPU_PIXELS` in each, all batches alike."""
     most = max(GPU_PIXELS // (hw[0] * hw[1]), 1)

@@ -33,8 +33,9 @@ VERSION = 1
 class ModelCard:
     """What found the cracks: for a person to read, except ``threshold``, a probability.
 
-    ``network``: its kind and size; ``training``: the run, and on what it was trained, as far as is
-    known; ``version``: of the program.
+    ``network``: its kind and size, and that its maps were made with test-time augmentation, if they
+    were; ``training``: the run, and on what it was trained, as far as is known; ``version``: of the
+    program.
     """
 
     network: str

@@ -24,7 +24,7 @@ def wall(rng, tmp_path, monkeypatch):
         def parameters(self):
             return []
 
-    def found(network, pixels, threshold, progress):
+    def found(network, pixels, threshold, progress, predict):
         return Finding(chances, chances >= threshold)
 
     monkeypatch.setattr("minispiral.detection.detect.load_network", lambda *_, **__: Network())

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minispiral.data.photos import read_mask, read_photo
 from minispiral.detection.evaluate import evaluate
+from minispiral.detection.metrics import average_precision
 from minispiral.detection.threshold import choose_threshold
 from minispiral.errors import UserError
-from minispiral.runs.checkpoint import load, save
+from minispiral.runs.checkpoint import load, load_network, save
+from tests.detection.test_augmented import mean_of_eight
 from tests.small import TRAINING, command, make_dataset, make_trained, refusal
 
 
@@ -61,6 +64,34 @@ def test_detect_says_which_threshold_it_takes(validated: Path, tmp_path: Path) -
     assert given["photos"][0]["crack_pixels"] == found["photos"][0]["crack_pixels"]
     with Image.open(found["photos"][0]["mask"]) as mask:
         assert np.count_nonzero(mask) == found["photos"][0]["crack_pixels"]
+
+
+def test_test_time_augmentation_is_recorded_and_its_threshold_doubted(
+    validated: Path, tmp_path: Path
+) -> None:
+    run, photo = validated / "run", validated / "val" / "images" / "a.png"
+    words = ["--tta", "--threshold", "best", "--json"]
+    scored = command("evaluate", run, validated / "val", *words, "--csv", tmp_path / "a.csv")
+    detected = command("detect", run, photo, "--out", tmp_path, *words)
+    summary, found = json.loads(scored.stdout), json.loads(detected.stdout)
+    for result, recorded in ((scored, summary), (detected, found)):
+        assert (recorded["tta"], recorded["threshold_from"]) == (True, "validation")
+        assert "was chosen without test-time augmentation" in result.stderr
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert {row["tta"] for row in csv.DictReader(file)} == {"True"}
+    model = json.loads((tmp_path / "cracks.json").read_text())["model"]
+    assert model["network"].endswith("parameters, test-time augmentation")
+
+    network = load_network(run)
+    pixels, mask = read_photo(photo), read_mask(validated / "val" / "masks" / "a.png")
+    expected = mean_of_eight(network, pixels)
+    written = read_photo(found["photos"][0]["probability"])[..., 0]
+    np.testing.assert_allclose(written, 255 * expected, rtol=0, atol=0.51)
+    ap = average_precision(expected, mask)
+    assert summary["photos"][0]["average_precision"] == pytest.approx(ap, abs=1e-3)
+    plain = command("evaluate", run, validated / "val", "--tta", "--threshold", 0.5)
+    assert "test-time augmentation" not in plain.stderr
+    assert "probability with test-time augmentation >= 0.5; zero" in plain.stdout
 
 
 def test_a_run_without_a_best_threshold_refuses_before_any_work(
