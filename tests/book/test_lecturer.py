@@ -37,7 +37,7 @@ def test_hours_and_points_are_those_of_the_chapters() -> None:
     assert planned == list(CHAPTERS)
     total = sum(float(row[2]) for row in rows("session | chapters"))
     everything = sum(exercise.difficulty for exercise in catalogue().values())
-    assert f"A plan of {total:.0f} hours" in PAGE
+    assert f"A plan of {total:g} hours" in PAGE
     assert f"all {len(catalogue())} together {everything} points" in PAGE
     project = sum(int(row[-1]) for row in rows("step | what is handed in"))
     assert f"That is {project} points, a third of all" in PAGE
