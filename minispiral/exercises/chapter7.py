@@ -78,7 +78,15 @@ def running(answer: Callable[..., Any]) -> None:
         result = answer([x.copy() for x in values], momentum)
         if not isinstance(result, tuple) or len(result) != 2:
             raise Wrong(f"{call} returned {type(result).__name__}, expected the pair (mean, var)")
-        expect(result[0], mean, f"{call}: mean")
+        swapped, begun = np.zeros(channels), values[0].mean(axis=0)
+        for x in values:
+            swapped = momentum * swapped + (1 - momentum) * x.mean(axis=0)
+            begun = begun + momentum * (x.mean(axis=0) - begun)
+        known = {
+            "moves by 1 - momentum; momentum is the weight of the newest batch": swapped,
+            "begins at the mean of the first batch, not at 0": begun,
+        }
+        expect(result[0], mean, f"{call}: mean", known=known)
         biased = np.ones(channels)
         for x in values:
             biased = biased + momentum * (x.var(axis=0) - biased)
@@ -103,6 +111,14 @@ def average_precision_of(answer: Callable[..., Any]) -> None:
                     f"average_precision returned {type(result).__name__}, expected a number"
                 )
             if not abs(result - expected) < 1e-9:
+                order = np.argsort(-scores, kind="stable")
+                hits = labels[order]
+                one_by_one = (np.cumsum(hits) / np.arange(1, count + 1))[hits].mean()
+                if abs(result - one_by_one) < 1e-9:
+                    raise Wrong(
+                        "average_precision lets equal scores enter one after the other, in the "
+                        "order in which they stand; they have one threshold and enter together"
+                    )
                 given = f"{count} scores with {len(np.unique(scores))} distinct values"
                 if count <= 9:
                     given = f"scores {scores.tolist()} and labels {labels.tolist()}"

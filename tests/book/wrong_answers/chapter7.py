@@ -55,7 +55,7 @@ def wrong_7_2_biased(batches, momentum):
 
 
 def wrong_7_2_momentum_the_other_way(batches, momentum):
-    r"""for 1 batches of 5 values .* mean\[0\] is .*, expected"""
+    r"""mean moves by 1 - momentum"""
     mean, var = np.zeros(batches[0].shape[1]), np.ones(batches[0].shape[1])
     for x in batches:
         mean = momentum * mean + (1 - momentum) * x.mean(axis=0)
@@ -63,8 +63,17 @@ def wrong_7_2_momentum_the_other_way(batches, momentum):
     return mean, var
 
 
+def wrong_7_2_begun_by_the_first_batch(batches, momentum):
+    """mean begins at the mean of the first batch"""
+    mean, var = batches[0].mean(axis=0), batches[0].var(axis=0, ddof=1)
+    for x in batches[1:]:
+        mean = (1 - momentum) * mean + momentum * x.mean(axis=0)
+        var = (1 - momentum) * var + momentum * x.var(axis=0, ddof=1)
+    return mean, var
+
+
 def wrong_7_3_equal_scores_one_by_one(scores, labels):
-    """average_precision returned .*, expected"""
+    """lets equal scores enter one after the other"""
     order = np.argsort(-scores, kind="stable")
     hits = labels[order]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
