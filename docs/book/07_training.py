@@ -863,7 +863,8 @@ for with_adam in (True, False):
 # 6. **The learning rate.** Look at the loss in `RUN/curves.png`. If it jumps as much as it falls,
 #    train anew with a third of `--lr`; if it hardly moves, with three times as much.
 # 7. **Too few steps.** If validation F1 still rises at the end of `RUN/curves.png`, go on:
-#    `minispiral train --out RUN --resume --steps 3000`.
+#    `minispiral train --out RUN --resume --steps 3000`. (With `--schedule cosine` the number of
+#    steps is fixed: train anew, with `--init RUN` to begin from the old weights.)
 # 8. **Running statistics.** `f1` in `RUN/metrics.csv` is on training patches, with the moments of
 #    the batch. `minispiral evaluate RUN train` scores *the same* photographs with running
 #    statistics. (The first is computed from probabilities, so only a large difference counts.) If
@@ -925,7 +926,7 @@ for (name, statistics), found in results.items():
 # minispiral evaluate pretrained photos/val --threshold best --tolerance 2
 # ```
 #
-# Train, beginning with these weights, and score again. This takes some five minutes on two cores:
+# Train, beginning with these weights, and score again. This takes a few minutes on two cores:
 #
 # ```sh
 # minispiral train photos/train --val photos/val --out mine --init pretrained \
