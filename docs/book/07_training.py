@@ -763,7 +763,8 @@ for name, (_, _, validated) in fitted.items():
 # -->, and here is why. Let $a$ be the network that is best on part $A$, $b$ the one that is best on
 # part $B$, and $A_b$ the score of $b$ on $A$. Choosing by $A$ and choosing by $B$ together give
 #
-# $$ (A_a - B_a) + (B_b - A_b) = (A_a - A_b) + (B_b - B_a) , $$
+# $$ \begin{aligned} &(A_a - B_a) + (B_b - A_b) \\
+#    &\quad = (A_a - A_b) + (B_b - B_a) , \end{aligned} $$
 #
 # and no bracket on the right is negative. Choose among more networks, learning rates or thresholds,
 # and it grows. Each look at the test set that changes your mind makes it a validation set, too.
