@@ -35,6 +35,9 @@ import words  # noqa: E402
 log = logging.getLogger("mkdocs.plugins.minispiral")
 BOOK = ROOT / "docs" / "book"
 PICTURES = {".png", ".jpg", ".gif", ".svg"}
+_FORMULA = re.compile(  # a line may break between a formula and what belongs to it
+    r'\(?<span class="arithmatex">[^<]*</span>[.,;:!?)]+'
+)
 LANGUAGES = {".py": "python", ".cu": "cuda", ".cuh": "cuda", ".json": "json", ".toml": "toml"}
 OWN_PAGES = {  # files of the root that are pages of the site
     "README.md": "index.md",
@@ -335,6 +338,7 @@ def mathjax() -> Path:
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     html = html.replace("::</p>", ":</p>")  # reStructuredText's mark before a block of code
+    html = _FORMULA.sub(r'<span class="together">\g<0></span>', html)
     return figures.captioned(html)
 
 
