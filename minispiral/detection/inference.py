@@ -1,11 +1,13 @@
-"""Inference: logits without a tape."""
+"""Inference: logits without a tape, of a network in evaluation mode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from minispiral.kernels.arrays import Array, on_gpu
 from minispiral.kernels.cpu import parallel
+from minispiral.networks import Network
 from minispiral.tensor import Tensor, no_grad
 
 
@@ -24,3 +26,15 @@ def infer(network: Callable[[Tensor], Tensor], x: Array) -> Array:
         return logits(x)
     halves = parallel.slices(len(x), -(-len(x) // 2))
     return np.concatenate(parallel.run(lambda half: logits(x[half]), halves))
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """``network`` is in evaluation mode, and afterwards in the mode that it was in."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        if training:
+            network.train()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.data.photos import read_photo, write_picture
+from minispiral.detection.inference import evaluating
 from minispiral.detection.pictures import side_by_side
 from minispiral.detection.tiling import TileAxis, predict, tile_axis
 from minispiral.device import choose
@@ -104,7 +105,7 @@ def look(
     at: tuple[int, int] | None = None,
     size: int = WINDOW,
 ) -> Inspection:
-    """The maps of a network in evaluation mode; see `inspect`.
+    """The maps that a network makes in evaluation mode; see `inspect`.
 
     It clears the gradients of the network's parameters.
     """
@@ -133,7 +134,7 @@ def look(
         slice(left - columns.first, left - columns.first + part_w),
     )
     try:
-        with no_grad():
+        with evaluating(network), no_grad():
             maps = network.maps(Tensor(like(tile, network.parameters()[0].data)))
             probability = _cut(arithmetic.sigmoid(network.logits(maps).data), inside)
     finally:
@@ -157,7 +158,8 @@ def _weights(network: Network) -> list[float | None]:
     """The derivative of the logits by each map: its weight, or None if it is not connected."""
     pixel = like(np.ones((1, 1, 1, 1), np.float32), network.parameters()[0].data)
     maps = [Tensor(pixel, requires_grad=True) for _ in network.map_titles]
-    network.logits(maps).backward()
+    with evaluating(network):
+        network.logits(maps).backward()
     for p in network.parameters():
         p.grad = None
     return [None if one.grad is None else float(get(one.grad).item()) for one in maps]

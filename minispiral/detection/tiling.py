@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from minispiral.detection.inference import infer
+from minispiral.detection.inference import evaluating, infer
 from minispiral.errors import UserError
 from minispiral.kernels import tiles
 from minispiral.kernels.arrays import get, like, on_gpu
@@ -155,27 +155,24 @@ def predict(
     held = like(photo, parameter) if photo.size <= MOST_ELEMENTS else photo
     probability = tiles.blank(held)
 
-    training = network.training
-    network.eval()
     try:
-        for done in range(0, len(grid), batch):
-            chosen = grid[done : done + batch]
-            corners = [(rows.start(i), columns.start(j)) for i, j in chosen]
-            weights = [
-                (like(rows.weight(i), held, True), like(columns.weight(j), held, True))
-                for i, j in chosen
-            ]
-            logits = infer(network, like(tiles.cut(held, corners, hw), parameter))
-            if not on_gpu(held):
-                logits = get(logits)
-            tiles.blend(probability, logits, corners, weights)
-            if progress is not None:
-                progress(done + len(chosen), len(grid))
+        with evaluating(network):
+            for done in range(0, len(grid), batch):
+                chosen = grid[done : done + batch]
+                corners = [(rows.start(i), columns.start(j)) for i, j in chosen]
+                weights = [
+                    (like(rows.weight(i), held, True), like(columns.weight(j), held, True))
+                    for i, j in chosen
+                ]
+                logits = infer(network, like(tiles.cut(held, corners, hw), parameter))
+                if not on_gpu(held):
+                    logits = get(logits)
+                tiles.blend(probability, logits, corners, weights)
+                if progress is not None:
+                    progress(done + len(chosen), len(grid))
         return get(probability)
     finally:
         parallel.trim()  # the next arrays, of another photograph or of training, differ in size
-        if training:
-            network.train()
 
 
 # `predict`, or a function that takes and gives the same.

@@ -42,6 +42,20 @@ def test_the_maps_and_their_weights_make_the_probability(
     np.testing.assert_allclose(inspection.probability, tiling.predict(network, photo), atol=1e-5)
 
 
+def test_a_network_in_training_is_looked_at_in_evaluation_and_trains_on(
+    rng: np.random.Generator, network: Network
+) -> None:
+    photo, _ = make_photo(rng, 61, 90)
+    before = {name: array.copy() for name, array in network.state().items()}
+    expected = look(network, photo)
+    network.train()
+    found = look(network, photo)
+    assert network.training
+    np.testing.assert_array_equal(found.probability, expected.probability)
+    for name, array in network.state().items():  # the running statistics too
+        np.testing.assert_array_equal(array, before[name])
+
+
 def test_side_outputs_of_hed_and_their_weights_make_the_probability(rng) -> None:
     hed = build("hed", width=0.03, rng=rng).eval()
     for p in hed.parameters():
