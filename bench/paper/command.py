@@ -65,7 +65,10 @@ FOLDER = click.Path(path_type=Path)
     help="The work folder: runs, and the synthetic photographs.",
 )
 @click.option(
-    "--out", type=FOLDER, metavar="DIR", help="Results [default: bench/results/paper/DATASET]."
+    "--out",
+    type=FOLDER,
+    metavar="DIR",
+    help="Results [default: bench/results/paper/DATASET, or DATASET-BUDGET for another than cpu].",
 )
 @click.option(
     "--jobs",
@@ -88,7 +91,7 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
     Examples: python -m bench paper table4 --budget smoke
               python -m bench paper rates uav75 --budget night
               python -m bench paper table4 uav75 --budget night --seeds 3
-              python -m bench paper claims uav75
+              python -m bench paper claims uav75 --budget night
               python -m bench paper fig4 uav75
     """
     small = BUDGETS[options["budget"]].options.get("width", 1.0) < 1
@@ -96,10 +99,11 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
     for name in ("data", "runs", "vgg"):  # the processes run in another working directory
         options[name] = options[name] and options[name].absolute()
     dataset = "synthetic" if options["data"] is None else options["data"].resolve().name
+    results = dataset if options["budget"] == "cpu" else f"{dataset}-{options['budget']}"
     order = Order(
         **options,
         dataset=dataset,
-        out=out or ROOT / "bench/results/paper" / dataset,
+        out=out or ROOT / "bench/results/paper" / results,
         jobs=jobs or (cores if small else 1),
     )
     with TerminalReporter() as terminal:

@@ -97,8 +97,10 @@ print(f"1 pixel in {store.pixels / store.crack_pixels:.0f} is crack")
 # scores are based on the crack pixels: with $TP$ pixels found correctly, $FP$ false alarms and $FN$
 # missed,
 #
-# $$ \mathbf{prec} = \frac{TP}{TP + FP}, \qquad \mathbf{rec} = \frac{TP}{TP + FN}, \qquad
-#    \mathbf{F1} = \frac{2\,TP}{2\,TP + FP + FN} . $$
+# $$ \begin{aligned}
+#    \mathbf{prec} &= \frac{TP}{TP + FP}, \\
+#    \mathbf{rec} &= \frac{TP}{TP + FN}, \\
+#    \mathbf{F1} &= \frac{2\,TP}{2\,TP + FP + FN} . \end{aligned} $$
 #
 # The same holds for the gradient. With cross-entropy each pixel pulls at its logit with the force
 # $\sigma_i - y_i$, where $y_i$ is 1 on crack and 0 elsewhere. At the start $\sigma_i$ is near one
