@@ -44,7 +44,7 @@ BUDGETS = {
         (512, 512),
     ),
     # Table 4 with three seeds in a few hours on two cores. A patch of 127 pixels is one pixel to a
-    # module of depth 6. Cross-entropy needs this many steps before it finds any crack at one half.
+    # module of depth 6. So few pixels leave all networks far from trained.
     "night": Budget(
         {
             "width": 0.125,

@@ -14,6 +14,7 @@ from math import sqrt
 from statistics import mean, variance
 from typing import Any
 
+from bench.paper.report import score_of
 from bench.paper.tables import LOSSES, TABLE2
 
 ERRORS = 2.0  # standard errors that a difference must exceed
@@ -35,7 +36,7 @@ class Side:
         """The score for each seed, in %."""
         for row in tables.get(self.table, ()):
             if " / ".join(row["labels"].values()) == self.row:
-                found = (run["scores"].get(self.score, run.get(self.score)) for run in row["runs"])
+                found = (score_of(run, self.score) for run in row["runs"])
                 return [100 * value for value in found if value is not None]
         return []
 

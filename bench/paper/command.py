@@ -150,12 +150,15 @@ def write_table(order: Order, terminal: TerminalReporter) -> None:
 
 def write_rates(order: Order, terminal: TerminalReporter) -> None:
     """Train every loss at every learning rate of the budget, and keep which suits it best."""
-    if not order.of.rates:
+    if not order.training.rates:
         raise UserError(
             f"the budget {order.budget} has one learning rate for all; choose another --budget."
         )
     data = dataset(order, terminal)
-    rows = [row.with_modules_up_to(order.of.deepest) for row in rates.candidates(order.of.rates)]
+    rows = [
+        row.with_modules_up_to(order.training.deepest)
+        for row in rates.candidates(order.training.rates)
+    ]
     train_rows(order, "learning rates", rows, data / "val", terminal, seeds=1)
     trials = [
         rates.trial(row, report.read(report.run_folder(order.work, row, 0), "val")) for row in rows
@@ -221,7 +224,7 @@ def dataset(order: Order, terminal: TerminalReporter) -> Path:
     def progress(done: int, total: int) -> None:
         terminal.show("making photographs", done, total)
 
-    return make_dataset(order.work / "photographs", order.of, progress)
+    return make_dataset(order.work / "photographs", order.training, progress)
 
 
 def train_rows(
@@ -254,5 +257,4 @@ def train_rows(
     photos = len(find_pairs(train))
     an_epoch = -(-an_example.patches_per_image * photos // an_example.batch)
     steps = an_example.steps or an_example.epochs * an_epoch
-    threads = max((os.cpu_count() or 1) // order.jobs, 1)
-    run_cells(title, cells, steps, order.jobs, threads, terminal)
+    run_cells(title, cells, steps, order.jobs, terminal)

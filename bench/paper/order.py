@@ -29,7 +29,7 @@ class Order:
     vgg: Path | None
 
     @property
-    def of(self) -> Budget:
+    def training(self) -> Budget:
         """How much each row is trained."""
         return BUDGETS[self.budget]
 
@@ -44,7 +44,7 @@ class Order:
     def options(self) -> dict[str, Any]:
         """Options of training that all rows share."""
         steps = {} if self.steps is None else {"steps": self.steps}
-        return {**self.of.options, **steps}
+        return {**self.training.options, **steps}
 
     @property
     def command(self) -> str:
@@ -58,8 +58,9 @@ class Order:
 
         Raises `UserError` where their learning rates were not chosen yet.
         """
+        deepest = self.training.deepest
         full_width = self.options.get("width", 1.0) == 1
-        by_loss = rates.chosen(self.out) if self.of.rates else {}
+        by_loss = rates.chosen(self.out) if self.training.rates else {}
         prepared, trained, reasons = [], [], []
         for row in rows:
             if row.pretrained and not full_width:
@@ -68,8 +69,8 @@ class Order:
                 )
             elif row.pretrained and self.vgg is None:
                 reasons.append("A fine-tuned HED needs VGG-16 weights: give their file with --vgg.")
-            elif (made := row.with_modules_up_to(self.of.deepest)).options.get("depths") == ():
-                reasons.append(f"Patches of this budget allow depths up to {self.of.deepest}.")
+            elif (made := row.with_modules_up_to(deepest)).options.get("depths") == ():
+                reasons.append(f"Patches of this budget allow depths up to {deepest}.")
             else:
                 row = made.at_rate(by_loss[row.loss]) if by_loss else made
                 trained.append(row)

@@ -1,7 +1,7 @@
 """The results of a table: rows of means and spreads, as JSON and as Markdown."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -30,6 +30,12 @@ def read(run: Path, dataset: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def score_of(run: Mapping[str, Any], name: str) -> float | None:
+    """A score or another result of a run by its name in the file; None if it has none."""
+    value: float | None = run["scores"].get(name, run.get(name))
+    return value
+
+
 def collect(table: Table, runs: Path, seeds: int) -> list[dict[str, Any]]:
     """The scores of each row of the table, from the runs in the folder ``runs``.
 
@@ -50,7 +56,7 @@ def _collect(table: Table, row: Row, runs: Sequence[Path]) -> dict[str, Any]:
             results.append({"run": run.name, **result})
     means, spreads = {}, {}
     for name in (*COLUMNS.values(), WITHIN, *ALARMS.values()):
-        values = [result["scores"].get(name, result.get(name)) for result in results]
+        values = [score_of(result, name) for result in results]
         numbers = [100 * value for value in values if value is not None]
         means[name] = mean(numbers) if numbers else None
         spreads[name] = stdev(numbers) if len(numbers) > 1 else None

@@ -73,15 +73,16 @@ class StoppedByUser(Exception):
 
 
 def run_cells(
-    title: str, cells: Sequence[Cell], steps: int, jobs: int, threads: int, report: TerminalReporter
+    title: str, cells: Sequence[Cell], steps: int, jobs: int, report: TerminalReporter
 ) -> None:
     """Train and score the cells that are not finished, ``jobs`` at a time.
 
-    Each process uses ``threads`` threads. The largest networks come first, so that the processes
+    The processes share the cores equally. The largest networks come first, so that the processes
     finish at about the same time. A cell that fails is reported, and the others go on.
 
     Raises `UserError` if any failed and `StoppedByUser` after Ctrl-C; what was trained is kept.
     """
+    threads = max((os.cpu_count() or 1) // jobs, 1)
     costs = {id(cell): cell.macs for cell in cells}
     todo = sorted((c for c in cells if not c.is_finished()), key=lambda c: -costs[id(c)])
     if len(todo) < len(cells):

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bench.common import options, results
+from bench.common import options
 from bench.recipe import trials
 from bench.recipe.trials import Trial
 
@@ -47,9 +47,5 @@ def command(data: Path, seeds: int, runs: Path, jobs: int, out: Path) -> None:
         Trial(name, [{**BASE, **variant, **folders, "seed": seed} for seed in range(seeds)])
         for name, variant in VARIANTS.items()
     ]
-    trials.train("ablation", rows, runs.absolute(), data.absolute() / "val", jobs)
-    found = trials.collect(rows, runs, "val")
-    name = data.resolve().name
-    facts = trials.facts(f"python -m bench ablation {name} --seeds {seeds}")
-    results.keep(out / "ablation.json", {name: {**facts, "rows": found}})
+    found = trials.carry_out("ablation", rows, runs.absolute(), data.absolute() / "val", jobs, out)
     trials.show("What each part of the recipe gains", found, "Validation photographs.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import numpy as np
 
-from bench.common import options, results
+from bench.common import options
 from bench.recipe import trials
 from bench.recipe.trials import Trial
 from minispiral.data.pairs import find_pairs
@@ -57,11 +57,7 @@ def command(data: Path, seeds: int, runs: Path, jobs: int, out: Path) -> None:
         for start, options_of_start in STARTS.items()
         for count in PHOTOS
     ]
-    trials.train("few photographs", rows, runs.absolute(), data.absolute() / "test", jobs)
-    found = trials.collect(rows, runs, "test")
-    name = data.resolve().name
-    facts = trials.facts(f"python -m bench few {name} --seeds {seeds}")
-    results.keep(out / "few.json", {name: {**facts, "rows": found}})
+    found = trials.carry_out("few", rows, runs.absolute(), data.absolute() / "test", jobs, out)
     trials.show("Trained on few photographs", found, "Test photographs, threshold 0.5.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from bench.common import results
 from bench.common.machine import machine
 from bench.common.options import Decorator
 from bench.common.text import table
@@ -55,6 +56,22 @@ class Trial:
     configs: Sequence[Mapping[str, Any]]
 
 
+def carry_out(
+    command: str, trials: Sequence[Trial], folder: Path, scored_on: Path, jobs: int, out: Path
+) -> list[dict[str, Any]]:
+    """Train what ``folder`` lacks, score all on a split of a dataset, and keep what it comes to.
+
+    It is kept in ``out`` under the names of the command and of the dataset.
+    """
+    train(command, trials, folder, scored_on, jobs)
+    rows = collect(trials, folder, scored_on.name)
+    dataset, seeds = scored_on.resolve().parent.name, len(trials[0].configs)
+    made_by = f"python -m bench {command} {dataset} --seeds {seeds}"
+    found = {"command": made_by, "machine": machine(), "rows": rows}
+    results.keep(out / f"{command}.json", {dataset: found})
+    return rows
+
+
 def train(title: str, trials: Iterable[Trial], folder: Path, scored_on: Path, jobs: int) -> None:
     """Train what ``folder`` lacks, and score it on the photographs of a dataset."""
     cells = [
@@ -63,9 +80,8 @@ def train(title: str, trials: Iterable[Trial], folder: Path, scored_on: Path, jo
         for seed, config in enumerate(trial.configs)
     ]
     steps = cells[0].config["steps"]
-    threads = max((os.cpu_count() or 1) // jobs, 1)
     with TerminalReporter() as terminal:
-        run_cells(title, cells, steps, jobs, threads, terminal)
+        run_cells(title, cells, steps, jobs, terminal)
 
 
 def run_folder(folder: Path, trial: Trial, seed: int) -> Path:
@@ -81,8 +97,7 @@ def collect(trials: Iterable[Trial], folder: Path, dataset: str) -> list[dict[st
             for seed in range(len(trial.configs))
         ]
         scores = {
-            name: [float(one["scores"].get(name, one.get(name)) or 0.0) for one in found]
-            for name in SCORES.values()
+            name: [(report.score_of(one, name) or 0.0) for one in found] for name in SCORES.values()
         }
         rows.append(
             {
@@ -95,11 +110,6 @@ def collect(trials: Iterable[Trial], folder: Path, dataset: str) -> list[dict[st
             }
         )
     return rows
-
-
-def facts(command: str) -> dict[str, Any]:
-    """How the rows were made."""
-    return {"command": command, "machine": machine()}
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]], *notes: str) -> None:
