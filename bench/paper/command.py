@@ -57,6 +57,12 @@ FOLDER = click.Path(path_type=Path)
     help="Train each with seeds 0 to N - 1 and give mean and standard deviation.",
 )
 @click.option(
+    "--rows",
+    multiple=True,
+    metavar="TEXT",
+    help="Train only the rows with TEXT in their labels; may be given again [default: all].",
+)
+@click.option(
     "--runs",
     type=FOLDER,
     default=Path("runs/paper"),
@@ -91,6 +97,7 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
     Examples: python -m bench paper table4 --budget smoke
               python -m bench paper rates uav75 --budget night
               python -m bench paper table4 uav75 --budget night --seeds 3
+              python -m bench paper table2 uav75 --budget night --seeds 3 --rows triangle
               python -m bench paper claims uav75 --budget night
               python -m bench paper fig4 uav75
     """
@@ -106,6 +113,8 @@ def paper(out: Path | None, jobs: int | None, **options: Any) -> None:
         out=out or ROOT / "bench/results/paper" / results,
         jobs=jobs or (cores if small else 1),
     )
+    if order.rows and order.what not in TABLES:
+        raise UserError(f"{order.what} has no rows to choose from, only tables have.", "rows")
     with TerminalReporter() as terminal:
         if order.what == "claims":
             write_claims(order)

@@ -11,6 +11,7 @@ from typing import Any
 from bench.paper import rates
 from bench.paper.budgets import BUDGETS, Budget
 from bench.paper.tables import Row
+from minispiral.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Order:
     budget: str
     steps: int | None
     seeds: int
+    rows: tuple[str, ...]  # parts of the labels of those to train; none: all
     runs: Path
     out: Path
     jobs: int
@@ -51,13 +53,24 @@ class Order:
         """The command that makes the same again."""
         what = f"{self.what} {shlex.quote(self.dataset)}" if self.data else self.what
         steps = "" if self.steps is None else f" --steps {self.steps}"
-        return f"python -m bench paper {what} --budget {self.budget}{steps} --seeds {self.seeds}"
+        rows = "".join(f" --rows {shlex.quote(text)}" for text in self.rows)
+        return (
+            f"python -m bench paper {what} --budget {self.budget}{steps} --seeds {self.seeds}{rows}"
+        )
 
     def prepare(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row], str]:
         """The rows as this budget trains them, those of them that can be trained, and why not all.
 
-        Raises `UserError` where their learning rates were not chosen yet.
+        Raises `UserError` where their learning rates were not chosen yet, and where `rows` names
+        none of them.
         """
+        for text in self.rows:
+            if not any(text in row.name for row in rows):
+                raise UserError(
+                    f"no row has {text!r} in its labels; choose from "
+                    f"{', '.join(row.name for row in rows)}.",
+                    "rows",
+                )
         deepest = self.training.deepest
         full_width = self.options.get("width", 1.0) == 1
         by_loss = rates.chosen(self.out) if self.training.rates else {}
@@ -73,6 +86,9 @@ class Order:
                 reasons.append(f"Patches of this budget allow depths up to {deepest}.")
             else:
                 row = made.at_rate(by_loss[row.loss]) if by_loss else made
-                trained.append(row)
+                if not self.rows or any(text in row.name for text in self.rows):
+                    trained.append(row)
+                else:
+                    reasons.append(f"Only rows with {' or '.join(self.rows)} were asked for.")
             prepared.append(row)
         return prepared, trained, " ".join(dict.fromkeys(reasons))

@@ -134,8 +134,8 @@ def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) 
         seeds = f"seeds 0 to {last_seed} (mean ± standard deviation)" if last_seed else "seed 0"
         notes.append(
             f"Every network: width {config['width']:g}, {runs[0]['steps']} steps of "
-            f"{config['batch']} patches of {config['patch']} x {config['patch']}, Adam "
-            f"{_rates(runs)}, {seeds}; scored with the checkpoint that had the "
+            f"{config['batch']} patches of {config['patch']} x {config['patch']}{_drawn(config)}, "
+            f"Adam {_rates(runs)}, {seeds}; scored with the checkpoint that had the "
             "best F1 on the validation photographs, or with the last where none found any crack. "
             f"Training took {min(r['seconds'] for r in runs):.0f} to "
             f"{max(r['seconds'] for r in runs):.0f} s a network with {runs[0]['threads']} "
@@ -146,6 +146,12 @@ def _notes(facts: dict[str, Any], rows: Sequence[dict[str, Any]], alarms: bool) 
     if missing:
         notes.append(f"Not trained: {'; '.join(missing)}.{facts['left_out']}")
     return [line for note in notes for line in (note, "")][:-1]
+
+
+def _drawn(config: Mapping[str, Any]) -> str:
+    """Where patches are drawn, if not everywhere."""
+    share = config.get("crack_share", 0)
+    return f", {share:.0%} of them drawn around a crack" if share else ""
 
 
 def _rates(runs: Sequence[dict[str, Any]]) -> str:

@@ -209,7 +209,7 @@ def test_a_budget_of_small_patches(tmp_path: Path) -> None:
     (tmp_path / "rates.json").write_text('{"rates": {"cross-entropy": 0.02}}')
     order = Order(
         what="table2", data=None, dataset="synthetic", budget="night", steps=None, seeds=3,
-        runs=tmp_path, out=tmp_path, jobs=1, vgg=None,
+        rows=(), runs=tmp_path, out=tmp_path, jobs=1, vgg=None,
     )  # fmt: skip
     rows, trained, why = order.prepare(TABLES["table2"].rows)
     assert [row.labels for row in rows] == [row.labels for row in TABLES["table2"].rows]
@@ -220,6 +220,15 @@ def test_a_budget_of_small_patches(tmp_path: Path) -> None:
     assert {row.options["lr"] for row in trained} == {0.02}
     config = TrainConfig.from_dict({"data": "", **order.options, **trained[0].options})
     assert (config.patch + 1) / 2 ** max(config.depths) >= 1
+
+    some, trained, why = dataclasses.replace(order, rows=("triangle / 1-3", "3-3-3")).prepare(
+        TABLES["table2"].rows
+    )
+    assert some == rows  # what was trained before stays in the table
+    assert [row.labels[1] for row in trained] == ["1-3-5-7-6-4-2", "3-3-3-3-3-3-3"]
+    assert "Only rows with triangle / 1-3 or 3-3-3" in why
+    with pytest.raises(UserError, match="no row has 'U-Net'"):
+        dataclasses.replace(order, rows=("U-Net",)).prepare(TABLES["table2"].rows)
 
 
 def vgg16(co: int) -> dict[str, np.ndarray]:
