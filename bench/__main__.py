@@ -24,6 +24,7 @@ from bench.recipe.few import command as few
 from bench.scale.command import scale
 from bench.scale.decoding import decoding
 from minispiral.errors import UserError
+from minispiral.training.interrupt import Interrupted
 
 
 class Measurements(click.Group):
@@ -34,7 +35,7 @@ class Measurements(click.Group):
             return super().invoke(ctx)
         except (UserError, WorkerError) as error:
             raise click.ClickException(str(error)) from None
-        except StoppedByUser as stopped:
+        except (StoppedByUser, Interrupted) as stopped:
             again = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
             click.echo(f"Stopped; go on with: {again}", err=True)
             sys.exit(128 + stopped.signum)

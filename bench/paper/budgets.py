@@ -1,12 +1,12 @@
 """How much each row of a table is trained, and the synthetic photographs it is trained on."""
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minispiral.data.synth import write_dataset
+from bench.common.photographs import make_once
+from minispiral.cli.progress import TerminalReporter
 from minispiral.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -84,12 +84,15 @@ def find_dataset(data: Path) -> Path:
     return data
 
 
-def make_dataset(folder: Path, budget: Budget, progress: Callable[[int, int], None]) -> Path:
+def make_dataset(folder: Path, budget: Budget, terminal: TerminalReporter) -> Path:
     """Make those synthetic photographs of a budget that ``folder`` lacks."""
     for seed, (split, photos) in enumerate(zip(SPLITS, budget.photos, strict=True)):
-        if not (folder / split).exists():
-            part = folder / f".{split}.part"  # renamed when complete
-            shutil.rmtree(part, ignore_errors=True)
-            write_dataset(part, photos, budget.size, seed, progress, TRANSFER)
-            part.rename(folder / split)
+        make_once(
+            folder / split,
+            terminal,
+            photos=photos,
+            size=budget.size,
+            seed=seed,
+            transfer=TRANSFER,
+        )
     return folder

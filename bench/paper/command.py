@@ -229,11 +229,7 @@ def dataset(order: Order, terminal: TerminalReporter) -> Path:
     """The folder with train/, val/ and test/; made where none was given."""
     if order.data is not None:
         return find_dataset(order.data)
-
-    def progress(done: int, total: int) -> None:
-        terminal.show("making photographs", done, total)
-
-    return make_dataset(order.work / "photographs", order.training, progress)
+    return make_dataset(order.work / "photographs", order.training, terminal)
 
 
 def train_rows(

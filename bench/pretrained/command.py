@@ -10,9 +10,9 @@ from typing import Any
 import click
 import numpy as np
 
+from bench.common.photographs import make_once
 from minispiral.cli.progress import TerminalReporter
 from minispiral.data.pairs import find_pairs, read_pair
-from minispiral.data.synth import write_dataset
 from minispiral.detection.tiling import predict
 from minispiral.runs import checkpoint
 from minispiral.training import TrainConfig, train
@@ -42,11 +42,10 @@ def command(folder: Path) -> None:
 
     What DIR holds already is not made again, and a training that was stopped goes on.
     """
-    for seed, (split, photos) in enumerate(PHOTOS.items()):
-        if not (folder / split).exists():
-            write_dataset(folder / split, photos, SIZE, seed, kind="varied")
     config = TrainConfig(data=folder / "train", val=folder / "val", **RECIPE)
     with TerminalReporter() as terminal:
+        for seed, (split, photos) in enumerate(PHOTOS.items()):
+            make_once(folder / split, terminal, photos=photos, size=SIZE, seed=seed, kind="varied")
         train(config, folder / "run", resume=True, report=terminal)
     source, packed = folder / "run" / "best.safetensors", folder / NAME
     pack(source, packed)
@@ -58,14 +57,18 @@ def command(folder: Path) -> None:
 
 
 def pack(source: Path, packed: Path) -> None:
-    """Keep of a checkpoint what detection needs: convolutions in float16, the rest as it is."""
+    """Keep of a checkpoint what detection needs: convolutions in float16, the rest as it is.
+
+    How long the training took is left out, so that the same weights make the same file.
+    """
     whole = checkpoint.load(source)
     tensors = {
         f"network.{name}": values.astype(np.float16) if values.ndim == 4 else values
         for name, values in whole.weights().items()
     }
     config = {**whole.config, "data": "varied", "val": "varied"}
-    checkpoint.save(packed, checkpoint.Checkpoint(whole.step, config, tensors, {}, whole.progress))
+    progress = {name: value for name, value in whole.progress.items() if name != "seconds"}
+    checkpoint.save(packed, checkpoint.Checkpoint(whole.step, config, tensors, {}, progress))
 
 
 def largest_difference(source: Path, packed: Path, data: Path) -> float:
