@@ -728,8 +728,23 @@ assert seen[-1] == 3
 #
 # ### On paper
 #
-# With $y = wx + b$ let the loss be $L = y^2 w$. Draw the graph of its steps and find $\partial L /
-# \partial w$ and $\partial L / \partial b$ by equation (1.1), without multiplying out.
+# **A.** With $y = wx + b$ let the loss be $L = y^2 w$. Draw the graph of its steps and find
+# $\partial L / \partial w$ and $\partial L / \partial b$ by equation (1.1), without multiplying
+# out.
+#
+# **B.** The walk can also go *forwards*. Pick one input, and let $\dot v_k$ say how $v_k$ changes
+# with it. Which rule for $\dot v_k$ corresponds to equation (1.1), and in which order are the steps
+# visited? A program has $n$ inputs and $m$ results, all of them single numbers. How many walks
+# forwards give all $nm$ derivatives, and how many backwards? Which of the two needs no tape? Last,
+# let 100 inputs go into a single number $u$, and let 100 results be computed from $u$ alone. Show
+# that two walks, one through each half of the program, give all 10,000 derivatives.
+#
+# **C.** In the sixty lines, somebody replaces `max(gradients, key=...)` by `next(iter(gradients))`:
+# the function that has waited longest, since a dictionary remembers the order in which its keys
+# came. "Then a gradient is passed on before it is complete, and the result is wrong," says a
+# friend. Find a program of three steps in which a function is visited twice, and follow the
+# numbers. Is the friend right? Which property of `backward` decides it? What does the library do at
+# such a second visit?
 #
 # ### Experiment
 #

@@ -897,9 +897,22 @@ np.testing.assert_allclose(
 #
 # ### On paper
 #
-# A row of 9 pixels, a kernel of 3 weights, stride 2 and one pixel of padding on either side. How
-# many outputs are there? Write down the first and the last row of the matrix $A$. Which pixels are
-# reached by two taps?
+# **A.** A row of 9 pixels, a kernel of 3 weights, stride 2 and one pixel of padding on either side.
+# How many outputs are there? Write down the first and the last row of the matrix $A$. Which pixels
+# are reached by two taps?
+#
+# **B.** Scatter ones along one axis with a kernel of $k$ ones and the stride $s$. By how many taps
+# is a pixel reached, far from the edges? Prove that it is the same number for all pixels if $s$
+# divides $k$, and that otherwise there are two numbers, which differ by 1. Then let the weights be
+# free: for $k = 3$ and $s = 2$, which $w_0, w_1, w_2$ turn a row of equal numbers into a row of
+# equal numbers? Take those that are symmetric and leave the numbers as they are. What do they make
+# of a row that is not constant?
+#
+# **C.** Let $A$ be a convolution along one axis, without padding, from $n$ pixels to $o < n$. First
+# shrink and then enlarge is $A^{\mathsf T} A$; first enlarge and then shrink is $A A^{\mathsf T}$.
+# Can one of them, or both, give back whatever was put in? Write down $A A^{\mathsf T}$ for a kernel
+# of 3 weights and stride 2, and find all kernels for which it changes nothing. What if the kernel
+# is not longer than the stride?
 #
 # ### Experiment
 #

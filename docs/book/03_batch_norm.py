@@ -782,7 +782,22 @@ print("and the gradients agree to float32's rounding")
 #
 # ### On paper
 #
-# Show from the box, with $\epsilon = 0$, that $\sum_i g^x_i = 0$ and $\sum_i \hat x_i g^x_i = 0$.
+# **A.** Show from the box, with $\epsilon = 0$, that $\sum_i g^x_i = 0$ and
+# $\sum_i \hat x_i g^x_i = 0$.
+#
+# **B.** The weights $w$ of a convolution are followed by batch norm, with $\epsilon = 0$. Show that
+# $cw$ gives the same loss as $w$, for every $c > 0$. What follows for the inner product
+# $\langle w, g^w \rangle$, and how large is the gradient at $cw$ compared with that at $w$?
+# Gradient descent now makes one step, from $w$ to $w - \alpha g^w$. Can the sum of the squares of
+# the weights become smaller? What does that do, over many steps, to the angle by which a step turns
+# $w$?
+#
+# **C.** Let $\epsilon = 0$. Show that no $\hat{x}_i$ in a channel of $m$ values is larger than
+# $\sqrt{m - 1}$. When is it as large as that? Check the result against what the chapter says of
+# $m = 2$, and evaluate it for $m = 32$. Now let $\epsilon = 10^{-5}$ again. A channel of the first
+# layer, with its $m = 516\,128$ values, is flat except for one pixel, which lies higher by
+# $\delta$. How large is its $\hat{x}$ for $\delta = 0.01$, for 1 and for 100, and from about which
+# $\delta$ on does $\epsilon$ not matter?
 #
 # ### Experiment
 #

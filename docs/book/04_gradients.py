@@ -638,8 +638,21 @@ print(report)
 #
 # ### On paper
 #
-# Compute the complex step of $f(x) = x^3$ by hand, without leaving anything out. How large is its
-# error, and which $h$ makes it vanish in float64 at $x = 1$?
+# **A.** Compute the complex step of $f(x) = x^3$ by hand, without leaving anything out. How large
+# is its error, and which $h$ makes it vanish in float64 at $x = 1$?
+#
+# **B.** A difference formula of *order* $p$ has the truncation error $C h^p$ and, from rounding,
+# the error $\varepsilon F / h$; $C$ and $F$ depend on the function. Find the best step, and show
+# that there the first error is $1/p$ of the second. With $C = F = 1$, how many of 16 digits, and
+# how many of 7, are left for $p = 1$, 2 and 4? Which order would lose only one digit of 16? Why
+# does nobody use it?
+#
+# **C.** Somebody wants the directions $v$ to consist of random signs, $+1$ or $-1$ with the same
+# probability, instead of normal numbers. "The mean square of $\langle \delta, v \rangle$ is
+# $|\delta|^2$ all the same." Check that. Then find a plausible bug which one such direction misses
+# with the probability $\frac{1}{2}$, and show that no wrong gradient is missed more often. (A miss
+# is $\langle \delta, v \rangle = 0$ here.) How likely is a miss with three directions? How many
+# would it take for one in ten million?
 #
 # ### Experiment
 #

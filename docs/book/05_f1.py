@@ -952,8 +952,22 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 #
 # ### On paper
 #
-# A network gives every crack pixel the probability $q$ and every other pixel 0. Find its soft F1,
-# the weights of Eq. 7 and the ratio $r$ of Eq. 13. What happens for $q \to 0$ and $q \to 1$?
+# **A.** A network gives every crack pixel the probability $q$ and every other pixel 0. Find its
+# soft F1, the weights of Eq. 7 and the ratio $r$ of Eq. 13. What happens for $q \to 0$ and
+# $q \to 1$?
+#
+# **B.** A network consists of nothing but a bias: all pixels get the same logit, and so all
+# $\sigma_i$ are one number $\sigma$. A fraction $p$ of the pixels is crack. The slope of the loss
+# by the bias is the sum of the gradients of all pixels. Where does the bias come to rest, in terms
+# of $\sigma$, with cross-entropy (Eq. 10), with Eq. 8 and with Eq. 11? Evaluate for $p = 1/50$.
+# What does each of the three networks say of a pixel, and which of them needs the least evidence to
+# change its mind?
+#
+# **C.** Let a batch consist of crack pixels only, two or more, and let a rule give them
+# $g_i = \varphi(S)\, k(\sigma_i)$: a weight that depends on the batch, through $S$, times a slope
+# that depends on the pixel. The derivative of $\varphi$ is nowhere 0. For which slopes $k$ is the
+# Jacobian symmetric? Which loss has this gradient then? Say what $\varphi$ and $k$ are in Eq. 8 and
+# in Eq. 11, and which assumption does not hold in exercise 5.3.
 #
 # ### Experiment
 #

@@ -856,8 +856,23 @@ assert all((m >= 0).all() for m in maps)
 #
 # ### On paper
 #
-# Find by hand, along one axis and far from all edges, which inputs pixels 3 and 4 of the map of a
-# module of depth 2 can see.
+# **A.** Find by hand, along one axis and far from all edges, which inputs pixels 3 and 4 of the map
+# of a module of depth 2 can see.
+#
+# **B.** Follow the maps from the picture to the logits: how many paths are there in a Spiral-Net of
+# seven modules, with `concat`, with `sum` and with `none`? (With `none` the last layer sees the
+# last map only.) How many encoders and decoders do the shortest and the longest path pass with
+# `concat`, for the order 1-2-3-4-5-6-7 and for 7-6-5-4-3-2-1? Everything that is known of the
+# picture must pass through the first module. For a patch of 255, compare how many numbers there are
+# at the bottom of a first module of depth 1 to 7 with how many there are in its map. From which
+# depth on is the bottom the narrower place? What does Table 2 say to that?
+#
+# **C.** Let $\epsilon = 0$ and $c > 0$. (i) Multiply by $c$ all weights that lead to one channel of
+# a layer. (ii) Multiply $\gamma$ and $\beta$ of one channel by $c$, and divide by $c$ all weights
+# by which later layers read this channel. Show that neither changes any logit. So each channel with
+# batch norm has two parameters more than it needs. How many of the 2434 of module 1 are left, and
+# how many of all 41,625,942? Why must $c$ be positive in (ii), and what happens in (i) if it is
+# negative?
 #
 # ### Experiment
 #

@@ -960,8 +960,21 @@ if not MISSING:
 #
 # ### On paper
 #
-# How many sectors does a warp read if thread $l$ reads number $2l$ of an array of float64, which
-# begins at a sector? How many barriers does `block_sum` pass with 64 threads?
+# **A.** How many sectors does a warp read if thread $l$ reads number $2l$ of an array of float64,
+# which begins at a sector? How many barriers does `block_sum` pass with 64 threads?
+#
+# **B.** Two threads add 1 to the same number in memory, without atomics: each reads it, adds, and
+# writes. In how many orders can their two reads and two writes happen, and in how many of them is
+# the number 2 in the end, if it was 0? Now each thread does this $n$ times, one after the other.
+# What are the largest and the smallest result, for $n \ge 2$? And what is the result if the 32
+# threads of a warp do it once each, all at the same time?
+#
+# **C.** A GPU delivers 3 terabytes a second from memory. It does $60 \cdot 10^{12}$ operations a
+# second in float32, and $480 \cdot 10^{12}$ in TF32; a product and its addition are two. A number
+# takes 4 bytes. How large must square tiles be so that reading takes no longer than computing: in
+# float32, in TF32, and with three TF32 products for one? A block has registers for 65,536 numbers
+# at most. What can help where no tile is large enough? Last, which square tile reads as much as the
+# tile of 128 x 64 does, and why is a square the best shape?
 #
 # ### Experiment
 #

@@ -901,9 +901,24 @@ ax.set_xlabel("share of the time of a training step")
 #
 # ### On paper
 #
-# Elementwise work takes 40 % of a step and becomes four times as fast. By how much does the step
-# become faster? A memory delivers 20 GB a second: how many numbers a second can ReLU do at most, in
-# float32, and what share is that of a peak of 200 GFLOP/s?
+# **A.** Elementwise work takes 40 % of a step and becomes four times as fast. By how much does the
+# step become faster? A memory delivers 20 GB a second: how many numbers a second can ReLU do at
+# most, in float32, and what share is that of a peak of 200 GFLOP/s?
+#
+# **B.** A call of NumPy needs the GIL for $g$ seconds and then computes for $c$ seconds without it.
+# How many calls a second can $t$ threads make at most, and how many times as fast as one thread is
+# that? Let $g$ be 5 microseconds, and let a core compute at 100 GFLOP/s. How many rows of the
+# output must a tile of this chapter's layer have, at least, to keep 16 threads busy with products?
+# And how many numbers must a tile of a ReLU have, if a core reads and writes 10 GB a second
+# together?
+#
+# **C.** Let $y_0 = a_0 u_0 + a_1 u_1$ and $y_1 = a_1 u_0 + a_2 u_1$: four products. Find both from
+# the three products $m_1 = (a_0 - a_1)\, u_0$, $m_2 = a_1 (u_0 + u_1)$ and
+# $m_3 = (a_1 - a_2)\, u_1$. Use this for two neighbouring outputs of a kernel of three weights with
+# stride 2, along one axis: 5 products instead of 6, and so 25 instead of 36 in two dimensions. How
+# much time does that save at best in this chapter's layer, at 200 GFLOP/s? The 25 products are
+# matrix products, and what they give must be written and read once more for the sums. How long does
+# that take at 20 GB a second? Is it worth it?
 #
 # ### Experiment
 #

@@ -16,7 +16,7 @@ import pytest
 
 from minispiral.exercises import Wrong
 from minispiral.exercises.catalogue import catalogue, check_answer, check_names, find
-from tests.book.cells import CHECK, checks, shown, text, wrong
+from tests.book.cells import CHECK, checks, run, shown, text, wrong
 from tests.small import ROOT, command, refusal
 
 BOOK = ROOT / "docs" / "book"
@@ -92,7 +92,9 @@ def test_chapter_has_its_parts(chapter: Path) -> None:
     assert f"### Exercise {number}.4" not in written
     assert all(part in written for part in ("**Predict**", "### On paper", "### Experiment"))
     (solutions,) = (BOOK / "solutions").glob(f"{number:02d}_*.py")
-    assert "## On paper" in text(solutions)
+    for where, heading in ((written, "### On paper\n"), (text(solutions), "## On paper\n")):
+        problems = where.partition(heading)[2].partition("\n#")[0]
+        assert re.findall(r"^\*\*(\w)\.\*\* \S", problems, re.MULTILINE) == ["A", "B", "C"]
     assert f"minispiral exercise {number}." in written
     figures = re.findall(rf"^\*Figure {number}\.(\d+)\. ", written, re.MULTILINE)
     assert figures == [str(k + 1) for k in range(len(figures))]
@@ -107,6 +109,11 @@ def test_what_a_chapter_names_is_there(chapter: Path) -> None:
     assert names
     for name in names:
         pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=by_name)
+def test_solutions_say_what_they_compute(chapter: Path) -> None:
+    assert run(BOOK / "solutions" / chapter.name)["wrong"] == []
 
 
 @pytest.mark.parametrize("number", catalogue())

@@ -57,6 +57,13 @@ def test_each_session_shows_and_assigns_what_its_chapters_have() -> None:
     assert assigned == list(catalogue())
 
 
+def test_the_problems_on_paper_are_listed() -> None:
+    """That each chapter has these three, and their solutions, is tested with the chapters."""
+    listed = rows("chapter | A | B | C")
+    assert [int(row[0]) for row in listed] == list(CHAPTERS)
+    assert all(len(row) == 4 and all(row) for row in listed)
+
+
 def test_a_chapter_needs_none_that_comes_later() -> None:
     for number, path in CHAPTERS.items():
         needed = re.search(r"You need (.*?)(?:\n\n|\Z)", text(path), re.S)

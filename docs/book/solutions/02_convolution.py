@@ -121,13 +121,71 @@ np.testing.assert_allclose(
 # %% [markdown]
 # ## On paper
 #
-# There are $\lfloor (9 + 2 - 3)/2 \rfloor + 1 = 5$ outputs. Output $j$ reads pixel $2j$ and its two
-# neighbours. The first row is $(w_1, w_2, 0, \dots, 0)$, since $w_0$ falls on the padding, and the
-# last is $(0, \dots, 0, w_0, w_1)$. The odd pixels 1, 3, 5 and 7 are the end of one window and the
-# beginning of the next: two taps. The even ones are the middle of one window.
+# **A.** There are $\lfloor (9 + 2 - 3)/2 \rfloor + 1 = 5$ outputs. Output $j$ reads pixel $2j$ and
+# its two neighbours. The first row is $(w_1, w_2, 0, \dots, 0)$, since $w_0$ falls on the padding,
+# and the last is $(0, \dots, 0, w_0, w_1)$. The odd pixels 1, 3, 5 and 7 are the end of one window
+# and the beginning of the next: two taps. The even ones are the middle of one window.
 
 # %%
 taps = np.zeros(9)
 for j in range((9 + 2 - 3) // 2 + 1):
     taps[max(2 * j - 1, 0) : 2 * j + 2] += 1
 print(taps)
+
+# %% [markdown]
+# **B.** Output $j$ reaches pixel $t = sj + q$ through tap $q$. So pixel $t$ is reached through the
+# taps $q$ from 0 to $k - 1$ that leave the same remainder as $t$ when divided by $s$. Of the $k$
+# taps, the first $s \lfloor k/s \rfloor$ have each of the $s$ remainders $\lfloor k/s \rfloor$
+# times. If $s$ divides $k$, these are all. If not, fewer than $s$ taps are left, whose remainders
+# differ: so some pixels get one tap more, and the others none.
+#
+# With free weights, each remainder sums its own: an even pixel gets $w_0 + w_2$ times the constant,
+# an odd one $w_1$ times. So the condition is $w_1 = w_0 + w_2$, and the weights asked for are
+# $\frac{1}{2}, 1, \frac{1}{2}$. Of any row they make $x_{2j+1} = y_j$ and
+# $x_{2j} = \frac{1}{2}(y_{j-1} + y_j)$: between two numbers stands their mean, which is *linear
+# interpolation*. So the checkerboard is not a property of the layer. It is in its weights, and
+# training can remove it.
+
+# %%
+for k in range(1, 10):
+    for s in range(1, 10):
+        ones = np.ones((1, 12, 1, 1))
+        reached = conv2d_input_grad(ones, np.ones((k, 1, 1, 1)), (11 * s + k, 1), s)[0, k:-k, 0, 0]
+        assert set(reached) == {k // s, -(-k // s)}
+
+row = rng.standard_normal((1, 5, 1, 1))
+larger = conv2d_input_grad(row, np.array([0.5, 1, 0.5]).reshape(3, 1, 1, 1), (11, 1), 2)[0, :, 0, 0]
+between = np.interp(np.arange(1, 10), 2 * np.arange(5) + 1, row[0, :, 0, 0])
+np.testing.assert_allclose(larger[1:10], between)
+
+# %% [markdown]
+# **C.** $A^{\mathsf T} A$ cannot: $A x = 0$ is a system of $o$ equations with $n > o$ unknowns, so
+# some $x \ne 0$ becomes 0, and nothing brings it back. $A A^{\mathsf T}$ can. Its entries are the
+# inner products of the rows of $A$. For 3 weights and stride 2 each row shares one pixel with the
+# next, through its last weight and the other's first:
+#
+# $$ \begin{aligned}
+# (A A^{\mathsf T})_{jj} &= w_0^2 + w_1^2 + w_2^2, \\
+# (A A^{\mathsf T})_{j,j+1} &= w_2\, w_0,
+# \end{aligned} $$
+#
+# and all entries further from the diagonal are 0. For the kernel $1, -2, 1$ of the chapter that is
+# 6 on the diagonal and 1 beside it. Nothing changes if $w_0 w_2 = 0$ and
+# $w_0^2 + w_1^2 + w_2^2 = 1$: one of the outer weights is 0, and the squares sum to 1. If the
+# kernel is not longer than the stride, no two rows share a pixel, and it is enough that the squares
+# sum to 1.
+
+
+# %%
+def matrix(kernel: list[float]) -> Array:
+    A = np.zeros((3, 7))
+    for j in range(3):
+        A[j, 2 * j : 2 * j + 3] = kernel
+    return A
+
+
+A = matrix([1, -2, 1])
+print(A @ A.T)
+A = matrix([0.6, 0.8, 0])
+np.testing.assert_allclose(A @ A.T, np.eye(3))
+assert np.linalg.matrix_rank(A.T @ A) == 3

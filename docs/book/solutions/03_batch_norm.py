@@ -125,10 +125,10 @@ np.testing.assert_allclose(
 # %% [markdown]
 # ## On paper
 #
-# With $\epsilon = 0$ the $\hat x_i$ sum to 0 and their squares to $m$. So
-# $\sum_i g^x_i = \gamma\rho\,(\sum_i g_i - g^\beta - 0) = 0$, since $g^\beta$ is that sum. And
-# $\sum_i \hat x_i g^x_i = \gamma\rho\,(\sum_i g_i \hat x_i - 0 - \frac{m}{m} g^\gamma) = 0$, since
-# $g^\gamma$ is that one.
+# **A.** With $\epsilon = 0$ the $\hat x_i$ sum to 0 and their squares to $m$. So $\sum_i g^x_i =
+# \gamma\rho\,(\sum_i g_i - g^\beta - 0) = 0$, since $g^\beta$ is that sum. And $\sum_i \hat x_i
+# g^x_i = \gamma\rho\,(\sum_i g_i \hat x_i - 0 - \frac{m}{m} g^\gamma) = 0$, since $g^\gamma$ is
+# that one.
 
 # %%
 rng = np.random.default_rng(0)
@@ -136,3 +136,66 @@ values, g = rng.standard_normal((2, 9))
 xhat = (values - values.mean()) / values.std()
 gx = g - g.mean() - xhat * (g * xhat).mean()
 np.testing.assert_allclose([gx.sum(), (gx * xhat).sum()], 0, atol=1e-12)
+
+# %% [markdown]
+# **B.** The convolution is linear in $w$, so $cw$ multiplies its output by $c$, and batch norm
+# takes a positive factor away again: $L(cw) = L(w)$. Differentiate both sides by $c$, at $c = 1$:
+# $\langle w, g^w \rangle = 0$. Differentiate them by $w$: $c$ times the gradient at $cw$ is the
+# gradient at $w$. So weights that are $c$ times as large have a gradient that is $\frac{1}{c}$
+# times as large.
+#
+# The gradient is orthogonal to $w$. So by Pythagoras the squares of $w - \alpha g^w$ sum to
+# $|w|^2 + \alpha^2 |g^w|^2$, with $|w|^2$ the sum of the squares of $w$. This sum can only grow. A
+# step turns $w$ by an angle whose tangent is $\alpha |g^w| / |w|$. As $|w|$ grows to $c$ times its
+# value, the gradient falls to $\frac{1}{c}$, and the angle to $\frac{1}{c^2}$: the learning rate
+# falls by itself. (All this holds for the weights of each output channel by themselves. It does not
+# hold for Adam, of chapter 7, which divides each element of the gradient by a number of its own.)
+
+# %%
+x, gy = rng.standard_normal((2, 7, 7, 3)), rng.standard_normal((2, 3, 3, 4))
+
+
+def weight_grad(w: Array) -> Array:
+    y = conv2d.conv2d(x, w, 2)
+    g, _, _ = batchnorm.normalize_grad(y, gy, *batchnorm.moments(y), np.ones(4), 0.0)
+    return conv2d.conv2d_weight_grad(x, g, (3, 3), 2)
+
+
+w = rng.standard_normal((3, 3, 3, 4))
+np.testing.assert_allclose((w * weight_grad(w)).sum((0, 1, 2)), 0, atol=1e-11)
+np.testing.assert_allclose(weight_grad(5 * w), weight_grad(w) / 5, rtol=0, atol=1e-11)
+
+# %% [markdown]
+# **C.** The $\hat{x}$ sum to 0 and their squares to $m$. So the other $m - 1$ sum to $-\hat{x}_i$.
+# The squares of $m - 1$ numbers with a given sum are least if all are equal, so theirs sum to at
+# least $\hat{x}_i^2 / (m - 1)$. Together
+#
+# $$ m \ge \hat{x}_i^2 + \frac{\hat{x}_i^2}{m - 1} = \hat{x}_i^2\, \frac{m}{m - 1}, $$
+#
+# which is $\hat{x}_i^2 \le m - 1$, with equality if all others are equal. For $m = 2$ both are 1,
+# as in the chapter. For $m = 32$, at the bottom of the paper's deepest module, nothing gets above
+# 5.57 <!-- = 31**0.5 -->, whatever the picture shows.
+#
+# The one pixel raises the mean by $\delta / m$, and the variance is $\delta^2 (m - 1) / m^2$, about
+# $\delta^2 / m$. So
+#
+# $$ \hat{x} \approx \frac{\delta}{\sqrt{\delta^2 / m + \epsilon}} . $$
+#
+# That is 3.16 <!-- = lone(0.01) --> for $\delta = 0.01$, where $\epsilon$ is nearly all of the
+# root; 289 <!-- = lone(1) --> for $\delta = 1$; and 718 <!-- = lone(100) --> for $\delta = 100$,
+# the bound $\sqrt{m - 1}$. The two parts of the root are equal at $\delta = \sqrt{\epsilon m}$,
+# which is 2.3 <!-- = (1e-5 * m) ** 0.5 -->. A few times above that, what is rare in a flat channel
+# comes out large, no matter how faint it was.
+
+# %%
+m = 516_128
+
+
+def lone(delta: float) -> float:
+    values = np.zeros((m, 1))
+    values[0] = delta
+    moments_of = batchnorm.moments(values)
+    return float(batchnorm.normalize(values, *moments_of, np.ones(1), np.zeros(1), 1e-5)[0, 0])
+
+
+print([round(lone(delta), 2) for delta in (0.01, 1, 100)], "bound", round((m - 1) ** 0.5, 2))

@@ -102,11 +102,59 @@ print(f"at best {np.abs(differences - 10 * np.cos(150)).min():.0e}")
 # %% [markdown]
 # ## On paper
 #
-# $(x + ih)^3 = x^3 + 3ix^2h - 3xh^2 - ih^3$. Its imaginary part over $h$ is $3x^2 - h^2$: the error
-# is $-h^2$, as Taylor's formula says, for $f''' = 6$. Beside 3 it is lost in rounding as soon as
-# $h^2$ is below half the distance of the float64 numbers there, $2 \cdot 10^{-16}$: for $h$ below
-# about $10^{-8}$.
+# **A.** $(x + ih)^3 = x^3 + 3ix^2h - 3xh^2 - ih^3$. Its imaginary part over $h$ is $3x^2 - h^2$:
+# the error is $-h^2$, as Taylor's formula says, for $f''' = 6$. Beside 3 it is lost in rounding as
+# soon as $h^2$ is below half the distance of the float64 numbers there, $2 \cdot 10^{-16}$: for $h$
+# below about $10^{-8}$.
 
 # %%
 for h in (1e-3, 1e-7, 1e-8, 1e-9):
     print(f"h = {h:.0e}: error {((1 + 1j * h) ** 3).imag / h - 3:.1e}")
+
+# %% [markdown]
+# **B.** The derivative of $C h^p + \varepsilon F / h$ is 0 where
+# $p\, C h^{p-1} = \varepsilon F / h^2$. Multiply by $h / p$: $C h^p$ is $\frac{1}{p}$ of
+# $\varepsilon F / h$. The step is $h = (\varepsilon F / (p\, C))^{1/(p+1)}$.
+#
+# With $C = F = 1$ and without the factors near 1, $h = \varepsilon^{1/(p+1)}$, and the error is
+# $\varepsilon / h = \varepsilon^{p/(p+1)}$: the fraction $\frac{p}{p+1}$ of the digits is left. Of
+# 16 these are 8 <!-- = 16 * 1 / 2 -->, 10.7 <!-- = 16 * 2 / 3 --> and 12.8 <!-- = 16 * 4 / 5 -->;
+# of 7 they are 3.5 <!-- = 7 / 2 -->, 4.7 <!-- = 7 * 2 / 3 --> and 5.6 <!-- = 7 * 4 / 5 -->. Fifteen
+# of 16 takes $p = 15$. The best step would be $10^{-16/16} = 0.1$: the formula needs some sixteen
+# values of $f$, spread over an interval longer than 1. There a function of any use is no longer a
+# polynomial of degree 15, or has a kink, and $C$, which contains the sixteenth derivative, is far
+# from 1. The complex step needs one value and loses nothing.
+
+# %%
+h = np.logspace(-12, 0, 200_001)
+for p in (1, 2, 4):
+    truncation, rounding = h**p, 1e-16 / h
+    best = (truncation + rounding).argmin()
+    np.testing.assert_allclose(truncation[best] / rounding[best], 1 / p, rtol=1e-3)
+    print(f"order {p}: h = {h[best]:.0e}, error {(truncation + rounding)[best]:.0e}")
+
+# %% [markdown]
+# **C.** In the square of $\sum_i \delta_i v_i$ the terms $\delta_i^2 v_i^2$ are $\delta_i^2$, and
+# the mean of $\delta_i \delta_j v_i v_j$ is 0 for $i \ne j$, since $v_i$ and $v_j$ are independent.
+# So the mean square is $|\delta|^2$.
+#
+# Let two elements of the gradient, $a$ and $b$, be exchanged. Then $\delta$ is $b - a$ in one
+# place, $a - b$ in the other and 0 elsewhere, and $\langle \delta, v \rangle = (b - a)(v_i - v_j)$.
+# That is 0 whenever the two signs are equal: with the probability $\frac{1}{2}$. No $\delta \ne 0$
+# is missed more often. Take an element $\delta_i \ne 0$, and let all other signs be drawn. For at
+# most one of the two values of $v_i$ the sum is 0, and each of them has the probability
+# $\frac{1}{2}$.
+#
+# Three directions miss the exchange with the probability $\frac{1}{8}$, and $k$ with $2^{-k}$: it
+# takes 24 <!-- = np.ceil(np.log2(1e7)) --> for one in ten million. One normal direction does that
+# already. The mean square is the same, but $v_i - v_j$ has a density, and no single value has a
+# probability above 0.
+
+# %%
+signs = np.random.default_rng(0).choice((-1.0, 1.0), (100_000, 3, 5))
+delta = np.array([0, 0.3, 0, -0.3, 0])
+seen = signs @ delta
+np.testing.assert_allclose((seen**2).mean(), delta @ delta, rtol=0.02)
+missed = (seen == 0).mean(), (seen == 0).all(axis=1).mean()
+print("missed by one direction {:.3f}, by three {:.3f}".format(*missed))
+np.testing.assert_allclose(missed, (1 / 2, 1 / 8), atol=0.01)

@@ -5,6 +5,7 @@
 
 # %%
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,73 @@ def product_in_three(a: Array, b: Array, multiply: Callable[[Array, Array], Arra
 # %% [markdown]
 # ## On paper
 #
-# Neighbours are 16 bytes apart, so 32 threads span 512 bytes: 16 sectors, of which half is thrown
-# away. `block_sum` has one barrier after each thread's own sum, and one in each round of the tree,
-# of which there are $\log_2 64 = 6$: seven.
+# **A.** Neighbours are 16 bytes apart, so 32 threads span 512 bytes: 16 sectors, of which half is
+# thrown away. `block_sum` has one barrier after each thread's own sum, and one in each round of the
+# tree, of which there are $\log_2 64 = 6$: seven.
 
 # %%
 lane = np.arange(32)
 assert len(np.unique(16 * lane // 32)) == 16
+
+# %% [markdown]
+# **B.** Each thread reads before it writes, so an order is a choice of two of four places for the
+# first thread: $\binom{4}{2} = 6$ orders. The result is 2 only if one thread has written before the
+# other reads: in 2 orders. In the other 4 both read 0, and one addition is lost.
+#
+# With $n$ each, the largest result is $2n$, if they happen to take turns. The smallest is 2,
+# however large $n$ is. Let the first thread read 0 and then wait. The second adds $n - 1$ times.
+# Now the first writes its 1, and all of that is lost. The second reads this 1, and waits before its
+# last write. The first does its remaining $n - 1$ additions. Then the second writes 2. It cannot be
+# less: the last write of all is the $n$-th of its thread, and the thread has read, after its own
+# write before that, a number that somebody had written, so at least 1.
+#
+# The 32 threads of a warp all read 0 and all write 1: the result is 1.
+
+
+# %%
+def results(n: int) -> list[int]:
+    """The number in memory after each order of two threads that add 1, n times each."""
+    found = []
+    for first in combinations(range(4 * n), 2 * n):
+        total, own, reads = 0, [0, 0], [True, True]
+        for place in range(4 * n):
+            thread = int(place not in first)
+            if reads[thread]:
+                own[thread] = total
+            else:
+                total = own[thread] + 1
+            reads[thread] = not reads[thread]
+        found.append(total)
+    return found
+
+
+assert sorted(results(1)) == [1, 1, 1, 1, 2, 2]
+assert set(results(2)) == {2, 3, 4}
+assert set(results(3)) == {2, 3, 4, 5, 6}
+
+# %% [markdown]
+# **C.** For $mnk$ products, square tiles of side $t$ read $2\,mnk / t$ numbers, or $8\,mnk / t$
+# bytes, and compute $2\,mnk$ operations. Reading takes no longer if
+#
+# $$ \frac{8}{t \cdot 3 \cdot 10^{12}} \le \frac{2}{R}, \qquad
+#    t \ge \frac{4 R}{3 \cdot 10^{12}}, $$
+#
+# with the rate $R$. In float32 $t$ is at least 80 <!-- = 4 * 60 / 3 -->, in TF32 640 <!-- = 4 * 480
+# / 3 -->. Three products for one are a third of the rate, which makes 214 <!-- = np.ceil(4 * 160 /
+# 3) -->. The registers allow $256 \times 256$ at most, so in TF32 no tile is enough: there reading
+# takes 2.5 <!-- = 640 / 256 --> times as long. What helps is a cache that all blocks share. Blocks
+# in one row of $C$ read the same numbers of $A$, and those in one column the same of $B$. If
+# $3 \times 3$ tiles of 256, or $5 \times 5$ of 128, run at the same time and each number comes from
+# memory once for all of them, they act as one tile of 768 or 640.
+#
+# The tile of $128 \times 64$ reads $\frac{1}{128} + \frac{1}{64}$ numbers for a product. That is
+# $\frac{2}{t}$ for $t$ about 85 <!-- = 2 / (1 / 128 + 1 / 64) -->, the harmonic mean of its sides.
+# A square with as many numbers has the side $\sqrt{128 \cdot 64}$, about 91 <!-- = (128 * 64) **
+# 0.5 -->, the geometric mean, which is never the smaller of the two. So of all tiles with the same
+# number of registers the square reads least.
+
+# %%
+for rate, side in ((60e12, 80), (480e12, 640)):
+    m = n = k = 3840
+    reading = 4 * m * n * k * (2 / side) / 3e12
+    np.testing.assert_allclose(reading, 2 * m * n * k / rate)
