@@ -1028,17 +1028,22 @@ for lr, (f1, ratios) in learnt.items():
 # %% [markdown]
 # With ours the batch is learnt <!-- holds learnt[LR][0] > 0.95 -->, so nothing is wrong with
 # network, gradient and masks, and what goes wrong elsewhere has another cause. At a hundredth of it
-# a step moves the weights by a five-thousandth <!-- holds 1 / 6500 < learnt[LR / 100][1][-20:].mean()
-# < 1 / 4000 -->, and after sixty steps nothing is learnt <!-- holds learnt[LR / 100][0] < 0.1 -->:
-# that is the sign of a rate that is too small. Ours begins with steps of a twenty-fifth <!-- holds 1
-# / 30 < learnt[LR][1][0] < 1 / 20 -->. That would be far too much elsewhere. Here batch norm makes
-# the size of the weights irrelevant; large steps make them grow, and the ratio falls by itself to
-# some thousandths <!-- holds 0.002 < learnt[LR][1][-20:].mean() < 0.01 -->. Adam's first step is
-# $\alpha$ for every weight, and the weights begin with the size $\sqrt{2 / n}$ for the fan-in $n$
-# (chapter 2). So the paper's $\alpha = 10^{-4}$ begins with $\alpha \sqrt{n/2}$, which is 0.0017 <!--
-# = 1e-4 * np.sqrt(9 * 64 / 2) --> where 64 channels come in: near the rule. With cross-entropy
-# the same network says "no" to its one batch for 150 steps, and has learnt it after 300
-# (`by_heart(LR, "cross-entropy", 300)`, some ten seconds: F1 is 1.00): that is point 4.
+# a step moves the weights by a five-thousandth
+# <!-- holds 1 / 6500 < learnt[LR / 100][1][-20:].mean() < 1 / 4000 -->, and after sixty steps
+# nothing is learnt <!-- holds learnt[LR / 100][0] < 0.1 -->: that is the sign of a rate that is too
+# small. Ours begins with steps of a twenty-fifth
+# <!-- holds 1 / 30 < learnt[LR][1][0] < 1 / 20 -->, far above the rule, and comes down to some
+# thousandths by itself <!-- holds 0.002 < learnt[LR][1][-20:].mean() < 0.01 -->: the gradient
+# becomes smaller, and $\sqrt v$ still remembers the large ones. A batch forgives that. In training
+# there is always another one, and such steps need a rate that falls.
+#
+# Adam's first step is $\alpha$ long for every weight, and the weights begin with the size
+# $\sqrt{2 / n}$ for the fan-in $n$ (chapter 2). So the paper's $\alpha = 10^{-4}$ begins with the
+# ratio $\alpha \sqrt{n/2}$, which is 0.0017 <!-- = 1e-4 * np.sqrt(9 * 64 / 2) --> for a convolution
+# of 64 channels: near the rule.
+#
+# With cross-entropy the same network says "no" to its one batch for 150 steps, and has learnt it
+# after 300 (`by_heart(LR, "cross-entropy", 300)`, some ten seconds: F1 is 1.00): that is point 4.
 #
 # Point 5, for this chapter's networks:
 
