@@ -197,6 +197,15 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 # complex step never turns. In float32 (dotted) the best that a difference can be trusted with is 4
 # or 5 digits <!-- holds 1e-6 < np.median(off[(single > 3e-3) & (single < 3e-2)]) < 1e-4 -->.*
 #
+# ![The relative error of both differences and of the complex step, for each step
+# h](figures/step.svg)
+#
+# *To touch, on the site. The same for other functions, in float64 and in float32, with what each
+# way gives at the step of the upright line: digits in bold are right. Which step is best for the
+# central difference in float32, and how many digits has it there? For which function is there no
+# slope on the right, and why? Bring the point near the corner of $|x|$: from which step on is the
+# central difference wrong?*
+#
 # This is why `gradcheck` refuses float32. A check whose own error is $10^{-4}$ cannot tell a wrong
 # gradient from a right one. Verify in float64, then train in float32 with the same code.
 #

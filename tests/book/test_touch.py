@@ -16,14 +16,19 @@ from tests.report.browser import Browser, browsing, chromium
 from tests.small import ROOT
 
 FIGURES = ROOT / "docs" / "book" / "figures"
-NAMES = {"taps": "02_convolution", "weights": "05_f1", "field": "06_spiral_net"}
+NAMES = {
+    "taps": "02_convolution",
+    "step": "04_gradients",
+    "weights": "05_f1",
+    "field": "06_spiral_net",
+}
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="Chromium is not installed")
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A page with the three figures, as small as a page can be."""
+    """A page with the figures, as small as a page can be."""
     pictures = "".join(f"<p><img alt='A {n}' src='figures/{n}.svg'></p>" for n in NAMES)
     scripts = "".join(f"<script src='figures/{n}.js'></script>" for n in ("touch", *NAMES))
     folder = tmp_path_factory.mktemp("touch")
@@ -37,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         assert all(url.startswith(folder.as_uri()) for url in browser.requests)
 
 
-def computed(page: Browser, name: str, **values: float) -> dict[str, Any]:
+def computed(page: Browser, name: str, **values: float | str) -> dict[str, Any]:
     found: dict[str, Any] = page.look(f"touch.figures.{name}.compute({json.dumps(values)})")
     return found
 
@@ -87,6 +92,55 @@ def test_the_taps_are_what_a_scatter_of_ones_gives(
     resized = small.repeat(stride, axis=1).repeat(stride, axis=2)
     expected = conv2d.conv2d(resized, weights, 1, kernel // 2)[0, ..., 0]
     np.testing.assert_array_equal(np.multiply.outer(found["resized"], found["resized"]), expected)
+
+
+FUNCTIONS: dict[str, tuple[Any, Any]] = {  # each with its derivative, for complex numbers too
+    "sin x": (np.sin, np.cos),
+    "exp x": (np.exp, np.exp),
+    "x³": (lambda x: x * x * x, lambda x: 3 * x * x),
+    "|x|": (lambda x: np.where(np.real(x) < 0, -x, x)[()], np.sign),
+}
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("of", FUNCTIONS)
+def test_the_errors_of_differences_are_those_of_numpy(
+    page: Browser, rng: np.random.Generator, of: str, precision: str
+) -> None:
+    real = np.dtype(precision).type
+    f, slope = FUNCTIONS[of]
+    place, eps = float(rng.uniform(0.1, 3)), np.finfo(real).eps
+    for power in rng.uniform(-20, 0, 20):
+        values = {"of": of, "precision": precision, "x": place, "power": power}
+        found = computed(page, "step", **values)
+        x, h = real(place), real(found["h"])
+        np.testing.assert_allclose(h, 10**power, rtol=2 * eps)
+        step = np.array(1j * h, np.result_type(real, np.complex64))[()]
+        expected = [
+            (f(x + h) - f(x)) / h,
+            (f(x + h) - f(x - h)) / (2 * h),
+            np.imag(f(x + step)) / h,
+        ]
+        assert all(one.dtype == real for one in expected)
+        # Values of sin and exp may differ by a rounding or two, products and sums may not.
+        rounding = 8 * eps * abs(f(x + h)) / h if of in ("sin x", "exp x") else 0
+        np.testing.assert_allclose(found["found"][:2], expected[:2], rtol=4 * eps, atol=rounding)
+        np.testing.assert_allclose(found["found"][2], expected[2], rtol=8 * eps, atol=8 * eps * h)
+        np.testing.assert_allclose(found["truth"], slope(float(x)), rtol=1e-14)
+        off = np.abs(np.array(found["found"]) / slope(float(x)) - 1)
+        np.testing.assert_allclose(found["off"], off, rtol=1e-6, atol=1e-15)
+        most = 7 if precision == "float32" else 16
+        right = np.floor(-np.log10(np.maximum(found["off"], 1e-17))).clip(0, most)
+        np.testing.assert_array_equal(found["digits"], right)
+
+
+def test_the_curves_of_errors_go_through_what_is_chosen(
+    page: Browser, rng: np.random.Generator
+) -> None:
+    power = -0.5 * int(rng.integers(0, 41))
+    found = computed(page, "step", of="exp x", precision="float32", x=1.3, power=power)
+    np.testing.assert_array_equal(found["powers"], np.arange(-20, 0.1, 0.125))
+    assert found["curves"][found["powers"].index(power)] == found["off"]
 
 
 @pytest.mark.parametrize("depth", range(1, 6))
