@@ -275,8 +275,8 @@ np.testing.assert_allclose([nw.grad, nx.grad, nb.grad], [gw_both, gx, gb])
 # everything about the loss is in `gy`. For an input $x$ with the *Jacobian* $J = \partial y /
 # \partial x$, the matrix of the derivatives of every number of $y$ by every number of $x$, it
 # computes $g^x = J^{\mathsf T} g^y$, the *vector-Jacobian product*, without ever forming $J$.
-# ($J^{\mathsf T}$ is the transpose, with rows and columns exchanged. Element $i$ of the product is
-# the sum of $g^y_j\, \partial y_j / \partial x_i$ over all $j$: equation (1.1) again.)
+# ($J^{\mathsf T}$ is the *transpose*, with rows and columns exchanged. Element $i$ of the product
+# is the sum of $g^y_j\, \partial y_j / \partial x_i$ over all $j$: equation (1.1) again.)
 
 # %%
 

@@ -113,7 +113,7 @@ for step in range(31):
 #
 # ### The complex step
 #
-# The trouble is the subtraction. There is a way to avoid it. A complex number $a + ib$ has two
+# The trouble is the subtraction. There is a way to avoid it. A *complex number* $a + ib$ has two
 # parts, the real one, $a$, and the imaginary one, $b$, and one computes with it as usual, with $i^2
 # = -1$. (Python writes `1j` for $i$; NumPy knows such numbers.) Let $h$ be real, and put $x + ih$
 # into $f$. Taylor's formula holds for complex numbers too, if $f$ is *analytic* (made of sums,
@@ -278,7 +278,8 @@ for _ in range(3):
 # ### Can one number be enough?
 #
 # Suppose the gradient is wrong by $\delta$, an array that is not all zeros. The check sees $\langle
-# \delta, v \rangle$. With $v$ from a normal distribution, this number is normally distributed too,
+# \delta, v \rangle$. With the elements of $v$ from a *normal distribution*, the bell-shaped curve
+# with mean 0 and standard deviation 1, this number is normally distributed too,
 # and its standard deviation is $|\delta|$, the length of $\delta$: the variances $\delta_i^2$ of
 # its terms add up. The error is missed only if this number happens to lie below the tolerance. A
 # normal variable of deviation $|\delta|$ lies within $\pm\tau$ with a probability of at most $0.8\,

@@ -71,7 +71,7 @@ rng = np.random.default_rng(5)
 #
 # $$ \mathrm{prec} = \frac{TP}{TP + FP}, \qquad \mathrm{rec} = \frac{TP}{TP + FN} $$
 #
-# The F1 score is their harmonic mean, one over the mean of $1 / \mathrm{prec}$ and $1 /
+# The F1 score is their *harmonic mean*, one over the mean of $1 / \mathrm{prec}$ and $1 /
 # \mathrm{rec}$:
 #
 # $$ \mathrm{F1} = \frac{2\,\mathrm{prec} \cdot \mathrm{rec}}{\mathrm{prec} + \mathrm{rec}}
