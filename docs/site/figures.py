@@ -7,6 +7,9 @@ _CAPTIONED = re.compile(
     r'<p><img alt="[^"]*" src="(?P<source>[^"]+)"[^>]*></p>\s*<p>(?P<caption><em>Figure .*?)</p>',
     re.DOTALL,
 )
+_UNCAPTIONED = re.compile(  # none to touch: these are drawings
+    r'<p>(?P<picture><img alt="[^"]*" src="(?P<source>[^"]+\.(?:jpg|png))"[^>]*>)</p>'
+)
 
 
 def folded(code: str) -> str:
@@ -25,7 +28,8 @@ def spoken(html: str) -> str:
 def captioned(html: str) -> str:
     """The page with each picture and the caption below it as one figure.
 
-    The picture leads to itself alone, which is larger; the caption is also what is read aloud.
+    A picture leads to itself alone, which is larger, also where the text below it is no caption of
+    a numbered figure. Such a caption is also what is read aloud.
     """
 
     def figure(found: re.Match[str]) -> str:
@@ -34,4 +38,6 @@ def captioned(html: str) -> str:
         link = f'<a class="picture" href="{source}">{picture}</a>'
         return f"<figure>{link}<figcaption>{caption}</figcaption></figure>"
 
-    return _CAPTIONED.sub(figure, html)
+    html = _CAPTIONED.sub(figure, html)
+    alone = r'<p><a class="picture" href="\g<source>">\g<picture></a></p>'
+    return _UNCAPTIONED.sub(alone, html)

@@ -38,6 +38,8 @@ PICTURES = {".png", ".jpg", ".gif", ".svg"}
 _FORMULA = re.compile(  # a line may break between a formula and what belongs to it
     r'\(?<span class="arithmatex">[^<]*</span>[.,;:!?)]+'
 )
+_INLINE = re.compile(r"(?<=<code>)[^<]+(?=</code>)")
+_HYPHENATED = re.compile(r"[^\s<]*-[^\s<]*")
 LANGUAGES = {".py": "python", ".cu": "cuda", ".cuh": "cuda", ".json": "json", ".toml": "toml"}
 OWN_PAGES = {  # files of the root that are pages of the site
     "README.md": "index.md",
@@ -336,9 +338,18 @@ def mathjax() -> Path:
     return Path(spec.submodule_search_locations[0]) / "static/mathjax/es5/tex-svg.js"
 
 
+def unbroken(code: re.Match[str]) -> str:
+    """Code within a line, which breaks at no hyphen: ``--option`` is one word."""
+    return _HYPHENATED.sub(
+        lambda word: f'<span class="together">{word[0]}</span>' if len(word[0]) < 25 else word[0],
+        code[0],
+    )
+
+
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     html = html.replace("::</p>", ":</p>")  # reStructuredText's mark before a block of code
     html = _FORMULA.sub(r'<span class="together">\g<0></span>', html)
+    html = _INLINE.sub(unbroken, html)
     return figures.captioned(html)
 
 

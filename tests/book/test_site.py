@@ -25,7 +25,9 @@ CAPTIONED = """<p><img alt="" src="figures/a-1.png"></p>
 >term</a>".</em></p>
 <p><em>Figure 3.3. Of another picture.</em></p>
 <p><img alt="Its own" src="figures/b.svg"></p>
-<p><em>To touch.</em></p>"""
+<p><em>To touch.</em></p>
+<p><img alt="A wall" src="c.jpg" /></p>
+<p><em>No number.</em></p>"""
 
 
 class Figures(HTMLParser):
@@ -57,9 +59,11 @@ def test_a_caption_is_the_pictures_and_what_is_read_aloud() -> None:
     html = figures.captioned(CAPTIONED)
     found = Figures(html)
     assert found.captions == ['Figure 3.2. With \\(\\hat{x} < 1\\), "a term".']
-    assert found.alternatives == ['Figure 3.2. With hat x < 1, "a term".', "Its own"]
-    assert html.count("<p><em>") == 2
+    assert found.alternatives == ['Figure 3.2. With hat x < 1, "a term".', "Its own", "A wall"]
+    assert html.count("<p><em>") == 3
     assert '<a class="picture" href="figures/a-1.png"><img' in html
+    assert '<p><img alt="Its own"' in html
+    assert '<p><a class="picture" href="c.jpg"><img alt="A wall" src="c.jpg" /></a></p>' in html
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
