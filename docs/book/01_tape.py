@@ -135,7 +135,7 @@ does = {"v1": "product", "v2": "sum", "v3": "exp(-v)", "v4": "1 + v", "L": "log"
 fig, ax = plt.subplots(figsize=(7, 4))
 for start, end in steps:
     (x0, y0), (x1, y1) = places[start], places[end]
-    arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 22, "shrinkB": 22}
+    arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 30, "shrinkB": 30}
     ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
 for name, (px, py) in places.items():
     ax.text(px, py, name, ha="center", va="center", weight="bold", size=12)

@@ -685,7 +685,7 @@ fig.legend(ncols=2, loc="outside upper center")
 
 # %% [markdown]
 # *Figure 2.4. The arrays of the encoder of the paper's deepest module (Table 1), for a batch of 32
-# images of 255 x 255 pixels in float32. A megabyte is 10^6 bytes.*
+# images of 255 x 255 pixels in float32. A megabyte is $10^6$ bytes.*
 #
 # Hundreds of megabytes, 293 <!-- = copied[1] --> in layer 2, are written out and read back once.
 # Memory is slow: a core multiplies many numbers in the time it takes to fetch one from memory. A

@@ -248,7 +248,7 @@ def spiral_net(x: Tensor, weights: SpiralNet) -> Tensor:
 network = SpiralNet((1, 2, 3, 4), width=1 / 16, rng=rng).astype(np.float64)
 pictures = Tensor(rng.uniform(-1, 1, (2, 63, 63, 3)))
 ours, theirs = spiral_net(pictures, network), network(pictures)
-print("logits of shape", ours.shape, "differ by at most", np.abs(ours.data - theirs.data).max())
+print(f"logits of shape {ours.shape} differ by at most {abs(ours.data - theirs.data).max():.0e}")
 np.testing.assert_allclose(ours.data, theirs.data, atol=1e-10)
 
 # %% [markdown]
@@ -299,8 +299,8 @@ by_module = [module_parameters(s, depth) for depth, s in enumerate(seen, start=1
 for depth, (s, count) in enumerate(zip(seen, by_module, strict=True), start=1):
     print(f"module {depth}: {' '.join(map(str, module_channels(s, depth))):64} {count:>11,}")
 mix = 7 + 1  # seven weights and a bias
-print(f"the 1 x 1 convolution {mix:>68}")
-print(f"Spiral-Net {sum(by_module) + mix:>79,}")
+print(f"the 1 x 1 convolution {mix:>64}")
+print(f"Spiral-Net {sum(by_module) + mix:>75,}")
 assert by_module[0] == 2434
 
 # %% [markdown]

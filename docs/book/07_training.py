@@ -98,9 +98,9 @@ print(f"1 pixel in {store.pixels / store.crack_pixels:.0f} is crack")
 # missed,
 #
 # $$ \begin{aligned}
-#    \mathbf{prec} &= \frac{TP}{TP + FP}, \\
-#    \mathbf{rec} &= \frac{TP}{TP + FN}, \\
-#    \mathbf{F1} &= \frac{2\,TP}{2\,TP + FP + FN} . \end{aligned} $$
+#    \mathrm{prec} &= \frac{TP}{TP + FP}, \\
+#    \mathrm{rec} &= \frac{TP}{TP + FN}, \\
+#    \mathrm{F1} &= \frac{2\,TP}{2\,TP + FP + FN} . \end{aligned} $$
 #
 # The same holds for the gradient. With cross-entropy each pixel pulls at its logit with the force
 # $\sigma_i - y_i$, where $y_i$ is 1 on crack and 0 elsewhere. At the start $\sigma_i$ is near one
@@ -183,7 +183,7 @@ for ax, one, label in zip(axes, *batch, strict=True):
 
 # %% [markdown]
 # F1 is a score of a *set* of pixels, and the sums of Eq. 11 run over the whole mini-batch. A batch
-# without any crack pixel has no F1: its loss, $-\log \mathbf{F1}$, is infinite. The library then
+# without any crack pixel has no F1: its loss, $-\log \mathrm{F1}$, is infinite. The library then
 # takes the gradient of the other pixels alone, which is well defined, and counts such batches. With
 # the paper's batches of 32 large patches they hardly ever occur; with ours they do.
 
@@ -452,7 +452,7 @@ for _ in range(30):
     var = 0.9 * var + 0.1 * values.var(axis=0) * 50 / 49
 np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-5)
 np.testing.assert_allclose(norm.running_var, var, rtol=1e-5)
-print("running mean and variance after 30 batches:", norm.running_mean, norm.running_var)
+print("after 30 batches, mean", norm.running_mean.round(3), "variance", norm.running_var.round(3))
 
 # %% [markdown]
 # This has a price. The statistics are those of *past* networks, a mixture in which the last ten
@@ -1158,8 +1158,9 @@ for (name, statistics), found in results.items():
 #   method, with the reason for each line of `adam_step`.
 # - J. Davis and M. Goadrich, *The Relationship Between Precision-Recall and ROC Curves*, ICML 2006.
 #   Why a rare class is scored by precision and recall, and how not to interpolate between them.
-# - L. Prechelt, *Early Stopping - But When?*, in *Neural Networks: Tricks of the Trade*, Springer
-#   1998. What the validation curve looks like in earnest, and fourteen rules for when to stop.
+# - L. Prechelt, *Early Stopping - But When?*, in *Neural Networks: Tricks of the Trade*,
+#   Springer 1998. What the validation curve looks like in earnest, and fourteen rules for when to
+#   stop.
 # - O. Ronneberger, P. Fischer and T. Brox, *U-Net*, MICCAI 2015: tiles that overlap, with mirrored
 #   edges, as here.
 
@@ -1202,9 +1203,9 @@ for (name, statistics), found in results.items():
 # $\beta_2 = 0.9$?
 #
 # **C.** A network is *calibrated* if, of the pixels to which it gives the probability $q$, the
-# fraction $q$ is crack. Let $\mathbf{F1}$ be the score of a set of pixels called crack. Show that
-# adding pixels of probability $q$ to the set raises it if $q > \mathbf{F1}/2$, and lowers it if
-# $q < \mathbf{F1}/2$. What is the best threshold of a calibrated network that reaches 0.6? Can the
+# fraction $q$ is crack. Let $\mathrm{F1}$ be the score of a set of pixels called crack. Show that
+# adding pixels of probability $q$ to the set raises it if $q > \mathrm{F1}/2$, and lowers it if
+# $q < \mathrm{F1}/2$. What is the best threshold of a calibrated network that reaches 0.6? Can the
 # best threshold be above one half? In the last section it is 0.93: how does Eq. 11 bring that
 # about?
 #

@@ -64,7 +64,7 @@ plt.rcParams["font.size"] = 10
 Array = NDArray[np.float32]
 rng = np.random.default_rng(9)
 blas = ThreadpoolController().select(user_api="blas")  # to say how many threads it may use
-print(f"{parallel.threads()} threads")
+print(f"threads: {parallel.threads()}")
 load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 if load > 0.5 * parallel.threads():
     print("This machine is busy with other work: the figures will show that, too.")
@@ -219,18 +219,19 @@ def draw(
 ) -> None:
     """A bar for the best round of each way, a dot for every round, and a red line at a mark.
 
-    A diamond for what was kept.
+    On the right the best round as a number; a diamond for what was kept.
     """
     live[figure] = {name: float(all_rounds.max()) for name, all_rounds in values.items()}
     before = kept["figures"].get(figure, {})
     for i, (name, all_rounds) in enumerate(values.items()):
         ax.barh(i, all_rounds.max(), color="C0", alpha=0.4)
         ax.plot(all_rounds, np.full(len(all_rounds), i), "k.", ms=4)
-        ax.text(all_rounds.max(), i, f"  {all_rounds.max():.2g}", va="center", fontsize=9)
+        best = f"{all_rounds.max():.2g}"
+        ax.text(1.01, i, best, va="center", color="C0", transform=ax.get_yaxis_transform())
         if name in before:
             ax.plot(before[name], i, "D", color="C1", mec="white")
     ax.axvline(mark, color="C3", lw=1)
-    ax.set_xlim(0, 1.12 * max(mark, *live[figure].values(), *before.values()))
+    ax.set_xlim(0, 1.05 * max(mark, *live[figure].values(), *before.values()))
     ax.set_yticks(range(len(values)), values)
     ax.invert_yaxis()
     ax.set_xlabel(label)
@@ -402,8 +403,8 @@ draw(ax, "9.2", shares, "share of the sgemm peak", mark=1)
 
 # %% [markdown]
 # *Figure 9.2. Measured: five ways to write one layer, the library's, and a large product, as shares
-# of the sgemm peak (red line). A bar shows the best round, the dots show all rounds, a diamond the
-# kept figures.*
+# of the sgemm peak (red line). A bar and its number show the best round, the dots all rounds, a
+# diamond the kept figures.*
 #
 # In the kept figures the first step up is the largest, by a factor of more than two <!-- holds
 # ratio("9.2", "2 tap by tap", "1 pixel by pixel") > 2 -->. Way 4 alone need not be faster than way

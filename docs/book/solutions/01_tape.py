@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 1
+# # Solutions to chapter 1
 
 # %%
 from typing import Any

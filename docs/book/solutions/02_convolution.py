@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 2
+# # Solutions to chapter 2
 
 # %%
 from typing import Any

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 3
+# # Solutions to chapter 3
 
 # %%
 from collections.abc import Iterable
@@ -115,9 +115,9 @@ def layer_norm_grad(x: Array, gy: Array, eps: float) -> Array:
 # %%
 x, gy = rng.standard_normal((2, 1, 5, 1, 8))  # one row of 5 pixels, 8 channels
 turned = x[0, :, 0].T, gy[0, :, 0].T  # 8 values in each of 5 channels
-by_batch_norm = batchnorm.normalize_grad(*turned, *batchnorm.moments(turned[0]), np.ones(5), 1e-5)[
-    0
-]
+by_batch_norm, *_ = batchnorm.normalize_grad(
+    *turned, *batchnorm.moments(turned[0]), np.ones(5), 1e-5
+)
 np.testing.assert_allclose(
     layer_norm_grad(x, gy, 1e-5)[0, :, 0].T, by_batch_norm, rtol=0, atol=1e-12
 )

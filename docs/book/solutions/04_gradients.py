@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 4
+# # Solutions to chapter 4
 
 # %%
 from collections.abc import Callable

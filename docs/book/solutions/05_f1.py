@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 5
+# # Solutions to chapter 5
 
 # %%
 from typing import Any

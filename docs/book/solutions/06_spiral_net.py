@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 6
+# # Solutions to chapter 6
 
 # %%
 from collections.abc import Callable, Sequence

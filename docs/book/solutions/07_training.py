@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of chapter 7
+# # Solutions to chapter 7
 
 # %%
 from collections.abc import Sequence
@@ -109,13 +109,13 @@ np.testing.assert_allclose(moved, 10**0.5 / (1 - 0.9 / 0.999**0.5), rtol=0.02)
 
 # %% [markdown]
 # **C.** Let $n$ pixels be called crack, $TP$ of them rightly, and let $P$ pixels be crack. Then
-# $\mathbf{F1} = 2\,TP / (n + P)$, since $FP = n - TP$ and $FN = P - TP$. With $k$ more pixels of
+# $\mathrm{F1} = 2\,TP / (n + P)$, since $FP = n - TP$ and $FN = P - TP$. With $k$ more pixels of
 # probability $q$ it is
 #
 # $$ \frac{2\,TP + 2qk}{(n + P) + k} . $$
 #
-# That is a mean of $\mathbf{F1}$ and of $2q$, with the weights $n + P$ and $k$. So it lies between
-# the two: the score rises if $2q > \mathbf{F1}$, and falls if $2q < \mathbf{F1}$. The best set
+# That is a mean of $\mathrm{F1}$ and of $2q$, with the weights $n + P$ and $k$. So it lies between
+# the two: the score rises if $2q > \mathrm{F1}$, and falls if $2q < \mathrm{F1}$. The best set
 # holds all pixels with $q$ above half of its score. For 0.6 the threshold is 0.3. As F1 is at most
 # 1, the best threshold of a calibrated network is never above one half.
 #
