@@ -51,7 +51,8 @@ def test_the_code_of_a_page_runs(
         if block["language"] == "python":
             above = "\n" * text.count("\n", 0, block.start("code"))
             exec(compile(above + block["code"], str(page), "exec"), names)
-        for line in block["code"].splitlines() if block["language"] == "sh" else ():
+        code = block["code"].replace("\\\n", "") if block["language"] == "sh" else ""
+        for line in code.splitlines():
             words = shlex.split(line, comments=True)
             if line.startswith("minispiral "):
                 done = command(*quick(words[1:]))
