@@ -18,7 +18,7 @@ def save(
         return False
     from minispiral.data.photos import write_picture
 
-    figure = Figure(figsize=size, dpi=100, **options)
+    figure = Figure(figsize=size, dpi=150, **options)
     canvas: Any = FigureCanvasAgg(figure)
     draw(figure)
     canvas.draw()

@@ -121,7 +121,7 @@ def save_plot(report: dict[str, Any], picture: Path) -> bool:
                 _draw_widths(axes, report["series"][name])
         figure.axes[0].set_ylabel("seconds of a training step")
 
-    return save(picture, (13, 4), draw, layout="constrained")
+    return save(picture, (9.5, 3.3), draw, layout="constrained")
 
 
 def _draw_line(
@@ -136,7 +136,7 @@ def _draw_line(
     for point, x in zip(points, megapixels, strict=True):
         at = {"textcoords": "offset points", "xytext": (-6, 6), "ha": "right"}
         axes.annotate(str(point[name]), (x, point["seconds"]), **at)
-    axes.set_title(f"by {name}: {start:.2f} s + {slope:.2f} s per megapixel", fontsize=10)
+    axes.set_title(f"by {name}:\n{start:.2f} s + {slope:.2f} s per megapixel", fontsize=10)
     axes.set_xlabel("megapixels of the step")
     axes.margins(0.12)
     axes.set_ylim(bottom=0)

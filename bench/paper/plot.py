@@ -20,11 +20,11 @@ def save_plot(table: Table, rows: Sequence[dict[str, Any]], picture: Path) -> bo
     Rows that share their first label share a colour. Returns False, and draws nothing, where
     matplotlib is not installed.
     """
-    return save(picture, (14, 5.6), lambda figure: _draw(figure, table, rows))
+    return save(picture, (10.5, 4.3), lambda figure: _draw(figure, table, rows))
 
 
 def _draw(figure: Any, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    places = {"left": 0.05, "right": 0.755, "bottom": 0.1, "top": 0.94, "wspace": 0.12}
+    places = {"left": 0.06, "right": 0.69, "bottom": 0.11, "top": 0.93, "wspace": 0.12}
     panels = figure.subplots(1, 2, sharey=True, gridspec_kw=places)
     for axes, title in zip(panels, ("the paper, on its photographs", "here"), strict=True):
         _draw_f1(axes)
@@ -39,7 +39,7 @@ def _draw(figure: Any, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         style: dict[str, Any] = {
             "color": COLOURS[groups.index(group) % len(COLOURS)],
             "marker": MARKERS[seen[group] % len(MARKERS)],
-            "markersize": 8,
+            "markersize": 7,
             "markeredgecolor": "white",
             "linestyle": "none",
             "clip_on": False,
@@ -56,9 +56,9 @@ def _draw(figure: Any, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     figure.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=(0.785, 0.96),
+        bbox_to_anchor=(0.735, 0.97),
         frameon=False,
-        fontsize=9,
+        fontsize=8,
         handletextpad=0.2,
     )
 

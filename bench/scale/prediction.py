@@ -123,9 +123,9 @@ def save_plot(found: Mapping[str, Any], picture: Path) -> bool:
             grid[1][column].set_xlabel("processes")
         grid[0][0].set_ylabel(f"efficiency, {found['batch']} patches each")
         grid[1][0].set_ylabel(f"times as fast, {found['batch']} patches in all")
-        figure.legend(*grid[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.legend(*grid[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
-    return save(picture, (12, 8), draw, layout="constrained")
+    return save(picture, (9, 6.6), draw, layout="constrained")
 
 
 def _draw(axes: Any, clusters: Mapping[str, Any], scaling: str) -> None:
