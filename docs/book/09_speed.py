@@ -875,8 +875,8 @@ ax.set_xlabel("share of the time of a training step")
 #
 # - make no new array as large as `x`;
 # - all operations together process at most `3 * m * c` numbers, plus a few times 4096 for work on
-#   the vectors;
-# - an operation on more than 4096 numbers runs along rows of at least 4096.
+#   the vectors (a comparison is an operation, and so is a write where a mask says so);
+# - each operation on numbers of `x` runs along rows of at least 4096.
 #
 # ### Exercise 9.2 ★★
 #

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minispiral.exercises import Wrong, exercise
+from minispiral.exercises.arrays import kind_of
 from minispiral.kernels import reference
 
 Array = NDArray[Any]
@@ -45,24 +46,31 @@ def scale_shift_relu(answer: Answer) -> None:
 
 
 def _about_scale_shift(x: Array, scale: Array, shift: Array, y: Array) -> str:
+    """What may have gone wrong, if y tells."""
+    if np.array_equal(y, x):
+        return ": it has not changed, as when a copy is changed or the name given to a new array"
     c, wide = len(scale), np.float64(1) * x
     rows = x.size // c // (_ROW // c), _ROW  # as which one may view x
     stretched = [np.repeat(vector, _ROW // c) for vector in (scale, shift)]
     known = {
         ": the ReLU is missing": scale * wide + shift,
         ": the ReLU comes last": np.maximum(scale * wide, 0) + shift,
+        ": the ReLU comes last, not first": scale * np.maximum(wide, 0) + shift,
         ": the shift is missing": np.maximum(scale * wide, 0),
         ": the scale is missing": np.maximum(wide + shift, 0),
         ": the shift is added before x is scaled": np.maximum(scale * (wide + shift), 0),
+        ": scale and shift are exchanged": np.maximum(shift * wide + scale, 0),
+        ": what is negative becomes 0, not positive": np.abs(scale * wide + shift),
+        ": that is the smaller of the number and 0": np.minimum(scale * wide + shift, 0),
         ": a row holds channels 0, 1, 2, ... again and again, so tile the vectors": np.maximum(
             stretched[0] * wide.reshape(rows) + stretched[1], 0
         ).reshape(x.shape),
-        ": it has not changed": wide,
     }
     for about, other in known.items():
         if np.allclose(y, other, rtol=1e-4, atol=1e-4):
             return about
-    return ""
+    wrong = ~np.isclose(y, np.maximum(scale * wide + shift, 0), rtol=1e-4, atol=1e-4)
+    return ": this part of x has not changed" if np.array_equal(y[wrong], x[wrong]) else ""
 
 
 def _with_peak_memory(
@@ -95,7 +103,7 @@ def _check_operations(answer: Answer, x: Array, scale: Array, shift: Array, what
             "x has: at most 3 times are allowed"
         )
     for shape in _Recorded.shapes:
-        if np.prod(shape) > _ROW and shape[-1] < _ROW:
+        if shape[-1:] < (_ROW,):
             raise Wrong(
                 f"with {what}, an operation ran along rows of {shape[-1]}, on an array {shape}: "
                 f"view x as rows of {_ROW} and tile the vectors"
@@ -103,7 +111,10 @@ def _check_operations(answer: Answer, x: Array, scale: Array, shift: Array, what
 
 
 class _Recorded(np.ndarray[Any, Any]):
-    """An array that records the shapes of all operations it takes part in."""
+    """An array that records the shapes of all operations it takes part in.
+
+    To write where a mask says so is one, too.
+    """
 
     shapes: list[tuple[int, ...]] = []  # noqa: RUF012 - one list for all views of an array
 
@@ -118,6 +129,16 @@ class _Recorded(np.ndarray[Any, Any]):
             return out[0]
         return result.view(_Recorded) if isinstance(result, np.ndarray) else result
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in (np.copyto, np.place, np.putmask):
+            self.shapes.append(args[0].shape)
+        return super().__array_function__(func, types, args, kwargs)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, np.ndarray) and index.dtype == bool:
+            self.shapes.append(index.shape)
+        super().__setitem__(index, value)
+
 
 def _plain(array: Any) -> Any:
     return array.view(np.ndarray) if isinstance(array, _Recorded) else array
@@ -128,24 +149,26 @@ def conv2d_in_tiles(answer: Answer) -> None:
     """A convolution in tiles of a given size."""
     rng = np.random.default_rng()
     for stride in (2, 1, 3):
-        n, ci, co = (int(size) for size in rng.integers(1, 5, 3))
-        kh, kw = (int(size) for size in rng.integers(1, 4, 2))
+        least = 2 if stride == 2 else 1  # a single channel or tap forgives much
+        n, ci, co = (int(size) for size in rng.integers(least, 5, 3))
+        kh, kw = (int(size) for size in rng.integers(least, 4, 2))
         oh, ow = (int(size) for size in rng.integers(5, 10, 2))
         h, v = stride * (oh - 1) + kh, stride * (ow - 1) + kw
         x = rng.standard_normal((n, h, v, ci), np.float32)
         w = rng.standard_normal((kh, kw, ci, co), np.float32)
         a_row = ow * kh * kw * ci
-        for rows in (1, int(rng.integers(2, oh)), oh + 2):
+        uneven = int(rng.integers(oh // 2 + 1, oh))  # so that a smaller tile is left
+        for rows in (1, int(rng.integers(2, oh)), uneven, oh + 2):
             most = rows * a_row + int(rng.integers(0, a_row))
             what = f"x {x.shape}, w {w.shape}, stride {stride} and most {most}"
-            _check_tiles(answer, x, w, stride, most, n * -(-oh // min(rows, oh)), what)
+            _check_tiles(answer, x, w, stride, most, min(rows, oh), what)
 
 
 def _check_tiles(
-    answer: Answer, x: Array, w: Array, stride: int, most: int, calls: int, what: str
+    answer: Answer, x: Array, w: Array, stride: int, most: int, r: int, what: str
 ) -> None:
     weights = w.reshape(-1, w.shape[-1])
-    sizes: list[int] = []
+    sizes: list[int] = []  # pixels of each call
 
     def multiply(rows: Array, given: Array) -> Array:
         if np.shape(given) != weights.shape or not np.array_equal(given, weights):
@@ -158,7 +181,7 @@ def _check_tiles(
                 f"with {what}, multiply was given rows {np.shape(rows)} instead of "
                 f"(pixels, {len(weights)})"
             )
-        sizes.append(int(np.size(rows)))
+        sizes.append(len(rows))
         product: Array = np.asarray(rows) @ weights
         return product
 
@@ -169,18 +192,69 @@ def _check_tiles(
         raise Wrong(
             f"with {what}, the result is {y.dtype} {y.shape}, expected float32 {expected.shape}"
         )
+    n, oh, ow, _ = y.shape
     if not np.allclose(y, expected, rtol=1e-4, atol=1e-4):
-        raise Wrong(f"with {what}, {_first_difference('y', y, expected)}")
-    if max(sizes, default=0) > most:
-        raise Wrong(f"with {what}, multiply was given {max(sizes)} numbers as rows at once")
-    if len(sizes) != calls:
-        raise Wrong(f"with {what}, multiply was called {len(sizes)} times instead of {calls}")
+        about = _about_windows(x, w, stride, r, y)
+        if not about and sum(sizes) < n * oh * ow:
+            about = f": multiply was given {sum(sizes)} of {n * oh * ow} windows"
+        raise Wrong(f"with {what}, {_first_difference('y', y, expected)}{about}")
+    if max(sizes, default=0) * len(weights) > most:
+        raise Wrong(
+            f"with {what}, multiply was given {max(sizes) * len(weights)} numbers as rows at once"
+        )
+    expected_sizes = n * [min(r, oh - i) * ow for i in range(0, oh, r)]
+    if sorted(sizes) != sorted(expected_sizes):
+        raise Wrong(f"with {what}, multiply was {_about_tiles(sizes, expected_sizes, r, ow)}")
+
+
+def _about_tiles(sizes: list[int], expected: list[int], r: int, ow: int) -> str:
+    """What is wrong with tiles of so many pixels."""
+    incomplete = [pixels for pixels in sizes if pixels % ow]
+    if incomplete:
+        return (
+            f"given a tile of {incomplete[0]} pixels: a tile consists of complete rows, which have "
+            f"{ow} here"
+        )
+    if sum(sizes) > sum(expected):
+        return (
+            f"given {sum(sizes)} windows, and there are {sum(expected)}: the last tile of an image "
+            "has only the rows that are left"
+        )
+    about = "no tile holds rows of two images"
+    if 0 in sizes:
+        about = f"{sizes.count(0)} of the tiles were empty"
+    elif not 0 < len(sizes) <= len(expected):
+        about = f"a tile has r = {r} rows, and only the last of an image may have fewer"
+    if len(sizes) != len(expected):
+        return f"called {len(sizes)} times instead of {len(expected)}: {about}"
+    return f"given {max(sizes) // ow} rows at once, with r = {r}: {about}"
+
+
+def _about_windows(x: Array, w: Array, stride: int, r: int, y: Array) -> str:
+    """What may be wrong with the rows that multiply was given, if y tells."""
+    kh, kw, ci, co = w.shape
+    _, oh, ow, _ = y.shape
+    begins = [i - i % r + i % r * stride for i in range(oh)]  # row i, if a tile begins at row i
+    steps = reference.conv2d(x, w, 1)
+    assert isinstance(steps, np.ndarray)
+    known = {
+        ": the numbers of a window are in the order (kh, kw, ci), as the weights are": (
+            reference.conv2d(x, w.reshape(ci, kh, kw, co).transpose(1, 2, 0, 3), stride)
+        ),
+        ": the windows are turned": reference.conv2d(x, w[::-1, ::-1], stride),
+        f": row {r} of the output begins at row {r * stride} of the image": (
+            steps[:, begins, ::stride][:, :, :ow]
+        ),
+    }
+    return next((about for about, other in known.items() if np.allclose(y, other, 1e-4, 1e-4)), "")
 
 
 @exercise("9.3", function="run_in_order", difficulty=3)
 def run_in_order(answer: Answer) -> None:
     """Tasks for several threads, results in order."""
-    for tasks, threads in (([], 2), ([3], 4), (list("abcdefg"), 1), (list(range(50)), 3)):
+    rng = np.random.default_rng()
+    many = [[int(k)] for k in rng.permutation(40) % 20]  # each twice, unsorted, not to be hashed
+    for tasks, threads in (([], 2), ([[3]], 4), (many[:7], 1), (many, 3)):
         what = f"{len(tasks)} tasks and {threads} threads"
         seen: list[Any] = []
 
@@ -189,8 +263,16 @@ def run_in_order(answer: Answer) -> None:
             return "done", task
 
         result = _returned(answer, work, tasks, threads, what)
-        if not isinstance(result, list) or result != [("done", task) for task in tasks]:
-            raise Wrong(f"with {what}, the result is not the list of work(task) for all tasks")
+        if not isinstance(result, list):
+            raise Wrong(f"with {what}, {kind_of(result)} was returned, expected a list")
+        if len(result) != len(tasks):
+            raise Wrong(f"with {what}, {len(result)} results were returned")
+        expected = [("done", task) for task in tasks]
+        if sorted(map(repr, result)) == sorted(map(repr, expected)) and result != expected:
+            raise Wrong(f"with {what}, the results are in another order than the tasks")
+        for k, (one, other) in enumerate(zip(result, expected, strict=True)):
+            if one != other:
+                raise Wrong(f"with {what}, result {k} is {one!r:.60} instead of {other!r}")
         if sorted(map(repr, seen)) != sorted(map(repr, tasks)):
             raise Wrong(f"with {what}, work was not called exactly once for each task")
     for threads in (1, 2, 3):
@@ -205,29 +287,38 @@ def run_in_order(answer: Answer) -> None:
 def _check_most(answer: Answer, threads: int) -> None:
     what = f"{threads + 1} tasks and {threads} threads"
     barrier = threading.Barrier(threads + 1)
+    met: list[bool] = []  # for each task that has ended, whether it met all others
 
-    def work(task: int) -> bool:
-        try:
-            barrier.wait(_MOMENT)
-        except threading.BrokenBarrierError:
-            return False
-        return True
+    def work(task: int) -> None:
+        met.append(_meets(barrier, _MOMENT))
 
-    if any(_returned(answer, work, list(range(threads + 1)), threads, what)):
+    _returned(answer, work, list(range(threads + 1)), threads, what)
+    if len(met) <= threads:
+        raise Wrong(f"with {what}, run_in_order returned before all tasks had ended")
+    if any(met):
         raise Wrong(f"with {what}, all tasks ran at the same time")
+
+
+def _meets(barrier: threading.Barrier, seconds: float) -> bool:
+    """Whether all for whom the barrier is made wait at it within so many seconds."""
+    try:
+        barrier.wait(seconds)
+    except threading.BrokenBarrierError:
+        return False
+    return True
 
 
 def _check_together(answer: Answer, threads: int) -> None:
     what = f"{threads} tasks, each of which waits until all have begun, and {threads} threads"
     barrier = threading.Barrier(threads)
+    met: list[bool] = []
 
     def work(task: int) -> None:
-        barrier.wait(_PATIENCE)
+        met.append(_meets(barrier, _PATIENCE))
 
-    try:
-        _returned(answer, work, list(range(threads)), threads, what)
-    except threading.BrokenBarrierError:
-        raise Wrong(f"with {what}, they never ran at the same time") from None
+    _returned(answer, work, list(range(threads)), threads, what)
+    if not all(met):
+        raise Wrong(f"with {what}, they never ran at the same time")
 
 
 def _check_order(answer: Answer, threads: int) -> None:
@@ -273,6 +364,10 @@ def _check_raises(answer: Answer) -> None:
         _returned(answer, work, list(range(9)), 2, what)
     except ZeroDivisionError:
         return
+    except Wrong:
+        raise
+    except Exception as error:
+        raise Wrong(f"with {what}, run_in_order raised {type(error).__name__}") from error
     raise Wrong(f"with {what}, run_in_order did not raise it")
 
 
