@@ -202,13 +202,13 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 # h](figures/step.svg)
 #
 # *To touch, on the site. The same for other functions, in float64 and in float32, with what each
-# way gives at the step of the upright line: digits in bold are right. Which step is best for the
-# central difference in float32, and how many digits has it there? For which function is there no
-# slope on the right, and why? Bring the point near the corner of $|x|$: from which step on is the
-# central difference wrong?*
+# way gives at the step of the upright line: digits in bold are right. (How to take the complex step
+# of $|x|$ is said below.) Which step is best for the central difference in float32, and how many
+# digits has it there? For which function has neither difference a truncation error, and why? Bring
+# the point near the corner of that function: from which step on is the central difference wrong?*
 #
-# This is why `gradcheck` refuses float32. A check whose own error is $10^{-4}$ cannot tell a wrong
-# gradient from a right one. Verify in float64, then train in float32 with the same code.
+# `gradcheck` refuses float32: a check whose own error is $10^{-4}$ cannot tell a wrong gradient
+# from a right one. Verify in float64, then train in float32 with the same code.
 #
 # ### What the complex step needs
 #
@@ -653,10 +653,10 @@ print(report)
 # is its error, and which $h$ makes it vanish in float64 at $x = 1$?
 #
 # **B.** A difference formula of *order* $p$ has the truncation error $C h^p$ and, from rounding,
-# the error $\varepsilon F / h$; $C$ and $F$ depend on the function. Find the best step, and show
-# that there the first error is $1/p$ of the second. With $C = F = 1$, how many of 16 digits, and
-# how many of 7, are left for $p = 1$, 2 and 4? Which order would lose only one digit of 16? Why
-# does nobody use it?
+# the error $\varepsilon F / h$; $C$ and $F$ depend on the function. Find the step with the smallest
+# sum of the two, and show that there the first is $1/p$ of the second. With $C = F = 1$, how many
+# of 16 digits, and how many of 7, are left for $p = 1$, 2 and 4? Which order would lose only one
+# digit of 16? Why does nobody use it?
 #
 # **C.** Somebody wants the directions $v$ to consist of random signs, $+1$ or $-1$ with the same
 # probability, instead of normal numbers. "The mean square of $\langle \delta, v \rangle$ is

@@ -571,12 +571,13 @@ right.legend(fontsize=9)
 # pixels of the maps before it, and module 7 all of them. It can tell, for instance, whether the
 # line is one of many parallel joints.
 #
-# The fields are *limits*. What a trained network makes of them is called the **effective receptive
-# field**: where, around the middle, the gradient of a pixel is found. We take the modules of the
-# weights that come with the library (chapter 7), four synthetic photographs, and in each the
-# brightest pixel of a module's map that has the wide field inside the patch. How wide is the square
-# that holds 90 % of the absolute gradient with respect to the module's input? If it were spread
-# evenly, $\sqrt{0.9}$ of the field.
+# The fields are *limits*. The part of a field in which most of the gradient is found is the
+# **effective receptive field**. It depends on the weights, so we take a trained network: the one
+# with six modules that comes with the library (chapter 7). In four synthetic photographs we go back
+# from the brightest pixel of each module's map, among those that have the wide field, and have it
+# inside the patch. How wide is the square around the middle of the field that holds 90 % of the
+# absolute gradient with respect to the module's input? If the gradient were spread evenly, it would
+# be $\sqrt{0.9}$ times as wide as the field.
 
 # %%
 shipped = load_network("pretrained").eval()
@@ -614,11 +615,13 @@ for depth, stage in enumerate(shipped.stages, start=1):
     print(f"{depth:6}{limit:8}{np.sqrt(0.9) * limit:10.0f}{effective[-1]:23.0f}")
 
 # %% [markdown]
-# In the large modules the middle counts for more, but the outer parts are used: in module 5 the
-# square is some 70 % as wide as the field <!-- holds 0.62 < effective[4] / 95 < 0.78 -->, in module
-# 6 some 85 % <!-- holds 0.8 < effective[5] / 191 < 0.9 -->. In a stack of many convolutions with
-# stride 1 it would be a small part of it, since most paths back from the output stay near the
-# middle. Here each encoder doubles the step from value to value, so that few layers lead far.
+# In the first three modules the square is the whole field <!-- holds all(effective[k] > 0.95 * (3 *
+# 2 ** (k + 1) - 1) for k in range(3)) -->: the outermost pixels count, too. In the others the
+# middle counts for more, but the outer parts are used: in module 5 the square is some 70 % as wide
+# as the field <!-- holds 0.62 < effective[4] / 95 < 0.78 -->, in module 6 some 85 % <!-- holds 0.8
+# < effective[5] / 191 < 0.9 -->. In a stack of many convolutions with stride 1 it would be a small
+# part of it, since most paths back from the output stay near the middle. Here each encoder doubles
+# the step from value to value, so that few layers lead far.
 #
 # One more thing happens at the bottom of module 7. There, a patch of 255 pixels is a single value,
 # 1 x 1 pixels for each channel. Batch norm takes its moments over as many values as there are
@@ -913,9 +916,9 @@ assert all((m >= 0).all() for m in maps)
 # seven modules, with `concat`, with `sum` and with `none`? (With `none` the last layer sees the
 # last map only.) How many encoders and decoders do the shortest and the longest path pass with
 # `concat`, for the order 1-2-3-4-5-6-7 and for 7-6-5-4-3-2-1? Everything that is known of the
-# picture must pass through the first module. For a patch of 255, compare how many numbers there are
-# at the bottom of a first module of depth 1 to 7 with how many there are in its map. From which
-# depth on is the bottom the narrower place? What does Table 2 say to that?
+# picture must pass through the first module. For a patch of 255, compare how many numbers (pixels
+# times channels) there are at the bottom of a first module of depth 1 to 7 with how many there are
+# in its map. From which depth on is the bottom the narrower place? What does Table 2 say to that?
 #
 # **C.** Let $\epsilon = 0$ and $c > 0$. (i) Multiply by $c$ all weights that lead to one channel of
 # a layer. (ii) Multiply $\gamma$ and $\beta$ of one channel by $c$, and divide by $c$ all weights

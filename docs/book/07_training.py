@@ -207,12 +207,13 @@ for ax, one, label in zip(axes, *batch, strict=True):
 #    w &\leftarrow w - \alpha\, m . \end{aligned} $$
 #
 # Along the valley all gradients point the same way, and so does their mean. Across it they change
-# sign at each step and cancel. What this mends: the steep direction allows a larger learning rate,
-# by $(1 + \beta_1) / (1 - \beta_1)$, which is 19 for $\beta_1 = 0.9$ <!-- holds
-# np.abs(walk("momentum", 19 * 2 / 50 - 0.01, START, VALLEY, 2000)[-1]).max() < 1 <
-# np.abs(walk("momentum", 19 * 2 / 50 + 0.01, START, VALLEY, 2000)[-1]).max() -->. (Without the
-# factor $1 - \beta_1$, which is as common, $m$ is ten times as large and $\alpha$ a tenth.) What it
-# costs: past the bottom $m$ still points ahead, and the weights roll on like a heavy ball.
+# sign at each step and cancel: if nothing but the sign changes, the mean keeps $(1 - \beta_1) / (1
+# + \beta_1)$ of them. What this mends: the steep direction allows a learning rate that is as many
+# times larger, 19 times for $\beta_1 = 0.9$ <!-- holds np.abs(walk("momentum", 19 * 2 / 50 - 0.01,
+# START, VALLEY, 2000)[-1]).max() < 1 < np.abs(walk("momentum", 19 * 2 / 50 + 0.01, START, VALLEY,
+# 2000)[-1]).max() -->. (Without the factor $1 - \beta_1$, which is as common, $m$ is ten times as
+# large and $\alpha$ a tenth.) What it costs: past the bottom $m$ still points ahead, and the
+# weights roll on like a heavy ball.
 #
 # The **second moment** is the running mean of the *square* of the gradient. Each weight's gradient
 # is divided by its root:
@@ -266,11 +267,13 @@ for size in (1e3, 1.0, 1e-3, 1e-6, 1e-9):
 # A step is about $\alpha$ long whatever the size of the gradient, and goes where the gradient has
 # pointed *steadily*: if $g$ changes sign at every step, $m$ stays small and $\sqrt v$ does not.
 # That is also why a constant factor in the loss does not matter, until $\epsilon$ does: in the last
-# line the gradient is smaller than $\epsilon$, and the step all but vanishes. Eq. 11 is therefore
-# not divided by the number of pixels, which is two million <!-- holds 2.0e6 < 32 * 255**2 < 2.1e6
-# --> in the paper's batches. (So we read the paper, which does not say it: chapter 5.)
+# line the gradient is a tenth of $\epsilon$, and the step an eleventh of the others <!-- holds 1 /
+# 11.1 < -w[0] / 1e-2 < 1 / 10.9 -->. Eq. 11 is therefore not divided by the number of pixels, which
+# is two million <!-- holds 2.0e6 < 32 * 255**2 < 2.1e6 --> in the paper's batches. (So we read the
+# paper, which does not say it: chapter 5.)
 #
-# Now all three in the valley, from the same place; in a loss that is ten times as large; and in the
+# Now gradient descent, momentum and Adam go down the valley, each from the same place and with a
+# learning rate that suits it there; then with a loss that is ten times as large; and then in the
 # valley turned by 45 degrees, so that it runs along neither weight. We count the steps until $f$
 # stays below a hundredth of what it was.
 #
@@ -340,14 +343,14 @@ axes[-1].set_xlabel("x")
 # %% [markdown]
 # Gradient descent needs 58 <!-- = took["gradient descent"][0] --> steps, momentum 40 <!-- =
 # took["momentum"][0] -->, Adam 36 <!-- = took["Adam"][0] -->. With smaller differences of steepness
-# they would lie closer together, and each has a learning rate that suits it. The other columns say
-# more. Where the loss is ten times as large the first two diverge <!-- holds min(took[rule][1] for
-# rule in ("gradient descent", "momentum")) > 70 -->, and nothing changes for Adam <!-- holds
-# took["Adam"][1] == took["Adam"][0] -->. In the turned valley nothing changes for the first two
-# <!-- holds all(took[rule][2] == took[rule][0] for rule in ("gradient descent", "momentum")) -->,
-# and Adam takes 65 <!-- = took["Adam"][2] -->: both weights now share the steep direction, and no
-# step length for each weight mends that. Adam is not the fastest way down; it is the one whose
-# learning rate one need not choose anew for each loss and each layer.
+# they would lie closer together. The other columns say more. Where the loss is ten times as large
+# the first two diverge <!-- holds min(took[rule][1] for rule in ("gradient descent", "momentum")) >
+# 70 -->, and nothing changes for Adam <!-- holds took["Adam"][1] == took["Adam"][0] -->. In the
+# turned valley nothing changes for the first two <!-- holds all(took[rule][2] == took[rule][0] for
+# rule in ("gradient descent", "momentum")) -->, and Adam takes 65 <!-- = took["Adam"][2] -->: both
+# weights now share the steep direction, and no step length for each weight mends that. Adam need
+# not be the fastest way down; it is the one whose learning rate one need not choose anew for each
+# loss and each layer.
 
 # %% [markdown]
 # ## The loop
@@ -968,13 +971,13 @@ for with_adam in (True, False):
 #    line such as "58 of 240 batches held no crack pixel". If it is most of them, take a larger
 #    `--batch` or `--patch`, or `--crack-share 0.3`.
 # 4. **The loss.** `RUN/config.json` names it. Cross-entropy says "no" first, as we saw.
-# 5. **Only the threshold.** `minispiral evaluate RUN val` prints AP, and ODS, which is the best F1
-#    at any one threshold, with that threshold. If ODS is well above F1, the network knows more than
-#    it shows at one half: `minispiral evaluate RUN val --threshold best`.
+# 5. **Only the threshold.** `minispiral evaluate RUN val` prints AP, and *ODS*, which is the best
+#    F1 at any one threshold, with that threshold. If ODS is well above F1, the network knows more
+#    than it shows at one half: `minispiral evaluate RUN val --threshold best`.
 # 6. **The learning rate.** Look at the loss in `RUN/curves.png`. If it jumps as much as it falls,
 #    train anew with a third of `--lr`; if it hardly moves, with three times as much. Measure how
-#    far a step goes, over the size of the weights: a rule of thumb of Stanford's course CS231n is
-#    $10^{-3}$ (below).
+#    far a step moves the weights, over their size (below): about $10^{-3}$ is right, by a rule of
+#    thumb of Stanford's course CS231n.
 # 7. **Too few steps.** If validation F1 still rises at the end of `RUN/curves.png`, go on:
 #    `minispiral train --out RUN --resume --steps 3000`. (With `--schedule cosine` the number of
 #    steps is fixed: train anew, with `--init RUN` to begin from the old weights.)
@@ -995,7 +998,8 @@ for with_adam in (True, False):
 #
 # Here is this chapter's network with the batch of Figure 7.1 and nothing else, for sixty steps. The
 # learning rate is ours, a tenth and a hundredth of it. Beside F1 stands the **update ratio** of
-# point 6, $|\Delta w| / |w|$ of each array of weights, its median over these, in the first step and
+# point 6. For the weights $w$ of one convolution it is $|\Delta w| / |w|$, with the root of the sum
+# of the squares as the size. We print the median over all convolutions, in the first step and
 # averaged over the last twenty.
 
 # %%
@@ -1026,16 +1030,15 @@ for lr, (f1, ratios) in learnt.items():
     print(f"{lr:13.0e}{f1:7.2f}{ratios[0]:20.0e}{ratios[-20:].mean():20.0e}")
 
 # %% [markdown]
-# With ours the batch is learnt <!-- holds learnt[LR][0] > 0.95 -->, so nothing is wrong with
-# network, gradient and masks, and what goes wrong elsewhere has another cause. At a hundredth of it
-# a step moves the weights by a five-thousandth
-# <!-- holds 1 / 6500 < learnt[LR / 100][1][-20:].mean() < 1 / 4000 -->, and after sixty steps
-# nothing is learnt <!-- holds learnt[LR / 100][0] < 0.1 -->: that is the sign of a rate that is too
-# small. Ours begins with steps of a twenty-fifth
-# <!-- holds 1 / 30 < learnt[LR][1][0] < 1 / 20 -->, far above the rule, and comes down to some
-# thousandths by itself <!-- holds 0.002 < learnt[LR][1][-20:].mean() < 0.01 -->: the gradient
-# becomes smaller, and $\sqrt v$ still remembers the large ones. A batch forgives that. In training
-# there is always another one, and such steps need a rate that falls.
+# With ours the batch is learnt <!-- holds learnt[LR][0] > 0.95 -->, so network, loss and optimiser
+# work, and what goes wrong elsewhere has another cause. At a hundredth of it a step moves the
+# weights by a five-thousandth <!-- holds 1 / 6500 < learnt[LR / 100][1][-20:].mean() < 1 / 4000
+# -->, and after sixty steps nothing is learnt <!-- holds learnt[LR / 100][0] < 0.1 -->: that is the
+# sign of a rate that is too small. Ours begins with steps of a twenty-fifth <!-- holds 1 / 30 <
+# learnt[LR][1][0] < 1 / 20 -->, far above the rule, and comes down to a few thousandths by itself
+# <!-- holds 0.002 < learnt[LR][1][-20:].mean() < 0.01 -->: the gradient becomes smaller, and $\sqrt
+# v$ still remembers the large ones. A single batch forgives that. In training another one follows,
+# and such steps need a rate that falls.
 #
 # Adam's first step is $\alpha$ long for every weight, and the weights begin with the size
 # $\sqrt{2 / n}$ for the fan-in $n$ (chapter 2). So the paper's $\alpha = 10^{-4}$ begins with the
@@ -1196,7 +1199,7 @@ for (name, statistics), found in results.items():
 # moves by hand, for $\beta_1 = 0.9$ and a negligible $\epsilon$. What does plain gradient descent
 # do?
 #
-# **B.** For thousands of steps the gradient of a weight was 0: a ReLU behind it let nothing
+# **B.** For tens of thousands of steps the gradient of a weight was 0: a ReLU behind it let nothing
 # through. Then comes one gradient $g$, and after it nothing but 0 again. How far does Adam move the
 # weight at once, and how far in all, with $\beta_1 = 0.9$, $\beta_2 = 0.999$ and a negligible
 # $\epsilon$? Compare with a weight that gets the gradient $g$ in every step. What changes for
@@ -1206,8 +1209,8 @@ for (name, statistics), found in results.items():
 # fraction $q$ is crack. Let $\mathrm{F1}$ be the score of a set of pixels called crack. Show that
 # adding pixels of probability $q$ to the set raises it if $q > \mathrm{F1}/2$, and lowers it if
 # $q < \mathrm{F1}/2$. What is the best threshold of a calibrated network that reaches 0.6? Can the
-# best threshold be above one half? In the last section it is 0.93: how does Eq. 11 bring that
-# about?
+# best threshold be above one half? In *From your own photographs to a report* it is 0.93: how does
+# Eq. 11 bring that about?
 #
 # ### Experiment
 #

@@ -973,8 +973,9 @@ if not MISSING:
 # second in float32, and $480 \cdot 10^{12}$ in TF32; a product and its addition are two. A number
 # takes 4 bytes. How large must square tiles be so that reading takes no longer than computing: in
 # float32, in TF32, and with three TF32 products for one? A block has registers for 65,536 numbers
-# at most. What can help where no tile is large enough? Last, which square tile reads as much as the
-# tile of 128 x 64 does, and why is a square the best shape?
+# at most. Blocks that run at the same time share a cache: how can it help where no tile is large
+# enough? Last, which square tile reads as many numbers for a product as the tile of 128 x 64 does,
+# and why is a square the best shape?
 #
 # ### Experiment
 #

@@ -689,7 +689,7 @@ draw(ax, "9.6", gains, "times as fast, the second way over the first", mark=1)
 #
 # None of this can be seen in the program. It was found by measuring, on one kind of processor and
 # with one version of NumPy: `python -m bench costs` measures it on yours. In the kept figures all
-# five are worth it <!-- holds min(kept["figures"]["9.6"].values()) > 1 -->. If a bar stays below
+# five are worth it <!-- holds min(kept["figures"]["9.6"].values()) > 1 -->. If a bar ends left of
 # the red line, the library's way is the slower one on your machine.
 
 # %% [markdown]
@@ -765,7 +765,7 @@ draw(ax, "9.7", speeds, "convolution alone / time", mark=1)
 #
 # $$ \frac{1}{1 - p + p / g} $$
 #
-# times as fast (Amdahl's law). With $p = 0.04$ even an infinitely fast part gains 4 %. So look
+# times as fast (*Amdahl's law*). With $p = 0.04$ even an infinitely fast part gains 4 %. So look
 # first. `minispiral.profiling.profile` times a training step by layer and kind of work; here, one
 # of a small Spiral-Net.
 

@@ -116,7 +116,7 @@ for h in (1e-3, 1e-7, 1e-8, 1e-9):
 # $p\, C h^{p-1} = \varepsilon F / h^2$. Multiply by $h / p$: $C h^p$ is $\frac{1}{p}$ of
 # $\varepsilon F / h$. The step is $h = (\varepsilon F / (p\, C))^{1/(p+1)}$.
 #
-# With $C = F = 1$ and without the factors near 1, $h = \varepsilon^{1/(p+1)}$, and the error is
+# With $C = F = 1$ and without factors of at most 2, $h = \varepsilon^{1/(p+1)}$, and the error is
 # $\varepsilon / h = \varepsilon^{p/(p+1)}$: the fraction $\frac{p}{p+1}$ of the digits is left. Of
 # 16 these are 8 <!-- = 16 * 1 / 2 -->, 10.7 <!-- = 16 * 2 / 3 --> and 12.8 <!-- = 16 * 4 / 5 -->;
 # of 7 they are 3.5 <!-- = 7 / 2 -->, 4.7 <!-- = 7 * 2 / 3 --> and 5.6 <!-- = 7 * 4 / 5 -->. Fifteen
@@ -146,9 +146,9 @@ for p in (1, 2, 4):
 # $\frac{1}{2}$.
 #
 # Three directions miss the exchange with the probability $\frac{1}{8}$, and $k$ with $2^{-k}$: it
-# takes 24 <!-- = np.ceil(np.log2(1e7)) --> for one in ten million. One normal direction does that
-# already. The mean square is the same, but $v_i - v_j$ has a density, and no single value has a
-# probability above 0.
+# takes 24 <!-- = np.ceil(np.log2(1e7)) --> for one in ten million. By the chapter's estimate one
+# normal direction does that already: there $v_i - v_j$ has a density, and no single value, such as
+# 0, has a probability above 0.
 
 # %%
 signs = np.random.default_rng(0).choice((-1.0, 1.0), (100_000, 3, 5))

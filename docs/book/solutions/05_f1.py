@@ -147,8 +147,8 @@ np.testing.assert_allclose([2 * s / t, (1 / s - 1 / t) * t], [2 * q / (1 + q), 1
 #
 # $$ \big(p + (1 - p)\,\sigma\big)(1 - \sigma) = (1 - p)\,\sigma^2 . $$
 #
-# For small $p$ this is nearly $\sigma\,(1 - \sigma) = \sigma^2$, so $\sigma = \frac{1}{2}$. The
-# exact root is
+# For small $p$ this is nearly $\sigma\,(1 - \sigma) = \sigma^2$, so $\sigma = \frac{1}{2}$.
+# Multiplied out it is $2\,(1 - p)\,\sigma^2 - (1 - 2p)\,\sigma - p = 0$, whose positive root is
 #
 # $$ \sigma = \frac{1 - 2p + \sqrt{1 + 4p - 4p^2}}{4\,(1 - p)}, $$
 #

@@ -139,10 +139,10 @@ assert set(results(3)) == {2, 3, 4, 5, 6}
 # with the rate $R$. In float32 $t$ is at least 80 <!-- = 4 * 60 / 3 -->, in TF32 640 <!-- = 4 * 480
 # / 3 -->. Three products for one are a third of the rate, which makes 214 <!-- = np.ceil(4 * 160 /
 # 3) -->. The registers allow $256 \times 256$ at most, so in TF32 no tile is enough: there reading
-# takes 2.5 <!-- = 640 / 256 --> times as long. What helps is a cache that all blocks share. Blocks
-# in one row of $C$ read the same numbers of $A$, and those in one column the same of $B$. If
-# $3 \times 3$ tiles of 256, or $5 \times 5$ of 128, run at the same time and each number comes from
-# memory once for all of them, they act as one tile of 768 or 640.
+# takes 2.5 <!-- = 640 / 256 --> times as long. The cache that all blocks share helps. Blocks in one
+# row of $C$ read the same numbers of $A$, and those in one column the same of $B$. If $3 \times 3$
+# tiles of 256, or $5 \times 5$ of 128, run at the same time and each number comes from memory once
+# for all of them, they act as one tile of 768 or 640.
 #
 # The tile of $128 \times 64$ reads $\frac{1}{128} + \frac{1}{64}$ numbers for a product. That is
 # $\frac{2}{t}$ for $t$ about 85 <!-- = 2 / (1 / 128 + 1 / 64) -->, the harmonic mean of its sides.

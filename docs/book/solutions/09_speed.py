@@ -106,9 +106,9 @@ print(f"{1 / (1 - 0.4 + 0.4 / 4):.2f} times as fast; {20 / 8 / 200:.2%} of the p
 # output takes $2 \cdot 31 \cdot 576 \cdot 128$ operations, which is 46 <!-- = 1e6 * row -->
 # microseconds at 100 GFLOP/s: two rows <!-- holds row < 15 * G < 2 * row --> are enough. A ReLU
 # moves 8 bytes for a number. In 75 microseconds a core does about 94,000 <!-- = 1000 * round(15 * G
-# * 10e9 / 8 / 1000) --> numbers, far more than a row of 64 channels. So the elementwise work needs
-# the larger tiles, although there is less of it. (A thread that must be woken waits for longer than
-# $g$, so in truth tiles must be larger still.)
+# * 10e9 / 8 / 1000) --> numbers, or 24 <!-- = np.ceil(15 * G * 10e9 / 8 / (31 * 128)) --> rows of
+# this layer's output. So the elementwise work needs the larger tiles, although there is less of it.
+# (A thread that must be woken waits for longer than $g$, so in truth tiles must be larger still.)
 
 # %%
 G = 5e-6
