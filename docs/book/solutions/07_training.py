@@ -123,7 +123,7 @@ np.testing.assert_allclose(moved, 10**0.5 / (1 - 0.9 / 0.999**0.5), rtol=0.02)
 # a crack pixel counts $r$ times as much as another one (Eq. 13). Among pixels that look alike, of
 # which the fraction $q$ is crack, the pulls balance where
 # $r\, q\, (1 - \sigma) = (1 - q)\, \sigma$. So the odds $\sigma / (1 - \sigma)$ are $r$ times those
-# of $q$. With $q = 0.3$ and $\sigma = 0.93$, $r$ would be about 31 <!-- = 0.93 / 0.07 * 0.7 / 0.3
+# of $q$. If the score were 0.6, $q$ would be 0.3 at the threshold, and $r$ about 31 <!-- = 0.93 / 0.07 * 0.7 / 0.3
 # -->.
 
 # %%
