@@ -121,10 +121,9 @@ np.testing.assert_allclose(moved, 10**0.5 / (1 - 0.9 / 0.999**0.5), rtol=0.02)
 #
 # So a network with the threshold 0.93 is not calibrated: its probabilities are too high. In Eq. 11
 # a crack pixel counts $r$ times as much as another one (Eq. 13). Among pixels that look alike, of
-# which the fraction $q$ is crack, the pulls balance where
-# $r\, q\, (1 - \sigma) = (1 - q)\, \sigma$. So the odds $\sigma / (1 - \sigma)$ are $r$ times those
-# of $q$. If the score were 0.6, $q$ would be 0.3 at the threshold, and $r$ about 31 <!-- = 0.93 / 0.07 * 0.7 / 0.3
-# -->.
+# which the fraction $q$ is crack, the pulls balance where $r\, q\, (1 - \sigma) = (1 - q)\,
+# \sigma$. So the odds $\sigma / (1 - \sigma)$ are $r$ times those of $q$. If the score were 0.6,
+# $q$ would be 0.3 at the threshold, and $r$ about 31 <!-- = 0.93 / 0.07 * 0.7 / 0.3 -->.
 
 # %%
 rng = np.random.default_rng(0)
