@@ -932,8 +932,8 @@ for rule_name, off_by in check_pseudo_f1().rules.items():
 #
 # ### Exercise 5.2 ★★
 #
-# Another common score for masks is the intersection over union, or IoU, $\frac{TP}{TP + FP + FN}$.
-# With probabilities it becomes $\frac{S}{N_1 + A - S}$.
+# Another common score for masks is the intersection over union, or IoU, $TP / (TP + FP + FN)$.
+# With probabilities it becomes $S / (N_1 + A - S)$.
 #
 # Derive the corresponding pseudo-gradient as in Eq. 11: the absolute derivatives of
 # $L = -\log \mathrm{IoU}$ with respect to $\sigma_i$, times the gradient of the cross-entropy of

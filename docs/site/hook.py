@@ -38,8 +38,9 @@ PICTURES = {".png", ".jpg", ".gif", ".svg"}
 _FORMULA = re.compile(  # a line may break between a formula and what belongs to it
     r'\(?<span class="arithmatex">[^<]*</span>[.,;:!?)]+'
 )
-_INLINE = re.compile(r"(?<=<code>)[^<]+(?=</code>)")
-_HYPHENATED = re.compile(r"[^\s<]*-[^\s<]*")
+_INLINE = re.compile(r"(?<!<pre>)(?<!</span>)<code>[^<]+")  # the others are blocks
+_CELL = re.compile(r"<td[^>]*>[^<]*")
+_NUMBER = re.compile(r"[\d.]+(?: ± [\d.]+|e-\d+)")
 LANGUAGES = {".py": "python", ".cu": "cuda", ".cuh": "cuda", ".json": "json", ".toml": "toml"}
 OWN_PAGES = {  # files of the root that are pages of the site
     "README.md": "index.md",
@@ -338,18 +339,26 @@ def mathjax() -> Path:
     return Path(spec.submodule_search_locations[0]) / "static/mathjax/es5/tex-svg.js"
 
 
-def unbroken(code: re.Match[str]) -> str:
-    """Code within a line, which breaks at no hyphen: ``--option`` is one word."""
-    return _HYPHENATED.sub(
-        lambda word: f'<span class="together">{word[0]}</span>' if len(word[0]) < 25 else word[0],
-        code[0],
-    )
+def together(part: str) -> str:
+    return f'<span class="together">{part}</span>'
+
+
+def broken_well(code: re.Match[str]) -> str:
+    """Code within a line: long names break between their parts, ``--option`` is one word."""
+
+    def word(found: re.Match[str]) -> str:
+        if len(found[0]) >= 20 and re.search(r"\w[._/]\w", found[0]):
+            return re.sub(r"(?<=\w)[._/](?=\w)", r"\g<0><wbr>", found[0])
+        return together(found[0]) if "-" in found[0] and len(found[0]) < 25 else found[0]
+
+    return "<code>" + re.sub(r"\S+", word, code[0].removeprefix("<code>"))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     html = html.replace("::</p>", ":</p>")  # reStructuredText's mark before a block of code
-    html = _FORMULA.sub(r'<span class="together">\g<0></span>', html)
-    html = _INLINE.sub(unbroken, html)
+    html = _FORMULA.sub(lambda formula: together(formula[0]), html)
+    html = _INLINE.sub(broken_well, html)
+    html = _CELL.sub(lambda cell: _NUMBER.sub(lambda n: together(n[0]), cell[0]), html)
     return figures.captioned(html)
 
 

@@ -25,6 +25,8 @@ _HEADING_OR_FIGURE = re.compile(
     r"|<figure>.*?(?P<picture><img[^>]*>).*?<figcaption>(?P<caption>.*?)</figcaption>",
     re.DOTALL,
 )
+_ELSEWHERE = re.compile(r"<p><em>This page as a script.*?</p>", re.DOTALL)
+_CODE = re.compile(r'<div class="[^"]*\bhighlight">.*?</div>', re.DOTALL)
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 {styles}
 <link rel="stylesheet" href="../site/style.css">
@@ -38,21 +40,25 @@ _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</
 <body dir="ltr" data-md-color-scheme="default"><div class="md-typeset">
 """
 _BOOK = """
-  @page { size: A4; margin: 18mm 16mm; }
+  @page { size: A4; margin: 18mm 16mm; @bottom-center { content: counter(page); font: 9pt serif; } }
   .md-typeset { font-size: 10pt; }
-  .md-typeset pre > code { font-size: 7.5pt; white-space: pre-wrap; }
+  .md-typeset pre > code { font-size: 7.5pt; orphans: 4; widows: 4; white-space: pre-wrap; }
+  .md-typeset pre > code, .md-typeset div.arithmatex, .picture { overflow: visible !important; }
   .md-typeset mjx-container > svg { max-width: 100%; }
+  .md-typeset div.arithmatex { padding-top: 1mm; }
+  .md-typeset table:not([class]) { display: table; width: auto; }
   section { break-before: page; }
-  figure { break-inside: avoid; }
-  .picture { overflow: visible !important; }
-  img { max-height: 220mm; max-width: 100%; }
-  h2, h3 { break-after: avoid; }
+  figure, tr, .short, table:not(:has(tr:nth-child(13))) { break-inside: avoid; }
+  img { display: block; margin: auto; max-height: 220mm; max-width: 88%; }
+  h2, h3, p:has(+ div.arithmatex), p:has(+ ul) { break-after: avoid; }
+  .printed { break-before: avoid; }
 """
 _SLIDES = """
   @page { size: 254mm 143mm; margin: 8mm 12mm; }
   .md-typeset { font-size: 13pt; }
   section { break-inside: avoid; display: flex; flex-direction: column; height: 126mm; }
-  .md-typeset section h2 { margin: 0 0 3mm; }
+  .md-typeset section h1, .md-typeset section h2 { margin: 0 0 3mm; }
+  .md-typeset section li { margin-bottom: 1mm; }
   section img { flex: 1 1 0; min-height: 0; object-fit: contain; width: 100%; }
   .md-typeset section p { font-size: 11pt; margin: 3mm 0; }
 """
@@ -64,6 +70,12 @@ def article(page: Path) -> str:
     if found is None:
         raise SystemExit(f"{page} is no page of the site: run `mkdocs build --strict` first")
     return found[1]
+
+
+def kept(code: re.Match[str]) -> str:
+    """Code that stays on one page if it has at most 24 lines, a third of a page."""
+    short = code[0].count("\n") <= 24
+    return code[0].replace('class="', 'class="short ', 1) if short else code[0]
 
 
 def head(site: Path, title: str, style: str) -> str:
@@ -80,7 +92,8 @@ def book(site: Path) -> str:
     sections = []
     for page in pages:
         # Names of places are those of their page, for several pages have the same.
-        text = re.sub(r'\bid="([^"]+)"', rf'id="{page.stem}.\1"', article(page))
+        text = _CODE.sub(kept, _ELSEWHERE.sub("", article(page)))
+        text = re.sub(r'\bid="([^"]+)"', rf'id="{page.stem}.\1"', text)
         text = re.sub(r'\bhref="#([^"]*)"', rf'href="#{page.stem}.\1"', text)
         for other in pages:
             text = re.sub(rf'\bhref="{other.name}#([^"]*)"', rf'href="#{other.stem}.\1"', text)
@@ -117,6 +130,7 @@ def print_to(html: str, site: Path, out: Path) -> None:
     page.write_text(html, encoding="utf-8")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
     options += ["--virtual-time-budget=100000", f"--print-to-pdf={out.absolute()}"]
+    options += ["--generate-pdf-document-outline"]
     try:
         with tempfile.TemporaryDirectory() as profile:
             command = [chromium, *options, f"--user-data-dir={profile}", page.absolute().as_uri()]
