@@ -88,6 +88,22 @@ def gradients(run, batch):
     }
 
 
+def fit_for_float32(rng, name, options):
+    """A seed, a batch and its gradients in float64, from which NumPy's own float32 is not far.
+
+    A channel that hardly varies in a batch as small as this is all rounding once it is normalised:
+    of one such draw in float32 nobody can tell what is right.
+    """
+    while True:
+        seed = int(rng.integers(2**32))
+        [batch] = batches(rng, SIDES[name], 1)
+        exact = gradients(Run(CPU, name, seed, **options), batch)
+        rounded = gradients(Run(CPU, name, seed, np.float32, **options), batch)
+        largest = max(np.abs(expected).max() for expected in exact.values())
+        if all(np.abs(rounded[key] - exact[key]).max() < 3e-4 * largest for key in exact):
+            return seed, batch, exact, largest
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -101,16 +117,12 @@ def gradients(run, batch):
 def test_gradients_are_those_of_numpy(gpu, rng, name, options):
     """To 1e-12 of the largest in float64, and to what the last digits of the parameters make of it.
 
-    A channel that hardly varies in a batch as small as this is all rounding once it is normalised.
     In float32 a ReLU whose input lies within rounding of zero may be off here and on there, and
     the share of that one pixel is what gradients then differ by; the loss has no such jump.
     """
-    seed = int(rng.integers(2**32))
-    [batch] = batches(rng, SIDES[name], 1)
-    exact = gradients(Run(CPU, name, seed, **options), batch)
+    seed, batch, exact, largest = fit_for_float32(rng, name, options)
     ours = gradients(Run(GPU, name, seed, **options), batch)
     single = gradients(Run(GPU, name, seed, np.float32, **options), batch)
-    largest = max(np.abs(expected).max() for expected in exact.values())
     nudged = [gradients(nudge(Run(CPU, name, seed, **options), rng), batch) for _ in range(4)]
     moved = max(np.abs(other[key] - exact[key]).max() for other in nudged for key in exact)
     near = 1e-12 * largest + 10 * moved
