@@ -997,10 +997,10 @@ for with_adam in (True, False):
 # photographs. (One that can has learnt the mask that it was given, be it right or wrong.)
 #
 # Here is this chapter's network with the batch of Figure 7.1 and nothing else, for sixty steps. The
-# learning rate is ours, and a hundredth of it. Beside F1 stands the **update ratio** of point 6. For
-# the weights $w$ of one convolution it is $|\Delta w| / |w|$, with the root of the sum of the squares
-# as the size. We print the median over all convolutions, in the first step and averaged over the
-# last twenty.
+# learning rate is ours, and a hundredth of it. Beside F1 stands the **update ratio** of point 6.
+# For the weights $w$ of one convolution it is $|\Delta w| / |w|$, with the root of the sum of the
+# squares as the size. We print the median over all convolutions, in the first step and averaged
+# over the last twenty.
 
 # %%
 
